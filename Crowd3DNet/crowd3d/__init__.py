@@ -1,0 +1,19 @@
+"""Crowds in one metric world from one gigapixel photograph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crowd3d.pipeline.api import load, reconstruct
+
+__all__ = ["load", "reconstruct"]
+
+
+def __getattr__(name: str) -> object:
+    # The pipeline imports every other package; whoever needs one of them only should not pay for all.
+    if name in __all__:
+        from crowd3d.pipeline import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'crowd3d' has no attribute {name!r}")

@@ -1,0 +1,42 @@
+"""Bodies in SMPL's layout: loading, posing, joint names, statures."""
+
+from crowd3d.bodies.assets import load_body
+from crowd3d.bodies.body import Body, BodyOutput, torso_centre
+from crowd3d.bodies.joints import (
+    COCO17_FLIP,
+    COCO17_FROM_SMPL54,
+    COCO17_LIMBS,
+    COCO17_NAMES,
+    H36M17_NAMES,
+    PELVIS54,
+    SMPL24_NAMES,
+    SMPL54_NAMES,
+    SMPL_PARENTS,
+    SMPL_POSE_FLIP,
+    TORSO54,
+    mirror_pose,
+)
+from crowd3d.bodies.population import STATURE_M, YOUTH_AXIS, adult_betas, child_betas
+
+__all__ = [
+    "COCO17_FLIP",
+    "COCO17_FROM_SMPL54",
+    "COCO17_LIMBS",
+    "COCO17_NAMES",
+    "H36M17_NAMES",
+    "PELVIS54",
+    "SMPL24_NAMES",
+    "SMPL54_NAMES",
+    "SMPL_PARENTS",
+    "SMPL_POSE_FLIP",
+    "STATURE_M",
+    "TORSO54",
+    "YOUTH_AXIS",
+    "Body",
+    "BodyOutput",
+    "adult_betas",
+    "child_betas",
+    "load_body",
+    "mirror_pose",
+    "torso_centre",
+]

@@ -1,0 +1,204 @@
+"""A body in SMPL's layout: betas and joint rotations → mesh and SMPL-54 joints."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes
+from torch import Tensor
+
+from crowd3d.bodies.joints import SMPL_PARENTS, TORSO54
+
+CHUNK = 128
+
+
+class BodyOutput(NamedTuple):
+    """Posed people in metres, SMPL frame: x to the person's left, y up, facing z before the global orientation.
+
+    Attributes:
+        vertices: (N, V, 3).
+        joints54: (N, 54, 3), order of `crowd3d.bodies.joints.SMPL54_NAMES`.
+    """
+
+    vertices: Tensor
+    joints54: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """Linear blend skinning after Loper et al., SMPL (2015), with the joints of the published network.
+
+    Attributes:
+        name: what files call this body, such as ``smpl_neutral`` or ``free_body_high``.
+        faces: (F, 3) int64 triangles, counter-clockwise from outside.
+        parents: (24,) int64, −1 for the root.
+        template: (V, 3) float64 metres, T-pose, betas 0.
+        shapedirs: (V, 3, 10) metres per beta.
+        posedirs: (V, 3, 207) metres per entry of R − I of joints 1…23, or None when all are zero.
+        joint_template: (24, 3) rest joints at betas 0.
+        joint_shapedirs: (24, 3, 10) rest joints per beta.
+        weights: (V, 24) skinning weights.
+        extra_vertex_ids: (21,) vertices that are SMPL-54 joints 24…44.
+        regressor_extra9: (9, V) SMPL-54 joints 45…53 from posed vertices.
+        regressor_h36m17: (17, V) joints in the order of `crowd3d.bodies.joints.H36M17_NAMES` from posed vertices.
+        hair: (V,) bool, vertices of the scalp; all False where a body file does not say.
+    """
+
+    name: str
+    faces: np.ndarray
+    parents: np.ndarray
+    template: np.ndarray
+    shapedirs: np.ndarray
+    posedirs: np.ndarray | None
+    joint_template: np.ndarray
+    joint_shapedirs: np.ndarray
+    weights: np.ndarray
+    extra_vertex_ids: np.ndarray
+    regressor_extra9: np.ndarray
+    regressor_h36m17: np.ndarray
+    hair: np.ndarray
+    _tensors: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], name: str) -> Body:
+        """From SMPL's arrays.
+
+        Args:
+            arrays: SMPL's keys (v_template, shapedirs with at least 10 betas, posedirs, J_regressor, weights, f), and
+                extra_vertex_ids (21,), J_regressor_extra9 (9, V), J_regressor_h36m17 (17, V) in the order of `H36M17_NAMES`;
+                hair (V,) is optional.
+            name: see the class.
+
+        Raises:
+            KeyError: an array is absent.
+            ValueError: an array has the wrong shape.
+        """
+        template = np.asarray(arrays["v_template"], np.float64)
+        count = len(template)
+        shapes = {
+            "v_template": (count, 3),
+            "posedirs": (count, 3, 207),
+            "J_regressor": (24, count),
+            "weights": (count, 24),
+            "extra_vertex_ids": (21,),
+            "J_regressor_extra9": (9, count),
+            "J_regressor_h36m17": (17, count),
+        }
+        for key, shape in shapes.items():
+            if np.shape(arrays[key]) != shape:
+                raise ValueError(f"{key} has shape {np.shape(arrays[key])}, not {shape}")
+        shapedirs = np.asarray(arrays["shapedirs"], np.float64)[..., :10]
+        if shapedirs.shape != (count, 3, 10):
+            raise ValueError(f"shapedirs has shape {np.shape(arrays['shapedirs'])}, not ({count}, 3, ≥ 10)")
+        joint_regressor = np.asarray(arrays["J_regressor"], np.float64)
+        posedirs = np.asarray(arrays["posedirs"], np.float32)
+        return cls(
+            name=name,
+            faces=np.asarray(arrays["f"], np.int64),
+            parents=SMPL_PARENTS.copy(),
+            template=template,
+            shapedirs=shapedirs,
+            posedirs=posedirs.astype(np.float64) if posedirs.any() else None,
+            joint_template=joint_regressor @ template,
+            joint_shapedirs=np.tensordot(joint_regressor, shapedirs, 1),
+            weights=np.asarray(arrays["weights"], np.float64),
+            extra_vertex_ids=np.asarray(arrays["extra_vertex_ids"], np.int64),
+            regressor_extra9=np.asarray(arrays["J_regressor_extra9"], np.float64),
+            regressor_h36m17=np.asarray(arrays["J_regressor_h36m17"], np.float64),
+            hair=np.asarray(arrays.get("hair", np.zeros(count)), bool),
+        )
+
+    @property
+    def part(self) -> np.ndarray:
+        """(V,) uint8 joint with the largest skinning weight."""
+        return self.weights.argmax(1).astype(np.uint8)
+
+    def stature_m(self, betas: np.ndarray) -> np.ndarray:
+        """(N, 10) → (N,) height of the mesh in T-pose, sole to crown, metres. Not for a restricted body."""
+        height = self.template[:, 1] + np.asarray(betas, np.float64) @ self.shapedirs[:, 1].T
+        return np.ptp(height, axis=1)
+
+    def restrict(self) -> Body:
+        """The same body with only those vertices that SMPL-54 and H36M-17 joints need, and no faces.
+
+        Joints are equal to those of the whole body and cost a few per cent of it.
+        """
+        used = (self.regressor_extra9 != 0).any(0) | (self.regressor_h36m17 != 0).any(0)
+        used[self.extra_vertex_ids] = True
+        rows = np.flatnonzero(used)
+        return dataclasses.replace(
+            self,
+            faces=np.zeros((0, 3), np.int64),
+            template=self.template[rows],
+            shapedirs=self.shapedirs[rows],
+            posedirs=None if self.posedirs is None else self.posedirs[rows],
+            weights=self.weights[rows],
+            extra_vertex_ids=np.searchsorted(rows, self.extra_vertex_ids),
+            regressor_extra9=self.regressor_extra9[:, rows],
+            regressor_h36m17=self.regressor_h36m17[:, rows],
+            hair=self.hair[rows],
+            _tensors={},
+        )
+
+    def forward(self, pose_rad: Tensor, betas: Tensor) -> BodyOutput:
+        """Pose everybody; differentiable; device and dtype of `pose_rad`; never in reduced precision under autocast.
+
+        Without gradients people are processed in chunks of 128.
+
+        Args:
+            pose_rad: (N, 24, 3) axis-angle relative to the parent, global orientation first.
+            betas: (N, 10).
+        """
+        with torch.autocast(pose_rad.device.type, enabled=False):
+            if torch.is_grad_enabled() and (pose_rad.requires_grad or betas.requires_grad):
+                return self._skin(pose_rad, betas)
+            chunks = [self._skin(*part) for part in zip(pose_rad.split(CHUNK), betas.split(CHUNK), strict=True)]
+            return BodyOutput(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+
+    def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """NumPy form of `forward`: vertices (N, V, 3) and SMPL-54 joints (N, 54, 3), float64 if `pose_rad` is, else float32."""
+        dtype = torch.float64 if np.asarray(pose_rad).dtype == np.float64 else torch.float32
+        with torch.inference_mode():
+            vertices, joints = self.forward(torch.as_tensor(pose_rad, dtype=dtype), torch.as_tensor(betas, dtype=dtype))
+        return vertices.numpy(), joints.numpy()
+
+    def joints_h36m17(self, vertices: np.ndarray) -> np.ndarray:
+        """(N, V, 3) posed vertices → (N, 17, 3) joints in the order of `H36M17_NAMES`, not aligned."""
+        return self.regressor_h36m17.astype(vertices.dtype) @ vertices
+
+    def _skin(self, pose_rad: Tensor, betas: Tensor) -> BodyOutput:
+        buffers = self._buffers(pose_rad.device, pose_rad.dtype)
+        betas = betas.to(pose_rad.dtype)
+        people = len(pose_rad)
+        rotations = batch_rodrigues(pose_rad.reshape(-1, 3)).view(people, 24, 3, 3)
+        shaped = buffers["template"] + blend_shapes(betas, buffers["shapedirs"])
+        if self.posedirs is not None:
+            features = (rotations[:, 1:] - torch.eye(3, dtype=pose_rad.dtype, device=pose_rad.device)).view(people, 207)
+            shaped = shaped + torch.einsum("nk,vck->nvc", features, buffers["posedirs"])
+        rest_joints = buffers["joint_template"] + blend_shapes(betas, buffers["joint_shapedirs"])
+        joints, transforms = batch_rigid_transform(rotations, rest_joints, buffers["parents"], dtype=pose_rad.dtype)
+        per_vertex = (buffers["weights"] @ transforms[:, :, :3].reshape(people, 24, 12)).view(people, len(self.template), 3, 4)
+        vertices = (per_vertex[..., :3] @ shaped[..., None])[..., 0] + per_vertex[..., 3]
+        extra9 = buffers["regressor_extra9"] @ vertices
+        return BodyOutput(vertices, torch.cat([joints, vertices[:, buffers["extra_vertex_ids"]], extra9], dim=1))
+
+    def _buffers(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+        if (device, dtype) not in self._tensors:
+            names = ["template", "shapedirs", "joint_template", "joint_shapedirs", "weights", "regressor_extra9"]
+            names += [] if self.posedirs is None else ["posedirs"]
+            # made outside inference mode, because the cache serves training as well
+            with torch.inference_mode(False):
+                buffers = {name: torch.as_tensor(getattr(self, name), dtype=dtype, device=device) for name in names}
+                buffers |= {name: torch.as_tensor(getattr(self, name), device=device) for name in ("parents", "extra_vertex_ids")}
+            self._tensors[device, dtype] = buffers
+        return self._tensors[device, dtype]
+
+
+def torso_centre(joints54: np.ndarray) -> np.ndarray:
+    """(..., 54, 3) → (..., 3) mean of shoulders and hips, the point whose foot on the ground is the HVIP."""
+    return joints54[..., list(TORSO54), :].mean(-2)

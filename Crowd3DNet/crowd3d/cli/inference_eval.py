@@ -1,0 +1,101 @@
+"""``test/inference_eval.py``: everybody in every picture of LargeCrowd, in one ``predict.json``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from crowd3d.cli.inference import chosen_weights
+from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
+from crowd3d.cli.run import run_cli
+from crowd3d.errors import BadImage
+from crowd3d.imaging import GigapixelImage
+from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.pipeline.infer import InferOptions
+from crowd3d.pipeline.largecrowd import (
+    BenchmarkFolder,
+    Picture,
+    check_all_done,
+    merge_results,
+    prepared_ground,
+    published_ground,
+    reconstruct_pictures,
+)
+from crowd3d.pipeline.shards import Shard
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+PRE_OPTIMISED = Path("optimized")
+PRE_OPTIMISED_NAME = "epoch_159.pkl"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--use_pre_optim",
+        action="store_true",
+        help="camera and ground as published for the four test scenes, and the release's weights of the scene if they are there",
+    )
+    parser.add_argument("--optim_batch_size", type=int, default=64, help="accepted as the release does, without effect")
+    parser.add_argument("--optim_epoch", type=int, default=160, help="only names the folder of the results, ground_epoch_<N-1>")
+    parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
+    parser.add_argument("--weights", type=Path, help="Crowd3DNet for all scenes, as for single_image/inference.py")
+    add_data_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reconstruct everybody."""
+    settings = load_settings()
+    data, folder = data_folder(args, settings), benchmark_folder(settings)
+    weights = DefaultWeights.shipped(settings)
+    tag = "use_pre_optim" if args.use_pre_optim else f"ground_epoch_{args.optim_epoch - 1}"
+    pictures = [picture for scene in data.scenes(args.scenes) for picture in _pictures(args, settings, data, folder, scene)]
+    shard = Shard.join()
+    failures = shard.gather(reconstruct_pictures(folder, tag, shard.part(pictures), weights))
+    if shard.rank > 0:
+        return 0
+    path = merge_results(folder, tag, [(picture.scene, picture.frame) for picture in pictures if picture.frame not in failures])
+    print(path)
+    check_all_done(failures, len(pictures))
+    return 0
+
+
+def _pictures(
+    args: argparse.Namespace, settings: Settings, data: LargeCrowdFolder, folder: BenchmarkFolder, scene: str
+) -> list[Picture]:
+    """The pictures of a scene with what they have in common."""
+    frames = data.frames(scene)
+    pre_optimised = settings.pretrained_root / PRE_OPTIMISED / scene / PRE_OPTIMISED_NAME
+    if args.use_pre_optim:
+        camera_ground = published_ground(settings.root, scene, _image_size(frames))
+        given = args.weights or (pre_optimised if pre_optimised.is_file() else None)
+    else:
+        camera_ground, given = prepared_ground(folder, scene), args.weights
+    whole = InferOptions(
+        weights=chosen_weights(given, settings),
+        smpl_folder=settings.smpl_model_root,
+        engine=args.engine,
+        batch_size=min(args.inference_batch_size, 32),
+        pictures=False,
+        overwrite=args.overwrite,
+    )
+    part = process_options(args, settings, scene)
+    return [Picture(scene, path, camera_ground, part, whole) for path in frames]
+
+
+def _image_size(frames: Sequence[Path]) -> tuple[int, int]:
+    """Of the first picture that can be read."""
+    for path in frames:
+        with suppress(BadImage):
+            return GigapixelImage(path).size
+    raise BadImage(f"none of the {len(frames)} images in {frames[0].parent} can be read; copy them again")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit code."""
+    return run_cli(add_arguments, run, argv, "inference_eval.py", "Everybody in every picture of LargeCrowd, in one predict.json.")

@@ -1,0 +1,54 @@
+"""What every command shares: parsing, logging, and turning errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from crowd3d.errors import Crowd3DError
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def run_cli(
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+    prog: str | None = None,
+    description: str | None = None,
+) -> int:
+    """Parse `argv` and run a command.
+
+    Args:
+        add_arguments: declares the command's arguments on the parser that it is given.
+        run: does the work and returns the exit code.
+        argv: arguments without the program's name; by default those of the process.
+        prog: name of the command in its usage line.
+        description: first paragraph of its help.
+
+    Returns:
+        The exit code: that of `run`, 1 after an error that is the user's to solve (one line on stderr), 130 after Ctrl-C.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("crowd3d").setLevel(logging.INFO)
+    try:
+        return run(arguments)
+    except Crowd3DError as error:
+        return _report(str(error))
+    except OSError as error:
+        # A full disk or a missing permission can strike at any read or write, not only where a stage expects it.
+        return _report(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    except KeyboardInterrupt:
+        _report("interrupted; what was finished is kept, the same command continues")
+        return INTERRUPTED
+
+
+def _report(message: str) -> int:
+    print("crowd3d: error:", " ".join(message.split()), file=sys.stderr)
+    return FAILED

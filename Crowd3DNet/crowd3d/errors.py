@@ -1,0 +1,31 @@
+"""Errors that a user can act on. Each message says what is wrong, with which value, and what to do."""
+
+from __future__ import annotations
+
+
+class Crowd3DError(Exception):
+    """Base of every error that the command line reports as one line."""
+
+
+class MissingAsset(Crowd3DError):
+    """A file that the user must provide (weights, SMPL, AlphaPose, a keypoint file) is absent or of the wrong kind."""
+
+
+class BadImage(Crowd3DError):
+    """An image cannot be read, is truncated, or has a size that cannot be processed."""
+
+
+class NoPeopleFound(Crowd3DError):
+    """No person was found where at least one is needed."""
+
+
+class UnsolvableGround(Crowd3DError):
+    """Camera and ground cannot be estimated from the given keypoints."""
+
+
+class BackendFailed(Crowd3DError):
+    """An external program or engine failed, timed out or produced unusable output."""
+
+
+class BadOutput(Crowd3DError):
+    """Results cannot be written: read-only folder, full disk, or a path of the wrong kind."""

@@ -1,0 +1,35 @@
+"""A table of the people: one row each, positions on the ground in metres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from crowd3d.bodies import Body
+from crowd3d.files import atomic_path
+from crowd3d.types import Scene
+
+HEADER = "id,x_m,z_m,stature_m,facing_deg,hvip_u_px,hvip_v_px,score"
+
+
+def facing_deg(scene: Scene) -> np.ndarray:
+    """(N,) direction that each pelvis faces in the upright world: 0 towards the viewer, 90 to the right of the image."""
+    forward_cam = Rotation.from_rotvec(scene.people.pose_rad[:, 0]).as_matrix()[:, :, 2] if len(scene.people) else np.zeros((0, 3))
+    forward = forward_cam @ scene.ground.rotation_cam_world
+    return np.rad2deg(np.arctan2(forward[:, 0], forward[:, 2]))
+
+
+def write_people_csv(path: Path, scene: Scene, body: Body) -> None:
+    """Write id, x and z in the upright world (z towards the viewer), stature, facing direction, HVIP pixel and score.
+
+    Raises:
+        BadOutput: the folder cannot be written.
+    """
+    people = scene.people
+    world = scene.ground.to_world(people.hvip_cam_m)
+    person = [np.arange(len(people)), world[:, 0], world[:, 2], body.stature_m(people.betas), facing_deg(scene)]
+    columns = [*person, *people.hvip_px.T, people.score]
+    with atomic_path(Path(path)) as temporary:
+        np.savetxt(temporary, np.stack(columns, -1), "%d,%.3f,%.3f,%.3f,%.1f,%.2f,%.2f,%.4f", header=HEADER, comments="")

@@ -1,0 +1,24 @@
+"""Camera and ground plane of a crowd photograph, and how sure they are."""
+
+from crowd3d.ground.estimate import GroundEstimate, estimate_ground
+from crowd3d.ground.knowns import Knowns
+from crowd3d.ground.levels import Levels, estimate_levels
+from crowd3d.ground.lines import detect_lines
+from crowd3d.ground.release_files import read_release_ground, trans_ground, write_release_files, write_release_ground
+from crowd3d.ground.stature import StaturePrior
+from crowd3d.ground.uncertainty import ground_position_covariance
+
+__all__ = [
+    "GroundEstimate",
+    "Knowns",
+    "Levels",
+    "StaturePrior",
+    "detect_lines",
+    "estimate_ground",
+    "estimate_levels",
+    "ground_position_covariance",
+    "read_release_ground",
+    "trans_ground",
+    "write_release_files",
+    "write_release_ground",
+]

@@ -1,0 +1,173 @@
+"""Camera and ground of a crowd photograph from the 2D keypoints of its people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crowd3d.errors import UnsolvableGround
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground.knowns import Knowns, measured_distance
+from crowd3d.ground.lines import segments_of, sharpen
+from crowd3d.ground.observations import Observations, fit_noise, observe
+from crowd3d.ground.solver import Evidence, Prior, Solution, solve
+from crowd3d.ground.stature import StaturePrior
+
+# wide enough that a hundred people overrule them: long lenses to panoramas, a person's eyes to a tower
+_PRIOR_MEAN = np.array([0.0, np.deg2rad(15.0), 0.0, np.log(8.0), np.log(np.deg2rad(3.0))])
+_PRIOR_SIGMA = np.array([0.6, np.deg2rad(30.0), np.deg2rad(6.0), 1.5, 0.5])
+_WEAK_SIGMA = np.array([0.12, np.deg2rad(3.0), np.deg2rad(3.0), 0.12])
+_FEW_PEOPLE = 12
+_FEW_SHARE = 0.4
+_FITTED = 8.0
+_MANY_CHILDREN = 0.4
+_CHILD_MEAN_SIGMA = 0.1
+
+
+@dataclass(frozen=True)
+class GroundEstimate:
+    """Camera and ground with their uncertainty.
+
+    Attributes:
+        camera: intrinsics of the whole image, principal point in the middle unless a camera was given.
+        ground: the plane of the soles; its offset is the camera's height over the soles.
+        covariance: (4, 4) of (log focal length, tilt in rad, roll in rad, log height); 0 where a value was given as exact.
+        inliers: (N,) bool, the people who stand on the plane, in the caller's order.
+        weak: True when priors and assumptions carry the answer rather than the people.
+        reason: why it is weak, for the user; empty otherwise.
+    """
+
+    camera: Camera
+    ground: GroundPlane
+    covariance: np.ndarray
+    inliers: np.ndarray
+    weak: bool
+    reason: str
+
+    @property
+    def sigma(self) -> dict[str, float]:
+        """Standard deviations: ``fov_deg``, ``tilt_deg``, ``roll_deg``, ``height_m``."""
+        focal, tilt, roll, height = np.sqrt(np.diag(self.covariance))
+        return {
+            "fov_deg": float(np.rad2deg(focal * np.sin(np.deg2rad(self.camera.fov_x_deg)))),
+            "tilt_deg": float(np.rad2deg(tilt)),
+            "roll_deg": float(np.rad2deg(roll)),
+            "height_m": float(height * self.ground.offset_m),
+        }
+
+
+def estimate_ground(
+    keypoints: np.ndarray,
+    image_size: tuple[int, int],
+    *,
+    camera: Camera | None = None,
+    stature: StaturePrior | None = None,
+    lines: np.ndarray | None = None,
+    knowns: Knowns | None = None,
+) -> GroundEstimate:
+    """Maximum a posteriori camera and ground from people who stand.
+
+    Each person's ankle (if hidden, knee) and shoulder midpoints are normal around what camera, ground, stature, lean and pixel
+    noise predict, with the feet free (`likelihood`); whoever does not fit, or whose knees and hips do not, counts as not standing.
+    Square pixels and no distortion are assumed.
+
+    Args:
+        keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1 (0 = unknown).
+        image_size: width and height in pixels.
+        camera: exact intrinsics, if known: only the ground is estimated.
+        stature: what is known of people's heights; the default is the world's adults with a few children.
+        lines: (L, 4) segments u1, v1, u2, v2 in pixels, as `detect_lines` finds them; used where they agree with the people.
+        knowns: focal length, camera height or a distance on the ground.
+
+    Raises:
+        UnsolvableGround: nobody has known shoulders and ankles or knees, or no camera above the ground explains anybody.
+    """
+    keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
+    stature, knowns = stature or StaturePrior(), knowns or Knowns()
+    nominal = camera or Camera.from_focal(max(image_size), image_size)
+    observations = prepare(keypoints, nominal)
+    evidence = evidence_of(knowns, nominal, observations.unit_px)
+    prior = prior_of(camera, knowns, observations.unit_px)
+    solution = solve(observations, stature, prior, evidence)
+    if lines is not None:
+        solution = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
+    return conclude(solution, observations, nominal, camera, len(keypoints))
+
+
+def prepare(keypoints: np.ndarray, nominal: Camera) -> Observations:
+    """Midpoints with measured noise; `nominal` gives the principal point.
+
+    Raises:
+        UnsolvableGround: nobody has known shoulders and ankles or knees.
+    """
+    observations = observe(keypoints, nominal)
+    if not len(observations):
+        raise UnsolvableGround(
+            f"none of the {len(keypoints)} people has known shoulders and ankles or knees; give camera and ground, or better keypoints"
+        )
+    return fit_noise(observations)
+
+
+def evidence_of(knowns: Knowns, nominal: Camera, unit_px: float) -> tuple[Evidence, ...]:
+    """What is known but does not belong to a single parameter."""
+    if knowns.scale_points is None:
+        return ()
+    return (measured_distance(knowns.scale_points, nominal, unit_px),)
+
+
+def prior_of(camera: Camera | None, knowns: Knowns, unit_px: float) -> Prior:
+    """Wide priors, narrowed or fixed by what is known; focal lengths in units of `unit_px`."""
+    mean, sigma = _PRIOR_MEAN.copy(), _PRIOR_SIGMA.copy()
+    if camera is not None:
+        mean[0], sigma[0] = np.log(camera.fx / unit_px), 0.0
+    elif knowns.focal_px is not None:
+        mean[0], sigma[0] = np.log(knowns.focal_px / unit_px), knowns.focal_sigma
+    if knowns.height_m is not None:
+        mean[3], sigma[3] = np.log(knowns.height_m), knowns.height_sigma_m / knowns.height_m
+    return Prior(mean, sigma)
+
+
+def conclude(solution: Solution, observations: Observations, nominal: Camera, camera: Camera | None, people: int) -> GroundEstimate:
+    """The estimate that follows from a solution; `camera` if it was given.
+
+    Raises:
+        UnsolvableGround: nobody stands on the plane.
+    """
+    log_focal, tilt, roll, log_height = solution.parameters[:4]
+    if camera is None:
+        focal = float(np.exp(log_focal)) * observations.unit_px
+        camera = Camera(focal, focal, nominal.cx, nominal.cy, nominal.width, nominal.height)
+    inliers = np.zeros(people, bool)
+    inliers[observations.rows] = solution.roles[:2].sum(0) > 0.5
+    if not inliers.any():
+        raise UnsolvableGround(
+            f"none of {people} people fits a common ground; check the keypoints, or give the camera (--fov_deg) and its height"
+        )
+    standing = int(inliers.sum())
+    # noise, lean and the shares of outliers and children were fitted to the same people
+    covariance = solution.covariance[:4, :4] * (1.0 + _FITTED / (standing + _FITTED))
+    reasons = _weaknesses(covariance, standing, len(observations))
+    children = float(solution.roles[1].sum() / solution.roles[:2].sum())
+    if children > _MANY_CHILDREN:
+        covariance[3, 3] += (children * _CHILD_MEAN_SIGMA) ** 2
+        reasons.append(f"{100 * children:.0f} % of the people look like children, whose mean stature is uncertain")
+    ground = GroundPlane.from_angles(float(tilt), float(roll), float(np.exp(log_height)))
+    return GroundEstimate(camera, ground, covariance, inliers, bool(reasons), "; ".join(reasons))
+
+
+def _weaknesses(covariance: np.ndarray, standing: int, people: int) -> list[str]:
+    """Reasons, in words, why an estimate should not be trusted blindly."""
+    reasons = []
+    if standing < _FEW_PEOPLE:
+        reasons.append(f"only {standing} standing people")
+    if standing < _FEW_SHARE * people:
+        reasons.append(f"only {standing} of {people} people stand on one plane")
+    sigma = np.sqrt(np.diag(covariance))
+    texts = (
+        f"focal length known to {100 * sigma[0]:.0f} %",
+        f"tilt known to {np.rad2deg(sigma[1]):.1f}°",
+        f"roll known to {np.rad2deg(sigma[2]):.1f}°",
+        f"camera height known to {100 * sigma[3]:.0f} %",
+    )
+    return reasons + [text for text, value, limit in zip(texts, sigma, _WEAK_SIGMA, strict=True) if value > limit]

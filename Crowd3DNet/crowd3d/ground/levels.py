@@ -1,0 +1,156 @@
+"""Several horizontal levels under one camera: a bridge, a balcony, the landings of stairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crowd3d.errors import UnsolvableGround
+from crowd3d.geometry import Camera
+from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
+from crowd3d.ground.knowns import Knowns
+from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
+from crowd3d.ground.observations import Observations
+from crowd3d.ground.solver import Evidence, Prior, Solution, solve
+from crowd3d.ground.stature import StaturePrior
+
+_LEAST_PEOPLE = 10
+_LEAST_SHARE = 0.08
+_LEAST_AGREEMENT = 0.5
+_STRAIGHT = -2.0
+_ROUNDS = 3
+_HEIGHT = np.array([False, False, False, True, False])
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels by falling number of people.
+
+    Attributes:
+        estimates: one per level; they share camera, tilt and roll.
+        level: (N,) int64 index into `estimates`, −1 for people on none.
+    """
+
+    estimates: tuple[GroundEstimate, ...]
+    level: np.ndarray
+
+
+def estimate_levels(
+    keypoints: np.ndarray,
+    image_size: tuple[int, int],
+    *,
+    camera: Camera | None = None,
+    stature: StaturePrior | None = None,
+    knowns: Knowns | None = None,
+    labels: np.ndarray | None = None,
+    most: int = 4,
+) -> Levels:
+    """Camera from the level with most people, then the heights of the others among those who do not fit it.
+
+    A person on another level looks too tall or too short by the ratio of the camera's heights over both. The same holds for
+    children, so none are assumed unless `stature` says so. Without `labels`, another level needs ten people and 8 % of all, and at
+    least half of those who are left over must agree on it.
+
+    Args:
+        keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1.
+        image_size: width and height in pixels.
+        camera: exact intrinsics, if known.
+        stature: what is known of people's heights.
+        knowns: focal length, height of the camera over the first level, or a distance on it.
+        labels: (N,) int, which people share a level, such as the value of a mask at their feet; negative = unknown.
+        most: greatest number of levels that are looked for without `labels`.
+
+    Raises:
+        UnsolvableGround: not even one level is found.
+    """
+    keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
+    stature, knowns = stature or StaturePrior(child_share=0.0), knowns or Knowns()
+    nominal = camera or Camera.from_focal(max(image_size), image_size)
+    people = prepare(keypoints, nominal)
+    prior, evidence = prior_of(camera, knowns, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
+    found = None if labels is None else _ranked(np.asarray(labels)[people.rows])
+    level = _search(people, stature, prior, evidence, most) if found is None else found
+    solutions = _solve_levels(people, level, stature, prior, evidence)
+    estimates: list[GroundEstimate] = []
+    assigned = np.full(len(keypoints), -1)
+    for k, solution in enumerate(solutions):
+        members = people[level == k]
+        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints))
+        if k > 0:
+            estimate = _share_camera(estimate, estimates[0])
+        estimates.append(estimate)
+        assigned[estimate.inliers] = k
+    return Levels(tuple(estimates), assigned)
+
+
+def _ranked(labels: np.ndarray) -> np.ndarray:
+    """Labels renumbered by falling number of people; −1 for negative ones."""
+    values, counts = np.unique(labels[labels >= 0], return_counts=True)
+    if not len(values):
+        raise UnsolvableGround(f"none of {len(labels)} people has a level's label; check that the mask covers their feet")
+    rank = {value: k for k, value in enumerate(values[np.argsort(-counts, kind="stable")])}
+    return np.array([rank.get(label, -1) for label in labels])
+
+
+def _search(people: Observations, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...], most: int) -> np.ndarray:
+    """(N,) level of each person: one level more as long as it is found, everybody assigned anew each time."""
+    level = np.zeros(len(people), int)
+    solutions = [solve(people, stature, prior, evidence)]
+    while len(solutions) < most:
+        height = _height_of_the_rest(people, solutions, stature)
+        if height is None:
+            break
+        solutions = [*solutions, replace(solutions[0], parameters=np.where(_HEIGHT, height, solutions[0].parameters))]
+        for _ in range(_ROUNDS):
+            tried = np.argmax([_log_density(people, solution, stature) for solution in solutions], axis=0)
+            if np.bincount(tried, minlength=len(solutions)).min() < _LEAST_PEOPLE:
+                return level
+            solutions = _solve_levels(people, tried, stature, prior, evidence)
+        if (solutions[-1].roles[:2].sum(0) > 0.5).sum() < max(_LEAST_PEOPLE, _LEAST_SHARE * len(people)):
+            return level
+        level = tried
+    return level
+
+
+def _solve_levels(
+    people: Observations, level: np.ndarray, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...]
+) -> list[Solution]:
+    """The first level with its camera, then the heights of the others."""
+    base = solve(people[level == 0], stature, prior, evidence)
+    same_camera = Prior(base.parameters, np.where(_HEIGHT, 1.0, 0.0))
+    return [base, *(solve(people[level == k], stature, same_camera) for k in range(1, level.max() + 1))]
+
+
+def _log_density(people: Observations, solution: Solution, stature: StaturePrior) -> np.ndarray:
+    """(N,) log density of everybody as a standing person on a level."""
+    mixture = replace(solution.mixture, observations=people, posture=np.zeros(len(people)))
+    return mixture.log_terms(predict(solution.parameters[None], people, stature.mean_m))[:2, 0].max(0)
+
+
+def _height_of_the_rest(people: Observations, solutions: list[Solution], stature: StaturePrior) -> float | None:
+    """Log height on which most of the people agree who stand straight but on none of the levels, if at least half of them do."""
+    parameters = solutions[0].parameters
+    prediction = predict(parameters[None], people, stature.mean_m)
+    straight = posture_log_odds(people, prediction.depth_ratio[0], prediction.scale[0]) < _STRAIGHT
+    outlier = -np.log(OUTLIER_AREA * people.size**2)
+    fits = np.max([_log_density(people, solution, stature) for solution in solutions], axis=0) > outlier
+    rest = straight & ~fits
+    if rest.sum() < max(_LEAST_PEOPLE, _LEAST_SHARE * len(people)):
+        return None
+    step = prediction.stature_step[0, rest]
+    tall = stature.mean_m + (prediction.residual[0, rest] * step).sum(1) / (step**2).sum(1)
+    log_height = parameters[3] - np.log(np.maximum(tall, 0.2) / stature.mean_m)
+    near = np.abs(log_height[:, None] - log_height) < 2.5 * stature.sd_m / stature.mean_m
+    best = int(np.argmax(near.sum(1)))
+    if near[best].sum() < max(_LEAST_PEOPLE, _LEAST_AGREEMENT * rest.sum()):
+        return None
+    return float(np.median(log_height[near[best]]))
+
+
+def _share_camera(estimate: GroundEstimate, base: GroundEstimate) -> GroundEstimate:
+    """Another level's uncertainty: the camera's is that of the first, and heights over both scale together."""
+    covariance = base.covariance.copy()
+    covariance[3, 3] += estimate.covariance[3, 3]
+    reason = "; ".join(filter(None, (base.reason, estimate.reason)))
+    return replace(estimate, covariance=covariance, weak=bool(reason), reason=reason)

@@ -1,0 +1,213 @@
+"""Reading photographs of any size, crop by crop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyvips
+
+from crowd3d.errors import BadImage
+from crowd3d.imaging import exif
+
+HELD_BYTES = 600_000_000
+"""Images whose pixels take more than this stay on disk (libvips decodes them once into its own temporary file)."""
+
+ORIENTED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a.swapaxes(0, 1)[::-1],
+}
+"""EXIF orientation → upright view of the stored pixels; a view, so that no second copy of a gigapixel image exists."""
+
+
+class GigapixelImage:
+    """A photograph as 8-bit sRGB, upright by its EXIF orientation, decoded once and on first use.
+
+    Reads what libvips reads (JPEG, PNG, TIFF, WebP, GIF, HEIF, …) and BMP; 8 or 16 bit, grey, palette, CMYK; transparency over white.
+    At most one decoded copy is held: in memory, or for images above `HELD_BYTES` in a temporary file (folder: ``TMPDIR``).
+
+    Attributes:
+        path: the file.
+        size: (width, height) in pixels, upright.
+
+    Raises:
+        BadImage: at construction when the file is missing, empty or no image; at the first use of pixels when it is truncated or damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            with self.path.open("rb") as file:
+                magic = file.read(2)
+        except OSError as error:
+            raise BadImage(f"cannot open image {self.path}: {error.strerror}; check the path") from error
+        if not magic:
+            raise BadImage(f"image {self.path} is an empty file; copy or download it again")
+        self._header: pyvips.Image | None = None
+        if magic == b"BM":
+            self._pixels = _decode_bmp(self.path)
+            self.size = (self._pixels.shape[1], self._pixels.shape[0])
+            return
+        self._header = self._open("sequential")
+        stored = (self._header.width, self._header.height)
+        self.size = stored if self._orientation < 5 else stored[::-1]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hexadecimal BLAKE2b-128 of the file's bytes."""
+        digest = hashlib.blake2b(digest_size=16)
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def exif_focal_px(self) -> float | None:
+        """Focal length in pixels by EXIF, or None when the file does not tell."""
+        if self._header is None:
+            return None
+        tags = {name.rsplit("-", 1)[1]: str(self._header.get(name)) for name in self._header.get_fields() if name.startswith("exif-ifd")}
+        return exif.focal_px(tags, self.size)
+
+    def region(self, box: np.ndarray, fill: int = 128) -> np.ndarray:
+        """Pixels of one box at full resolution.
+
+        Args:
+            box: (4,) top, left, bottom, right; may reach over the image's edges.
+            fill: grey value outside the image.
+
+        Returns:
+            (bottom − top, right − left, 3) uint8 RGB; do not write into it.
+        """
+        if self._pixels is None:
+            return self._region_on_disk(box, fill, 1)
+        top, left, bottom, right = (int(edge) for edge in box)
+        inside = np.clip([top, bottom], 0, self.size[1]), np.clip([left, right], 0, self.size[0])
+        pixels = self._pixels[slice(*inside[0]), slice(*inside[1])]
+        if pixels.shape[:2] == (bottom - top, right - left):
+            return pixels
+        canvas = np.full((bottom - top, right - left, 3), fill, np.uint8)
+        canvas[slice(*(inside[0] - top)), slice(*(inside[1] - left))] = pixels
+        return canvas
+
+    def crops(self, boxes: np.ndarray, size: int, batch_size: int = 64, fill: int = 128) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Boxes resized to squares, batch by batch, in the order given; area-averaged when reduced, bilinear when enlarged.
+
+        Args:
+            boxes: (T, 4) top, left, bottom, right in pixels; may reach over the image's edges.
+            size: side of the squares in pixels.
+            batch_size: largest number of boxes in one batch.
+            fill: grey value outside the image; 255 for white.
+
+        Yields:
+            (B,) rows of `boxes`, and (B, size, size, 3) uint8 RGB.
+        """
+        boxes = np.asarray(boxes).reshape(-1, 4)
+        for start in range(0, len(boxes), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(boxes)))
+            batch = np.empty((len(rows), size, size, 3), np.uint8)
+            for target, box in zip(batch, boxes[rows], strict=True):
+                target[...] = self._square(box, size, fill)
+            yield rows, batch
+
+    def reduced(self, factor: float) -> np.ndarray:
+        """The whole image, area-averaged by `factor` ≥ 1: (round(H / factor), round(W / factor), 3) uint8 RGB, each side ≥ 1."""
+        width, height = (max(1, round(side / factor)) for side in self.size)
+        if self._pixels is not None:
+            return _resize(self._pixels, (width, height))
+        with _decoding(self.path):
+            image = self._disk.resize(width / self._disk.width, vscale=height / self._disk.height, kernel="linear")
+            return image.numpy()
+
+    @cached_property
+    def _pixels(self) -> np.ndarray | None:
+        """(H, W, 3) uint8 upright view of the one decoded copy, or None when the image is too large to be held."""
+        if 3 * self.size[0] * self.size[1] > HELD_BYTES:
+            return None
+        with _decoding(self.path):
+            return ORIENTED[self._orientation](_to_srgb(self._open("sequential")).numpy())
+
+    @cached_property
+    def _disk(self) -> pyvips.Image:
+        return _to_srgb(self._open("random").autorot())
+
+    @property
+    def _orientation(self) -> int:
+        assert self._header is not None
+        value = self._header.get("orientation") if self._header.get_typeof("orientation") else 1
+        return value if value in ORIENTED else 1
+
+    def _open(self, access: str) -> pyvips.Image:
+        with _decoding(self.path):
+            # A source, because libvips takes "[…]" at the end of a file name for options.
+            return pyvips.Image.new_from_source(pyvips.Source.new_from_file(str(self.path)), "", access=access, fail_on="truncated")
+
+    def _square(self, box: np.ndarray, size: int, fill: int) -> np.ndarray:
+        if self._pixels is not None:
+            return _resize(self.region(box, fill), (size, size))
+        side = int(box[2] - box[0])
+        # The largest whole reduction that leaves the last step a factor of two: libvips does it in strips, whatever the size of the box.
+        shrink = next(factor for factor in range(max(1, side // (2 * size)), 0, -1) if side % factor == 0)
+        return _resize(self._region_on_disk(box, fill, shrink), (size, size))
+
+    def _region_on_disk(self, box: np.ndarray, fill: int, shrink: int) -> np.ndarray:
+        top, left, bottom, right = (int(edge) for edge in box)
+        if bottom <= 0 or right <= 0 or top >= self.size[1] or left >= self.size[0]:
+            return np.full(((bottom - top) // shrink, (right - left) // shrink, 3), fill, np.uint8)
+        with _decoding(self.path):
+            image = self._disk.embed(-left, -top, right - left, bottom - top, extend="background", background=[float(fill)] * 3)
+            return (image.shrink(shrink, shrink) if shrink > 1 else image).numpy()
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn the errors of libvips, which have many lines, into one."""
+    try:
+        yield
+    except pyvips.Error as error:
+        reason = next((line.strip() for line in error.detail.splitlines() if line.strip()), error.message)
+        full = "space left" in error.detail
+        remedy = "free space in the temporary folder or set TMPDIR" if full else "it is damaged or no image, save or download it again"
+        raise BadImage(f"cannot read image {path}: {reason}; {remedy}") from error
+
+
+def _to_srgb(image: pyvips.Image) -> pyvips.Image:
+    image = image.colourspace("srgb")
+    if image.hasalpha():
+        image = image.flatten(background=[255.0] * (image.bands - 1))
+    return image.extract_band(0, n=3).cast("uchar")
+
+
+def _decode_bmp(path: Path) -> np.ndarray:
+    """libvips has no loader for Windows bitmaps."""
+    encoded = np.fromfile(path, np.uint8)
+    declared = int.from_bytes(encoded[2:6].tobytes(), "little")
+    try:
+        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) >= declared else None
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        size = f"{len(encoded)} of {declared} bytes"
+        raise BadImage(f"cannot read image {path}: damaged or truncated BMP ({size}); save it again, as PNG or JPEG")
+    return bgr[..., ::-1]
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`size` is (width, height)."""
+    if image.strides[1:] != (3, 1):
+        image = np.ascontiguousarray(image)
+    # Exact halving is ten times faster than area averaging by any other factor; of a factor above four the rest is at least two.
+    while all(now % 2 == 0 and now >= 4 * wanted for now, wanted in zip(image.shape[1::-1], size, strict=True)):
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    reduce = size[0] <= image.shape[1] and size[1] <= image.shape[0]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if reduce else cv2.INTER_LINEAR)

@@ -1,0 +1,157 @@
+"""Running networks for inference: eager PyTorch, OpenVINO or ONNX Runtime behind one call.
+
+An engine takes the module's positional tensors and returns its output tensors as a tuple; a single output is a tuple of one.
+The size of the batch may change from call to call, every other dimension is that of the example inputs.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from crowd3d.errors import BackendFailed, MissingAsset
+
+EngineName = Literal["auto", "torch", "openvino", "onnx"]
+Precision = Literal["fp32", "bf16", "fp16"]
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class Engine(Protocol):
+    """A network ready to run."""
+
+    name: str
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run one batch; outputs are float tensors on the inputs' device."""
+        ...
+
+
+def make_engine(
+    module: nn.Module,
+    example: Sequence[Tensor],
+    engine: EngineName = "auto",
+    precision: Precision = "fp32",
+    threads: int | None = None,
+) -> Engine:
+    """Prepare `module` for inference. The module is put into eval mode.
+
+    Args:
+        module: takes tensors positionally and returns a tensor or a tuple of tensors.
+        example: inputs of the right shapes and dtypes, on the module's device.
+        engine: ``auto`` takes OpenVINO on a CPU where it is installed, PyTorch otherwise.
+        precision: of the arithmetic inside; fp32 agrees with eager PyTorch to 1e-3, the others to about 1e-2.
+        threads: CPU threads; by default what PyTorch uses.
+
+    Raises:
+        MissingAsset: the engine is not installed.
+        BackendFailed: the engine cannot run this network.
+    """
+    module.eval()
+    threads = threads or torch.get_num_threads()
+    if engine == "auto":
+        engine = "openvino" if example[0].device.type == "cpu" and find_spec("openvino") is not None else "torch"
+    if engine == "openvino":
+        return OpenVINOEngine(module, example, precision, threads)
+    if engine == "onnx":
+        return ONNXEngine(module, example, precision, threads)
+    return TorchEngine(module, precision, threads)
+
+
+class TorchEngine:
+    """Eager PyTorch on the module's device."""
+
+    name = "torch"
+
+    def __init__(self, module: nn.Module, precision: Precision, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision = precision
+
+    @torch.inference_mode()
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        reduced = AUTOCAST.get(self.precision)
+        with torch.autocast(inputs[0].device.type, dtype=reduced, enabled=reduced is not None):
+            outputs = self.module(*inputs)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        return tuple(output.float() for output in outputs)
+
+
+class OpenVINOEngine:
+    """OpenVINO on the CPU."""
+
+    name = "openvino"
+
+    def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
+        openvino = _import("openvino", "openvino")
+        shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
+        properties = {"INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision], "INFERENCE_NUM_THREADS": threads}
+        failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
+        try:
+            model = openvino.convert_model(_trace(module, example), example_input=tuple(example), input=shapes)
+            self.request = openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
+        except failures as error:
+            raise _unusable("openvino", error) from error
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        # Results live in buffers of the request that the next call overwrites.
+        outputs = self.request.infer([tensor.numpy() for tensor in inputs])
+        return tuple(torch.from_numpy(outputs[i].copy()) for i in range(len(outputs)))
+
+
+class ONNXEngine:
+    """ONNX Runtime on the CPU, fp32 only."""
+
+    name = "onnx"
+
+    def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
+        runtime = _import("onnxruntime", "onnxruntime onnx onnxscript")
+        _import("onnxscript", "onnxruntime onnx onnxscript")
+        if precision != "fp32":
+            raise BackendFailed(f"ONNX Runtime runs these networks in fp32, not {precision}; choose --engine openvino or fp32")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self.session = runtime.InferenceSession(_onnx(module, example), options, providers=["CPUExecutionProvider"])
+        except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+            raise _unusable("onnx", error) from error
+        self.names = [argument.name for argument in self.session.get_inputs()]
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        feed = {name: tensor.numpy() for name, tensor in zip(self.names, inputs, strict=True)}
+        return tuple(torch.from_numpy(output) for output in self.session.run(None, feed))
+
+
+@torch.inference_mode()
+def _trace(module: nn.Module, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
+    # OpenVINO would trace by itself, and check the trace by tracing twice more: half of the preparation's time.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(module, tuple(example), check_trace=False)
+
+
+def _onnx(module: nn.Module, example: Sequence[Tensor]) -> bytes:
+    batch = torch.export.Dim.DYNAMIC
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(module, tuple(example), dynamo=True, verbose=False, dynamic_shapes=tuple({0: batch} for _ in example))
+    buffer = io.BytesIO()
+    program.save(buffer)  # type: ignore[union-attr, arg-type]
+    return buffer.getvalue()
+
+
+def _import(name: str, packages: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise MissingAsset(f"engine needs the package {name}: {error}; pip install {packages}, or choose --engine torch") from error
+
+
+def _unusable(engine: str, error: Exception) -> BackendFailed:
+    return BackendFailed(f"{engine} cannot run this network: {str(error).strip().splitlines()[-1]}; choose --engine torch")

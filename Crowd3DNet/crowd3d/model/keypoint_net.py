@@ -1,0 +1,151 @@
+"""Top-down keypoint network: one person in the middle of a crop → 17 keypoints, torso centre and HVIP, each with an honest spread.
+
+Every crop shows the same metric window around its person (`CROP_HEIGHT_M`), so the network sees everybody at one scale and knows
+whom it is asked about by position. A spatial-softmax heat map gives position and spread; features pooled under it give visibility
+and depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CROP_SIZE = (128, 96)
+"""Height and width of a crop in pixels."""
+CROP_HEIGHT_M = 2.4
+"""Metres across the height of a crop at the person's distance."""
+TORSO_OFFSET_M = 0.15
+"""The crop's middle lies this far below the torso centre."""
+POINTS = 19
+"""COCO-17 keypoints, then torso centre and HVIP."""
+TORSO, HVIP = 17, 18
+STRIDE = 4
+
+
+def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3×3 convolution, batch normalisation, ReLU."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with an identity shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv_bn_relu(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+def stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    """Halve the resolution, then refine."""
+    return nn.Sequential(conv_bn_relu(inputs, outputs, 2), *[ResidualBlock(outputs) for _ in range(blocks)])
+
+
+class AttentionBlock(nn.Module):
+    """Pre-norm transformer layer over all positions of a small map."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        batch, length, width = tokens.shape
+        q, k, v = self.qkv(self.norm1(tokens)).reshape(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, width)
+        tokens = tokens + self.out(attended)
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class KeypointNet(nn.Module):
+    """Crops → heat-map logits and per-point attributes.
+
+    Forward: images (B, 128, 96, 3) float 0–255 RGB → heat (B, 19, 32, 24) logits, attributes (B, 19, 3): visibility logit,
+    depth behind the torso centre along its viewing ray (m), log spread of that depth (log m). The torso centre's visibility
+    says whether there is a person at all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(conv_bn_relu(3, 24, 2), conv_bn_relu(24, 40, 2), ResidualBlock(40))
+        self.stage8 = stage(40, 80, 2)
+        self.stage16 = stage(80, 144, 2)
+        width = 192
+        self.to_tokens = nn.Linear(144, width)
+        self.position = nn.Parameter(torch.zeros(CROP_SIZE[0] // 16 * (CROP_SIZE[1] // 16), width))
+        nn.init.normal_(self.position, std=0.02)
+        self.attention = nn.Sequential(AttentionBlock(width), nn.LayerNorm(width))
+        self.down8, self.lateral8 = nn.Conv2d(width, 80, 1), nn.Conv2d(80, 80, 1)
+        self.fuse8 = conv_bn_relu(80, 80)
+        self.down4, self.lateral4 = nn.Conv2d(80, 48, 1), nn.Conv2d(40, 48, 1)
+        self.fuse4 = conv_bn_relu(48, 48)
+        self.heat = nn.Conv2d(48, POINTS, 1)
+        self.point_embedding = nn.Parameter(torch.zeros(POINTS, width))
+        nn.init.normal_(self.point_embedding, std=0.02)
+        self.point_features = nn.Linear(80 + width, width)
+        self.attributes = nn.Sequential(AttentionBlock(width), nn.LayerNorm(width), nn.Linear(width, 3))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = images.permute(0, 3, 1, 2) / 127.5 - 1.0
+        fine = self.stem(x)
+        middle = self.stage8(fine)
+        coarse = self.stage16(middle)
+        batch, _, height, width = coarse.shape
+        tokens = self.attention(self.to_tokens(coarse.flatten(2).transpose(1, 2)) + self.position)
+        coarse = tokens.transpose(1, 2).reshape(batch, -1, height, width)
+        middle = self.fuse8(self.lateral8(middle) + F.interpolate(self.down8(coarse), scale_factor=2.0, mode="nearest"))
+        fine = self.fuse4(self.lateral4(fine) + F.interpolate(self.down4(middle), scale_factor=2.0, mode="nearest"))
+        heat = self.heat(fine).float()
+        where = F.avg_pool2d(heat.flatten(2).softmax(-1).reshape(heat.shape), 2) * 4.0
+        pooled = torch.einsum("bkn,bcn->bkc", where.flatten(2), middle.flatten(2).float())
+        mean = tokens.mean(1, keepdim=True).float().expand(-1, POINTS, -1)
+        points = self.point_features(torch.cat([pooled, mean], -1)) + self.point_embedding
+        return heat, self.attributes(points).float()
+
+
+@dataclass(frozen=True)
+class CropPoints:
+    """Decoded points of B crops.
+
+    Attributes:
+        xy_px: (B, 19, 2) crop pixels.
+        sigma_px: (B, 19) standard deviation per axis, crop pixels.
+        visible: (B, 19) probability that the point is seen and not hidden; of the torso centre: that a person is there.
+        depth_m: (B, 19) depth behind the torso centre along its ray, metres.
+        depth_sigma_m: (B, 19) its spread, metres.
+    """
+
+    xy_px: Tensor
+    sigma_px: Tensor
+    visible: Tensor
+    depth_m: Tensor
+    depth_sigma_m: Tensor
+
+
+def decode_crop_points(heat: Tensor, attributes: Tensor) -> CropPoints:
+    """Position = expectation in a 5×5 window about the maximum; spread = standard deviation of the whole map about it."""
+    height, width = heat.shape[-2:]
+    probability = heat.flatten(2).softmax(-1)
+    peak = probability.argmax(-1)
+    grid_y, grid_x = torch.meshgrid(torch.arange(height, device=heat.device), torch.arange(width, device=heat.device), indexing="ij")
+    cells = torch.stack([grid_x.flatten(), grid_y.flatten()], -1).to(heat.dtype)
+    offset = cells - cells[peak][:, :, None]
+    near = probability * (offset.abs().amax(-1) <= 2)
+    mean = torch.einsum("bkn,nc->bkc", near / near.sum(-1, keepdim=True), cells)
+    variance = (probability * ((cells - mean[:, :, None]) ** 2).sum(-1)).sum(-1) / 2.0
+    return CropPoints(
+        xy_px=(mean + 0.5) * STRIDE,
+        sigma_px=variance.sqrt() * STRIDE,
+        visible=attributes[..., 0].sigmoid(),
+        depth_m=attributes[..., 1],
+        depth_sigma_m=attributes[..., 2].exp(),
+    )

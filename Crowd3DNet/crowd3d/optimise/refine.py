@@ -1,0 +1,185 @@
+"""One least-squares problem for camera, ground and everybody: the bundle adjustment of a crowd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crowd3d.bodies import Body, torso_centre
+from crowd3d.errors import NoPeopleFound
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.rotations import matrix_to_axis_angle
+from crowd3d.ground import StaturePrior
+from crowd3d.optimise.pose_prior import load_pose_prior
+from crowd3d.optimise.problem import Problem, checked, state_problem, usable
+from crowd3d.optimise.solver import LIMIT, cost, freeze, solve
+from crowd3d.optimise.state import BETAS, PLACE, POSE, RISE, posture_of, view
+from crowd3d.pose.observations import Observations
+from crowd3d.types import Keypoints, People, Scene
+
+Part = Literal["people", "camera", "ground"]
+GROUND_TRUST = 0.5
+"""Share of its standard errors' inverse with which the estimate of camera and ground is believed: it comes from the same keypoints."""
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class RefineReport:
+    """What the optimisation did.
+
+    Attributes:
+        cost_before, cost_after: cost per term (half a squared standard deviation each), under the same robust losses.
+        iterations: steps taken.
+        covariance: (4, 4) of (log focal length, tilt in rad, roll in rad, log height) afterwards; 0 where nothing was free.
+        refined: (N,) bool, people who took part; the others could not be placed before the camera and stay as they were.
+    """
+
+    cost_before: dict[str, float]
+    cost_after: dict[str, float]
+    iterations: int
+    covariance: np.ndarray
+    refined: np.ndarray
+
+
+def refine(
+    scene: Scene,
+    keypoints: Keypoints | Observations,
+    *,
+    body: Body,
+    free: tuple[Part, ...] = ("people", "camera", "ground"),
+    stature: StaturePrior | None = None,
+    progress: Callable[[int], None] = lambda iteration: None,
+) -> tuple[Scene, RefineReport]:
+    """Make camera, ground and everybody agree with the 2D measurements, with each other, and with what is known of people.
+
+    The unknowns are focal length, tilt, roll and camera height, and for everybody the HVIP, the torso's height, the pelvis'
+    orientation, the pose in coordinates of a prior, and the betas. The minimum is found by Levenberg–Marquardt with everybody's
+    block eliminated (Triggs et al., Bundle Adjustment — A Modern Synthesis, 1999); time is linear in the number of people.
+
+    Args:
+        scene: the start. Its `ground_covariance` says how well camera and ground are known; without one they are exact.
+        keypoints: measurements of the same people in the same order; score 0 or infinite spread = unknown.
+        body: the scene's body, with its mesh; a low level of detail is enough.
+        free: what may change.
+        stature: what is known of people's heights.
+        progress: called with the number of each finished iteration.
+
+    Returns:
+        The refined scene, its `ground_covariance` that of the report, and the report.
+
+    Raises:
+        NoPeopleFound: nobody in the scene stands in front of the camera.
+        BackendFailed: a keypoint that counts as known is not a number.
+    """
+    observed = checked(keypoints)
+    if len(observed.score) != len(scene.people):
+        raise ValueError(f"{len(observed.score)} observations for {len(scene.people)} people")
+    rows = np.flatnonzero(usable(scene))
+    stature = stature or StaturePrior()
+    with torch.inference_mode():
+        while True:
+            if len(rows) == 0:
+                raise NoPeopleFound(f"none of {len(scene.people)} people stands on the ground in front of the camera; estimate both anew")
+            chosen = replace(scene, people=scene.people[rows])
+            problem, x, shared = state_problem(chosen, observed[rows], body, load_pose_prior(), stature, free, GROUND_TRUST)
+            frozen = freeze(problem, x, shared, torch.full((len(rows),), LIMIT, dtype=x.dtype))
+            seen = cost(problem, x, shared, frozen).isfinite().numpy()
+            if seen.all():
+                break
+            rows = rows[seen]
+        solution = solve(problem, x, shared, progress)
+        covariance = solution.covariance.numpy()
+        refined = _scene(chosen, problem, body, solution.x, solution.shared)
+    mask = np.zeros(len(scene.people), bool)
+    mask[rows] = True
+    report = RefineReport(solution.cost_before, solution.cost_after, solution.iterations, covariance, mask)
+    known = scene.ground_covariance if not problem.shared_free.any() else covariance
+    return replace(refined, people=_merged(scene.people, refined.people, rows), ground_covariance=known), report
+
+
+def refine_in_rounds(
+    scene: Scene,
+    rows: np.ndarray,
+    observed: Observations,
+    lift: Callable[[Camera, GroundPlane], tuple[People, np.ndarray]],
+    *,
+    body: Body,
+    free: tuple[Part, ...] = ("people", "camera", "ground"),
+    stature: StaturePrior | None = None,
+    rounds: int = ROUNDS,
+    progress: Callable[[int], None] = lambda iteration: None,
+) -> tuple[Scene, np.ndarray, RefineReport]:
+    """`refine`, and lift everybody again with the camera and ground that come out, in turns.
+
+    Bodies that were lifted with a wrong camera lean as it does and hold it back, all in the same direction; lifted again with a
+    better one they let go.
+
+    Args:
+        scene: people lifted from `observed`.
+        rows: (N,) rows that the scene's people have in `observed`.
+        observed: measurements of everybody.
+        lift: (camera, ground) → people and their rows in `observed`, as `scene.placing.reconstruct_people` gives them.
+        body, free, stature, progress: see `refine`.
+        rounds: how often to refine; once is all when camera and ground are exact.
+
+    Returns:
+        The refined scene, the rows of its people, and the report of the last round.
+
+    Raises:
+        NoPeopleFound, BackendFailed: see `refine`.
+    """
+    known = scene.ground_covariance
+    for left in reversed(range(rounds)):
+        scene, report = refine(scene, observed[rows], body=body, free=free, stature=stature, progress=progress)
+        if left == 0 or not report.covariance.any():
+            break
+        people, rows = lift(scene.camera, scene.ground)
+        scene = replace(scene, people=people, ground_covariance=known)
+    return scene, rows, report
+
+
+def _scene(scene: Scene, problem: Problem, body: Body, x: Tensor, shared: Tensor) -> Scene:
+    """The unknowns as a scene; `scene` gives what they do not tell."""
+    focal, tilt, roll, height = shared.tolist()
+    camera, ground = scene.camera, scene.ground
+    if problem.shared_free[0]:
+        fx = float(np.exp(focal))
+        camera = Camera(fx, fx * problem.lens.aspect, camera.cx, camera.cy, camera.width, camera.height)
+    if problem.shared_free[1:].any():
+        ground = GroundPlane.from_angles(tilt, roll, float(np.exp(height)))
+    seen = view(shared, problem.lens, problem.start.hvip_px + x[:, PLACE] * problem.start.size_px[:, None])
+    posture = posture_of(problem.skeleton, problem.start, problem.basis, x)
+    local = problem.start.pose_rad + x[:, POSE:-BETAS] @ problem.basis.T
+    turn = torch.from_numpy(ground.rotation_cam_world)
+    root = matrix_to_axis_angle(turn @ posture.rotation[:, 0])
+    pose = torch.cat([root[:, None], local.view(-1, 23, 3)], 1).float().numpy()
+    betas = x[:, -BETAS:].float().numpy()
+    torso_world = seen.foot.numpy() + x[:, RISE, None].numpy() * np.array([0.0, 1.0, 0.0])
+    torso = ground.from_world(torso_world)
+    hvip = ground.from_world(seen.foot.numpy())
+    joints = body.restrict().pose(pose.astype(np.float64), betas)[1]
+    people = replace(
+        scene.people,
+        pose_rad=pose,
+        betas=betas,
+        translation_cam_m=torso - torso_centre(joints),
+        hvip_px=camera.project(hvip),
+        hvip_cam_m=hvip,
+    )
+    return replace(scene, camera=camera, ground=ground, people=people)
+
+
+def _merged(everybody: People, refined: People, rows: np.ndarray) -> People:
+    """`everybody` with `rows` replaced."""
+    merged = {}
+    for name in ("pose_rad", "betas", "translation_cam_m", "hvip_px", "hvip_cam_m"):
+        values = np.array(getattr(everybody, name))
+        values[rows] = getattr(refined, name)
+        merged[name] = values
+    return replace(everybody, **merged)

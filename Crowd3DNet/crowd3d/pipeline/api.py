@@ -1,0 +1,64 @@
+"""The system as two functions, for notebooks and programs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from crowd3d.geometry import Camera
+from crowd3d.model.engines import EngineName
+from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.process import ProcessOptions, process
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pose.backends import BackendName, choose_backend
+from crowd3d.settings import load_settings
+from crowd3d.types import Scene
+
+
+def reconstruct(
+    image: str | Path,
+    *,
+    weights: str | Path | None = None,
+    pose_backend: BackendName = "auto",
+    camera: Camera | None = None,
+    engine: EngineName = "auto",
+    folder: str | Path | None = None,
+) -> Scene:
+    """Reconstruct everybody in a photograph.
+
+    Args:
+        image: path of the photograph.
+        weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
+        pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
+        camera: exact intrinsics, if known.
+        engine: what runs the networks.
+        folder: keep all files of the run here, pictures included, and resume from them; by default nothing is kept.
+
+    Raises:
+        BadImage, NoPeopleFound, UnsolvableGround, MissingAsset, BadOutput: see `crowd3d.errors`.
+    """
+    settings = load_settings()
+    shipped = DefaultWeights.shipped(settings)
+    backend = choose_backend(pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python)
+    options = InferOptions(
+        weights=None if weights is None else Path(weights),
+        smpl_folder=settings.smpl_model_root,
+        camera=camera,
+        engine=engine,
+        pictures=folder is not None,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(folder or temporary)
+        mid, results = MidFolder(root / "mid"), ResultFolder(root)
+        process(Path(image), mid, shipped, ProcessOptions(backend=backend, engine=engine))
+        return infer(Path(image), mid, results, shipped, options)
+
+
+def load(folder: str | Path) -> Scene:
+    """Read a scene that `Scene.save` or ``inference.py`` wrote.
+
+    Raises:
+        MissingAsset: there is none.
+    """
+    return Scene.load(folder)

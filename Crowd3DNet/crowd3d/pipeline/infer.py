@@ -1,0 +1,224 @@
+"""Second half: keypoints and tiles → camera, ground, everybody's body in one metric world, and the pictures of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from crowd3d.errors import MissingAsset, NoPeopleFound
+from crowd3d.export import write_glb, write_people_csv, write_release_objs
+from crowd3d.files import write_json
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import GroundEstimate, Knowns, detect_lines, estimate_ground, ground_position_covariance, write_release_ground
+from crowd3d.imaging import GigapixelImage
+from crowd3d.model.engines import EngineName
+from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.manifest import Run, file_digest
+from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
+from crowd3d.pipeline.process import read_layout
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pose.observations import Observations
+from crowd3d.render import person_colours, render_overlay, render_overview, top_view
+from crowd3d.scene import write_predict_json
+from crowd3d.scene.measuring import guess_hvip
+from crowd3d.scene.placing import load_lifter, reconstruct_people
+from crowd3d.types import Keypoints, Scene
+
+log = logging.getLogger(__name__)
+
+HVIP_SIGMA_M = 0.06
+"""Spread of a lifted HVIP across the line of sight, metres."""
+LINE_LEVEL_PX = 4000
+"""Width of the reduced photograph in which line segments are looked for."""
+
+
+
+@dataclass(frozen=True)
+class InferOptions:
+    """Choices of the user for the second half.
+
+    Attributes:
+        weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
+        smpl_folder: folder of the official SMPL files.
+        camera: exact intrinsics, if known.
+        ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
+        knowns: focal length, camera height or a distance on the ground, if known.
+        engine: what runs the networks.
+        batch_size: tiles per batch of the network.
+        with_hvip: mark HVIPs in the overlay.
+        mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
+        pictures: draw overlay and map, write the mesh.
+        overwrite: do everything again.
+    """
+
+    weights: Path | None = None
+    smpl_folder: Path | None = None
+    camera: Camera | None = None
+    ground: GroundPlane | None = None
+    knowns: Knowns | None = None
+    engine: EngineName = "auto"
+    batch_size: int = 32
+    with_hvip: bool = False
+    mesh_mode: str | None = None
+    pictures: bool = True
+    overwrite: bool = False
+
+
+def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: DefaultWeights, options: InferOptions) -> Scene:
+    """Reconstruct everybody that `process` found and write the files of `ResultFolder`.
+
+    Raises:
+        MissingAsset: `process` has not run for this photograph, or weights are absent or of the wrong kind.
+        UnsolvableGround: the people do not determine camera and ground.
+        BadOutput: the folder cannot be written.
+    """
+    if not mid.keypoints.is_file():
+        raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image_path} first")
+    image = GigapixelImage(image_path)
+    observed = read_observations(mid)
+    run = Run(results.root, overwrite=options.overwrite)
+    choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
+    known = {name: None if value is None else vars(value) for name, value in (("camera", options.camera), ("knowns", options.knowns))}
+    inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
+    if options.ground is not None:
+        inputs["ground"] = options.ground.coefficients.tolist()
+    raw = results.camera
+    run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
+    camera, ground, covariance = _read_estimate(raw)
+
+    layout = read_layout(mid, image.size)
+    outputs = [results.all_result, results.network]
+    name = image_path.stem
+    run.stage(
+        "network",
+        {"weights": choice.fingerprint()},
+        outputs,
+        lambda: run_network(image, name, mid, results, choice, layout, (camera, ground), options.engine, options.batch_size),
+    )
+    run.stage(
+        "people",
+        {"weights": weights.fingerprint()},
+        [results.predict, results.root / "scene.npz"],
+        lambda: _join(image_path, results, choice, weights, observed, camera, ground, covariance),
+    )
+    scene = Scene.load(results.root)
+    if options.pictures:
+        pictures = [results.overlay, results.overview, results.top_view, results.mesh, results.table]
+        run.stage("pictures", {"with_hvip": options.with_hvip}, pictures, lambda: _draw(scene, image, results, choice, options))
+    if options.mesh_mode:
+        mesh = results.root / "extract_mesh"
+        body = choice.body(detailed=True)
+        mode = options.mesh_mode
+        run.stage("meshes", {"mode": mode}, [mesh / "ground.obj"], lambda: write_release_objs(mesh, name, scene, body, mode))
+    return scene
+
+
+def read_observations(mid: MidFolder) -> Observations:
+    """What the embedded backend measured, or what follows from the keypoints when they come from elsewhere or were edited."""
+    keypoints = Keypoints.from_array(np.load(mid.keypoints))
+    if mid.observations.is_file():
+        observed = Observations.load(mid.observations)
+        if observed.xy_px.shape == keypoints.xy_px.shape and np.allclose(observed.xy_px, keypoints.xy_px):
+            return observed
+    return Observations.from_keypoints(keypoints)
+
+
+def estimate_from(
+    image: GigapixelImage, keypoints: np.ndarray, camera: Camera | None = None, knowns: Knowns | None = None
+) -> GroundEstimate:
+    """Camera and ground from keypoints (N, 17, 3), the photograph's line segments, and EXIF's focal length if nothing else is known.
+
+    Raises:
+        UnsolvableGround: the people do not determine them.
+    """
+    if knowns is None and camera is None and (focal := image.exif_focal_px()) is not None:
+        knowns = Knowns(focal_px=focal)
+    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
+    lines = detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
+    estimate = estimate_ground(keypoints, image.size, camera=camera, knowns=knowns, lines=lines)
+    _report(estimate)
+    return estimate
+
+
+def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
+    if options.camera is not None and options.ground is not None:
+        camera, ground, covariance, weak = options.camera, options.ground, None, ""
+    else:
+        estimate = estimate_from(image, observed.keypoints.array, options.camera, options.knowns)
+        camera, ground, covariance, weak = estimate.camera, estimate.ground, estimate.covariance.tolist(), estimate.reason
+    write_release_ground(mid.raw_ground, mid.ground, camera, ground)
+    write_json(raw, {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance, "weak": weak})
+
+
+def _report(estimate: GroundEstimate) -> None:
+    sigma = estimate.sigma
+    log.info(
+        "field of view %.1f ± %.1f°, tilt %.1f ± %.1f°, roll %.1f ± %.1f°, camera %.2f ± %.2f m above the ground, from %d standing people",
+        *(estimate.camera.fov_x_deg, sigma["fov_deg"]),
+        *(np.rad2deg(estimate.ground.tilt_rad), sigma["tilt_deg"]),
+        *(np.rad2deg(estimate.ground.roll_rad), sigma["roll_deg"]),
+        *(estimate.ground.offset_m, sigma["height_m"]),
+        estimate.inliers.sum(),
+    )
+    if estimate.weak:
+        log.warning("camera and ground are uncertain: %s", estimate.reason)
+
+
+def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None]:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    covariance = values["covariance"]
+    return (
+        Camera(**values["camera"]),
+        GroundPlane.from_coefficients(values["ground"]),
+        None if covariance is None else np.array(covariance),
+    )
+
+
+def _join(
+    image_path: Path,
+    results: ResultFolder,
+    choice: NetworkChoice,
+    weights: DefaultWeights,
+    observed: Observations,
+    camera: Camera,
+    ground: GroundPlane,
+    covariance: np.ndarray | None,
+) -> None:
+    """Everybody once: with released weights the network's people, else the observed ones lifted from where the network sees them."""
+    seen = read_people(results.network)
+    body = choice.body(detailed=False)
+    if choice.released:
+        people = seen
+    else:
+        hvip_px = guess_hvip(observed, seen.hvip_px)
+        people, _ = reconstruct_people(load_lifter(weights.lifter), body, camera, ground, observed, hvip_px)
+    if len(people) == 0:
+        raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
+    scene = Scene(camera, ground, people, "smpl_neutral" if choice.released else "free", image_path.name, covariance)
+    scene.save(results.root)
+    write_predict_json(results.predict, [scene])
+    log.info("%d people in one world: %s", len(people), results.root)
+
+
+def _position_covariance(scene: Scene) -> np.ndarray | None:
+    """(N, 2, 2) square metres of everybody's place to the right of and in front of the camera, None for a given camera."""
+    if scene.ground_covariance is None:
+        return None
+    hvip_px = scene.people.hvip_px
+    pixel_sigma = HVIP_SIGMA_M * scene.ground.pixels_per_metre(scene.camera, hvip_px)
+    world = ground_position_covariance(scene.camera, scene.ground, scene.ground_covariance, hvip_px, pixel_sigma)
+    return world * [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
+
+
+def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice, options: InferOptions) -> None:
+    body, low = choice.body(detailed=True), choice.body(detailed=False)
+    render_overlay(scene, body, image, results.overlay, with_hvip=options.with_hvip)
+    render_overview(scene, low, image, results.overview)
+    top_view(scene, low, results.top_view, position_covariance=_position_covariance(scene))
+    write_glb(results.mesh, scene, low, person_colours(scene.people))
+    write_people_csv(results.table, scene, low)

@@ -1,0 +1,230 @@
+"""The LargeCrowd benchmark: camera and ground of every scene, people of every picture, one ``predict.json``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from crowd3d.errors import BackendFailed, BadImage, Crowd3DError, MissingAsset, NoPeopleFound, UnsolvableGround
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import read_release_ground, write_release_files, write_release_ground
+from crowd3d.imaging import GigapixelImage
+from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.infer import InferOptions, estimate_from, infer, read_observations
+from crowd3d.pipeline.manifest import Run, file_digest
+from crowd3d.pipeline.process import ProcessOptions, process
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pose.file_backend import FileBackend
+from crowd3d.scene import write_predict_json
+from crowd3d.synthetic.cameras import PUBLISHED, published_view
+from crowd3d.types import Scene
+
+log = logging.getLogger(__name__)
+
+SELECTED = {
+    "playground1_00": "playground1_00_000000",
+    "playground1_01": "playground1_01_000000",
+    "stadiumEntrance_00": "stadiumEntrance_00_000300",
+    "stadiumEntrance_01": "stadiumEntrance_01_000100",
+}
+"""Pictures from which the release takes camera and ground; of other scenes it is the first one."""
+PRE_GROUNDS = Path("params") / "pre_grounds" / "ground_info_predict_1106"
+_OF_ONE_PICTURE = (BadImage, NoPeopleFound, UnsolvableGround, BackendFailed)
+
+CameraGround = tuple[Camera, GroundPlane]
+
+
+@dataclass(frozen=True)
+class BenchmarkFolder:
+    """Files of a run, named as in the release.
+
+    Attributes:
+        mid_root: intermediate files, ``test/test_mid``.
+        res_root: results, ``test/test_res``.
+    """
+
+    mid_root: Path
+    res_root: Path
+
+    def mid(self, scene: str, frame: str) -> MidFolder:
+        """Intermediate files of a picture."""
+        return MidFolder(self.mid_root / scene / frame)
+
+    def raw_ground(self, scene: str, frame: str) -> Path:
+        """Camera and ankle plane, estimated from this picture."""
+        return self.mid_root / "ground_mid" / "mid" / scene / frame
+
+    def ground(self, scene: str) -> Path:
+        """Camera and ground of the scene, for everything later."""
+        return self.mid_root / "ground_mid" / "ground" / scene
+
+    def results(self, tag: str, scene: str, frame: str) -> ResultFolder:
+        """Results of a picture; `tag` names the way they were made."""
+        return ResultFolder(self.res_root / "infer" / tag / scene / frame)
+
+    def submission(self, tag: str) -> Path:
+        """Everybody in all pictures."""
+        return self.res_root / "submit" / tag / "predict.json"
+
+
+class Picture(NamedTuple):
+    """A picture to be reconstructed: an independent piece of work."""
+
+    scene: str
+    path: Path
+    camera_ground: CameraGround
+    part: ProcessOptions
+    whole: InferOptions
+
+    @property
+    def frame(self) -> str:
+        """Its name."""
+        return self.path.stem
+
+
+def selected_frames(scene: str, frames: Sequence[Path], count: int = 1) -> list[Path]:
+    """The picture that the release selects, the first one if it is not there; for `count` > 1 so many, evenly spread over all."""
+    if count > 1:
+        return [frames[row] for row in np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))]
+    return [next((path for path in frames if path.stem == SELECTED.get(scene)), frames[0])]
+
+
+def prepare_scene(
+    data: LargeCrowdFolder, folder: BenchmarkFolder, scene: str, weights: DefaultWeights | None, options: ProcessOptions, frames: int = 1
+) -> None:
+    """Process the selected pictures of a scene and estimate its camera and ground from everybody in them; kept when done before.
+
+    Args:
+        data: the data set.
+        folder: where the files go.
+        scene: which scene.
+        weights: the shipped networks; may be None unless `ProcessOptions.needs_weights`.
+        options: choices for `process`.
+        frames: number of pictures; see `selected_frames`.
+
+    Raises:
+        Crowd3DError: what `process` and `estimate_from` raise.
+    """
+    paths = selected_frames(scene, data.frames(scene), frames)
+    inputs: dict[str, Any] = {
+        "images": [GigapixelImage(path).content_hash for path in paths],
+        "backend": repr(options.backend),
+        "keypoints": [file_digest(file) for file in options.backend.files()] if isinstance(options.backend, FileBackend) else None,
+        "part_params": options.part_params,
+        "weights": weights.fingerprint() if weights and options.needs_weights else None,
+    }
+    target = folder.ground(scene)
+
+    def estimate() -> None:
+        for path in paths:
+            process(path, folder.mid(scene, path.stem), weights, options)
+        keypoints = [read_observations(folder.mid(scene, path.stem)).keypoints.array for path in paths]
+        found = estimate_from(GigapixelImage(paths[0]), np.concatenate(keypoints))
+        write_release_ground(folder.raw_ground(scene, paths[0].stem), target, found.camera, found.ground)
+
+    log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))
+    names = ("ground.npy", "cam_para.npy", "scene_shape.npy")
+    Run(target, overwrite=options.overwrite).stage("ground", inputs, [target / name for name in names], estimate)
+
+
+def prepared_ground(folder: BenchmarkFolder, scene: str) -> CameraGround:
+    """Camera and ground that `prepare_scene` wrote.
+
+    Raises:
+        MissingAsset: it has not run for this scene.
+    """
+    path = folder.ground(scene)
+    if not (path / "ground.npy").is_file():
+        raise MissingAsset(f"no camera and ground of scene {scene} in {path}; run test/preprocess.py first")
+    return read_release_ground(path)
+
+
+def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> CameraGround:
+    """Camera and ground published with the release, from its three files under ``params/pre_grounds``, which are written if absent.
+
+    Args:
+        root: folder that holds ``params``.
+        scene: which scene.
+        image_size: width and height of its pictures; the field of view stays when they are not the published ones.
+
+    Raises:
+        MissingAsset: nothing was published for this scene.
+    """
+    folder = root / PRE_GROUNDS / scene
+    if not (folder / "scene_shape.npy").is_file():
+        if scene not in PUBLISHED:
+            raise MissingAsset(f"no published ground of scene {scene}; leave --use_pre_optim out, or put the three files into {folder}")
+        view = published_view(scene, PUBLISHED[scene][2:])
+        write_release_files(folder, view.camera, view.ground)
+    camera, ground = read_release_ground(folder)
+    if (camera.width, camera.height) != image_size:
+        log.warning("%s: published for %dx%d pixels, the pictures have %dx%d", scene, camera.width, camera.height, *image_size)
+        camera = Camera.from_focal(camera.fx * image_size[0] / camera.width, image_size)
+    return camera, ground
+
+
+def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, weights: DefaultWeights) -> None:
+    """Both halves for one picture, with the scene's camera, ground and tiles; finished stages are kept.
+
+    Raises:
+        Crowd3DError: what `process` and `infer` raise; BadImage also for a picture that the scene's camera did not take.
+    """
+    camera, ground = picture.camera_ground
+    size = GigapixelImage(picture.path).size
+    if size != (camera.width, camera.height):
+        raise BadImage(f"{picture.path} has {size[0]}x{size[1]} pixels, its scene's camera {camera.width}x{camera.height}; replace it")
+    mid = folder.mid(picture.scene, picture.frame)
+    process(picture.path, mid, weights, replace(picture.part, camera_ground=picture.camera_ground))
+    options = replace(picture.whole, camera=camera, ground=ground)
+    infer(picture.path, mid, folder.results(tag, picture.scene, picture.frame), weights, options)
+
+
+def reconstruct_pictures(
+    folder: BenchmarkFolder, tag: str, pictures: Iterable[Picture], weights: DefaultWeights
+) -> dict[str, str]:
+    """Reconstruct all of them; one that cannot be read or used is reported and skipped.
+
+    Returns:
+        Name → reason, of those skipped.
+
+    Raises:
+        Crowd3DError: what concerns all pictures, such as missing weights or a full disk.
+    """
+    failures: dict[str, str] = {}
+    for picture in pictures:
+        log.info("picture %s", picture.frame)
+        try:
+            reconstruct_picture(folder, tag, picture, weights)
+        except _OF_ONE_PICTURE as error:
+            log.error("skipped %s: %s", picture.frame, error)
+            failures[picture.frame] = str(error)
+    return failures
+
+
+def merge_results(folder: BenchmarkFolder, tag: str, pictures: Iterable[tuple[str, str]]) -> Path:
+    """Join finished pictures, (scene, frame), into ``predict.json`` and ``predict_extra.json``; the same pictures give the same bytes.
+
+    Raises:
+        MissingAsset: one is not finished.
+        BadOutput: the files cannot be written.
+    """
+    path = folder.submission(tag)
+    write_predict_json(path, (Scene.load(folder.results(tag, *picture).root) for picture in sorted(pictures)))
+    return path
+
+
+def check_all_done(failures: dict[str, str], total: int) -> None:
+    """Raise if pictures were skipped.
+
+    Raises:
+        Crowd3DError: names the first of them.
+    """
+    if failures:
+        first, reason = min(failures.items())
+        raise Crowd3DError(f"{len(failures)} of {total} pictures were skipped, {first}: {reason}; the others are in predict.json")

@@ -1,0 +1,157 @@
+"""Crowd3DNet over the tiles of a photograph: everybody's body and HVIP as the network sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from crowd3d.bodies import COCO17_FROM_SMPL54, Body, load_body
+from crowd3d.errors import MissingAsset
+from crowd3d.files import write_npz
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.imaging import GigapixelImage, format_tile_name
+from crowd3d.model import Crowd3DNet, Maps, TileViews, decode_maps, lift_people, load_network
+from crowd3d.model.checkpoints import read_released_checkpoint
+from crowd3d.model.engines import EngineName, make_engine
+from crowd3d.model.lifting import torso_root
+from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pose.alphapose_json import tiles_with_people
+from crowd3d.scene import duplicate_free, release_results, write_all_result
+from crowd3d.types import People, TileLayout
+
+RELEASE_TILE_PX = 512
+COMPACT_TILE_PX = 256
+RELEASE_SUFFIX = ".pkl"
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """Which Crowd3DNet runs, and the body that its betas belong to.
+
+    Attributes:
+        path: weights.
+        released: true for a file in the release's format, whose people are the result; the shipped network's people only tell
+            the lifter where HVIPs are.
+        smpl_folder: folder of the official SMPL files.
+    """
+
+    path: Path
+    released: bool
+    smpl_folder: Path | None
+
+    @classmethod
+    def of(cls, chosen: Path | None, shipped: DefaultWeights, smpl_folder: Path | None) -> NetworkChoice:
+        """The user's choice, else the shipped network."""
+        path = chosen or shipped.detector
+        if not path.is_file():
+            raise MissingAsset(f"no weights at {path}; choose another file with --weights")
+        return cls(path, path.suffix == RELEASE_SUFFIX, smpl_folder)
+
+    @property
+    def tile_px(self) -> int:
+        """Side to which tiles are resized."""
+        return RELEASE_TILE_PX if self.released else COMPACT_TILE_PX
+
+    def fingerprint(self) -> list[str | int]:
+        """Enough to notice that the file was replaced."""
+        return [self.path.name, self.path.stat().st_size, self.path.stat().st_mtime_ns]
+
+    def load(self) -> Crowd3DNet:
+        """The network, in eval mode."""
+        return read_released_checkpoint(self.path).build() if self.released else load_network(self.path)[0]
+
+    def body(self, *, detailed: bool) -> Body:
+        """Body of the betas; the free one exists in two levels of detail."""
+        if not self.released:
+            return load_body("free" if detailed else "free_low")
+        checkpoint = read_released_checkpoint(self.path)
+        if not checkpoint.smpl:
+            return load_body("smpl", smpl_folder=self.smpl_folder)
+        return Body.from_arrays(checkpoint.body_arrays(), "smpl_neutral")
+
+
+def read_people(path: Path) -> People:
+    """People of the network, as `run_network` stored them."""
+    with np.load(path) as arrays:
+        return People(**{field.name: arrays[field.name] for field in fields(People)})
+
+
+def run_network(
+    image: GigapixelImage,
+    name: str,
+    mid: MidFolder,
+    results: ResultFolder,
+    choice: NetworkChoice,
+    layout: TileLayout,
+    scene: tuple[Camera, GroundPlane],
+    engine: EngineName,
+    batch_size: int,
+) -> None:
+    """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``."""
+    camera, ground = scene
+    occupied = np.flatnonzero(tiles_with_people(np.load(mid.keypoints), layout))
+    layout = TileLayout(layout.boxes[occupied], layout.row_col[occupied], layout.image_size)
+    people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, engine, batch_size)
+    body = choice.body(detailed=False)
+    vertices, joints54 = body.pose(people.pose_rad, people.betas)
+    joints = np.concatenate([joints54, body.joints_h36m17(vertices)], 1)
+    root = torso_root(torch.from_numpy(joints54)).numpy()
+    people = People(**{**vars(people), "translation_cam_m": torso_cam - root})
+    joints_cam = joints + people.translation_cam_m[:, None]
+    names = [format_tile_name(name, row_col, box) for row_col, box in zip(layout.row_col, layout.boxes, strict=True)]
+    write_all_result(results.all_result, release_results(people, joints_cam, cells, tile, names, layout, camera))
+
+    joints_px = camera.project(joints_cam[:, COCO17_FROM_SMPL54])
+    kept = duplicate_free(joints_px, torso_cam, people.score, _border_distance(joints_px, layout, tile), tile)
+    write_npz(results.network, **vars(people[kept]))
+
+
+def _predict(
+    image: GigapixelImage,
+    choice: NetworkChoice,
+    layout: TileLayout,
+    camera: Camera,
+    ground: GroundPlane,
+    engine: EngineName,
+    batch_size: int,
+) -> tuple[People, np.ndarray, np.ndarray, np.ndarray]:
+    """People without translation, their tiles, cells of a 64 × 64 grid, and torso centres (N, 3), duplicates included."""
+    size = choice.tile_px
+    network = make_engine(choice.load(), [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)], engine)
+    views = TileViews.of_scene(layout, camera, ground)
+    parts: list[tuple[np.ndarray, ...]] = []
+    with tqdm(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:
+        for rows, tiles in image.crops(layout.boxes, size, batch_size, fill=255):
+            batch = views[torch.from_numpy(rows)]
+            found = decode_maps(Maps(*network(torch.from_numpy(tiles).float(), batch.camera_inputs, batch.ground_inputs)))
+            lifted = lift_people(found, batch)
+            fields_ = (found.pose_rad, found.betas, lifted.hvip_px, lifted.hvip_cam_m, found.score, lifted.torso_cam_m, found.centers)
+            valid = lifted.valid
+            parts.append(tuple(f[valid].numpy() for f in (*fields_, found.image_index + rows[0])))
+            bar.update(len(rows))
+    pose, betas, hvip_px, hvip_cam, score, torso_cam, centers, tile = (np.concatenate(part) for part in zip(*parts, strict=True))
+    people = People(
+        pose_rad=pose,
+        betas=betas,
+        translation_cam_m=np.zeros((len(pose), 3)),
+        hvip_px=hvip_px,
+        hvip_cam_m=hvip_cam,
+        score=np.clip(score.astype(np.float64), 0.0, 1.0),
+        keypoints_px=np.zeros((len(pose), 17, 3)),
+    )
+    return people, tile, centers * (64 * 8 // size), torso_cam
+
+
+def _border_distance(joints_px: np.ndarray, layout: TileLayout, tile: np.ndarray) -> np.ndarray:
+    """(N,) pixels from people's boxes to the nearest edge of their tile that is inside the image."""
+    low, high = np.nanmin(joints_px, 1), np.nanmax(joints_px, 1)
+    box = layout.boxes[tile].astype(np.float64)
+    size = np.array(layout.image_size)
+    before = np.where(box[:, [1, 0]] > 0, low - box[:, [1, 0]], np.inf)
+    after = np.where(box[:, [3, 2]] < size, box[:, [3, 2]] - high, np.inf)
+    return np.minimum(before, after).min(1)

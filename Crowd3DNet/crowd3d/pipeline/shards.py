@@ -1,0 +1,45 @@
+"""Sharing work among the processes that ``torchrun`` starts, on one machine or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
+
+import torch.distributed
+
+Item = TypeVar("Item")
+_PATIENCE = timedelta(days=30)
+
+
+class Shard(NamedTuple):
+    """This process among all.
+
+    Attributes:
+        rank: its number.
+        processes: how many there are.
+    """
+
+    rank: int = 0
+    processes: int = 1
+
+    @classmethod
+    def join(cls) -> Shard:
+        """Meet the other processes of ``torchrun``; alone without it."""
+        if not torch.distributed.is_torchelastic_launched():
+            return cls()
+        # Others may have pictures to do for hours when this process has finished its own.
+        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+    def part(self, items: Sequence[Item]) -> Sequence[Item]:
+        """What this process has to do."""
+        return items[self.rank :: self.processes]
+
+    def gather(self, value: dict[str, str]) -> dict[str, str]:
+        """Wait for everybody; the union of what all processes give."""
+        if self.processes == 1:
+            return value
+        gathered: list[dict[str, str]] = [{} for _ in range(self.processes)]
+        torch.distributed.all_gather_object(gathered, value)
+        return {key: text for one in gathered for key, text in one.items()}

@@ -1,0 +1,6 @@
+"""A z-buffer with identity buffer on the CPU, shared by the synthetic crowds and by the overlay."""
+
+from crowd3d.raster.buffers import Buffers, Meshes, draw, in_bands
+from crowd3d.raster.render import render_meshes
+
+__all__ = ["Buffers", "Meshes", "draw", "in_bands", "render_meshes"]

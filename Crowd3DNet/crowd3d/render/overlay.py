@@ -1,0 +1,107 @@
+"""The overlay at full size, its overview and its zoom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from crowd3d.bodies import Body
+from crowd3d.imaging import GigapixelImage, write_jpeg
+from crowd3d.render.crowd import Crowd, paint
+from crowd3d.types import Scene
+
+Window = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the photograph."""
+
+_STRIP_PX = 1200
+_SUPERSAMPLING = 2
+_ZOOM_HEIGHTS = 3.5
+
+
+def render_overlay(
+    scene: Scene, body: Body, image: GigapixelImage, output: Path, *, with_hvip: bool = False, with_grid: bool = False
+) -> None:
+    """Write the photograph at full size with everybody's body drawn in, as JPEG.
+
+    Args:
+        scene: what was reconstructed.
+        body: body model of the scene's betas.
+        image: the photograph.
+        output: JPEG file to write.
+        with_hvip: mark everybody's HVIP.
+        with_grid: draw a metric grid on the ground.
+
+    Raises:
+        BadImage: the photograph cannot be read.
+        BadOutput: `output` cannot be written.
+    """
+    width, height = image.size
+    crowd = Crowd.of(scene, body)
+    canvas = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP_PX):
+        strip = canvas[top : top + _STRIP_PX]
+        strip[...] = image.region(np.array([top, 0, top + len(strip), width]))
+        paint(strip, crowd.seen_in(0, top, (width, len(strip))), with_hvip=with_hvip, with_grid=with_grid)
+    write_jpeg(output, canvas, 92)
+
+
+def render_overview(
+    scene: Scene, body: Body, image: GigapixelImage, output: Path, *, width_px: int = 2400, with_grid: bool = False
+) -> None:
+    """Write the whole overlay, at most `width_px` pixels wide, as JPEG; see `render_overlay`."""
+    width, height = image.size
+    scale = max(width / width_px, 1.0)
+    out = (round(width / scale), round(height / scale))
+    photo = image.reduced(max(scale / _SUPERSAMPLING, 1.0))
+    crowd = Crowd.of(scene, body)
+    paint(photo, crowd.seen_in(0, 0, photo.shape[1::-1], width / photo.shape[1]), with_grid=with_grid)
+    write_jpeg(output, cv2.resize(photo, out, interpolation=cv2.INTER_AREA), 92)
+
+
+def render_zoom(
+    scene: Scene,
+    body: Body,
+    image: GigapixelImage,
+    output: Path,
+    *,
+    window: Window | None = None,
+    width_px: int = 1600,
+    with_hvip: bool = False,
+    with_grid: bool = False,
+) -> None:
+    """Write a part of the overlay, `width_px` pixels wide, as JPEG; see `render_overlay`.
+
+    `window` is that part; None is where most people stand close together.
+    """
+    crowd = Crowd.of(scene, body)
+    left, top, right, bottom = window or busiest_window(crowd, image.size, width_px)
+    region = image.region(np.array([top, left, bottom, right]))
+    scale = (right - left) / (width_px * _SUPERSAMPLING)
+    fine = (width_px * _SUPERSAMPLING, round((bottom - top) / scale))
+    photo = cv2.resize(region, fine, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC)
+    paint(photo, crowd.seen_in(left, top, fine, scale), with_hvip=with_hvip, with_grid=with_grid)
+    out = (width_px, round(fine[1] / _SUPERSAMPLING))
+    write_jpeg(output, cv2.resize(photo, out, interpolation=cv2.INTER_AREA), 92)
+
+
+def busiest_window(crowd: Crowd, image_size: tuple[int, int], width_px: int, aspect: float = 16 / 9) -> Window:
+    """The window in which most bodies lie entirely, counting those less that are small in it.
+
+    Each person proposes the window that is centred on him, `_ZOOM_HEIGHTS` times as high as he is and at least `width_px` pixels wide, so
+    that nothing has to be enlarged where the photograph is large enough.
+    """
+    width, height = image_size
+    if len(crowd) == 0:
+        return (0, 0, width, height)
+    box, tall = crowd.bounds_px, crowd.height_px
+    window_height = np.minimum(np.maximum(_ZOOM_HEIGHTS * tall, width_px / aspect), min(height, width / aspect))
+    size = np.stack([aspect * window_height, window_height], axis=-1)
+    centre = (box[:, :2] + box[:, 2:]) / 2.0
+    low = np.clip(centre - size / 2.0, 0.0, np.array(image_size) - size)
+    inside = (box[None, :, :2] >= low[:, None]).all(axis=-1) & (box[None, :, 2:] <= (low + size)[:, None]).all(axis=-1)
+    legible = np.minimum(_ZOOM_HEIGHTS * tall / window_height[:, None], 1.0) ** 2
+    best = int(np.argmax((inside * legible).sum(axis=1)))
+    left, top = np.floor(low[best]).astype(int).tolist()
+    return left, top, left + int(size[best, 0]), top + int(size[best, 1])

@@ -1,0 +1,286 @@
+"""Map of the ground seen from above: who stands where and looks where, in metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from crowd3d.bodies import Body
+from crowd3d.errors import BadOutput
+from crowd3d.files import atomic_path
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.render.colours import HUES, person_colours
+from crowd3d.render.drawing import Colour, Text, draw_polylines, draw_shapes, draw_texts, grid_step, text_size
+from crowd3d.types import Scene
+
+_OUTSIDE: Colour = (226, 230, 234)
+_SEEN: Colour = (253, 253, 252)
+_WEDGE: Colour = (236, 239, 242)
+_GRID: Colour = (205, 211, 217)
+_AXIS: Colour = (176, 184, 192)
+_INK: Colour = (38, 44, 52)
+_FAINT: Colour = (104, 112, 122)
+_REGION: Colour = (105, 135, 185)
+_TRUTH: Colour = (20, 20, 20)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 120, 46, 150, 150
+_MAP_MAX_PX = (2200, 1900)
+_MAP_MIN_PX = (1200, 640)
+_CHI2_95 = 5.991
+"""95 % quantile of χ² with two degrees of freedom: squared radius of the region that holds 95 % of a planar Gaussian."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Window of the ground that the map shows; map coordinates are metres to the right of and in front of the camera.
+
+    Attributes:
+        low: (2,) metres at the lower left corner.
+        size_m: (2,) width and depth in metres.
+        scale: pixels per metre.
+    """
+
+    low: np.ndarray
+    size_m: np.ndarray
+    scale: float
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the map without its margins."""
+        return round(self.size_m[0] * self.scale), round(self.size_m[1] * self.scale)
+
+    def to_px(self, points_m: np.ndarray) -> np.ndarray:
+        """(..., 2) metres → (..., 2) pixels of the whole picture."""
+        offset = (np.asarray(points_m, np.float64) - self.low) * self.scale
+        return np.stack([_LEFT + offset[..., 0], _TOP + self.size_px[1] - offset[..., 1]], axis=-1)
+
+
+def top_view(scene: Scene, body: Body, output: Path, truth: Scene | None = None, position_covariance: np.ndarray | None = None) -> None:
+    """Write a map of the crowd as PNG.
+
+    Everybody is a drop whose tip shows where the shoulders face, in the colour of the overlay. Light ground is what the camera sees.
+
+    Args:
+        scene: what was reconstructed.
+        body: body model of the scene's betas, for the direction of the shoulders.
+        output: PNG file to write.
+        truth: the true scene, drawn as hollow rings, if known.
+        position_covariance: (N, 2, 2) square metres of each position's (right, forward), drawn as ellipses that hold 95 %.
+
+    Raises:
+        BadOutput: `output` cannot be written.
+    """
+    positions = map_positions(scene)
+    true_positions = np.zeros((0, 2)) if truth is None else map_positions(truth)
+    frame = _choose_frame(np.concatenate([positions, true_positions]))
+    image = _draw_ground(frame, scene.camera, scene.ground)
+    step = grid_step(float(frame.size_m.max()), 16)
+    _draw_grid(image, frame, step)
+    _draw_camera(image, frame, scene.camera, scene.ground)
+    radius_px = _marker_radius_px(frame, positions)
+    if position_covariance is not None:
+        image = _draw_ellipses(image, frame, positions, position_covariance)
+    if truth is not None:
+        _draw_rings(image, frame.to_px(true_positions), radius_px * 1.35)
+    _draw_people(image, frame.to_px(positions), facing(scene, body), person_colours(scene.people), radius_px)
+    _mask_margins(image, frame)
+    beyond = int((~_inside(frame, positions)).sum())
+    image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond))
+    image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None)
+    with atomic_path(output) as temporary:
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+            raise BadOutput(f"cannot write {output}: the picture could not be encoded; choose a name that ends in .png")
+
+
+def map_positions(scene: Scene) -> np.ndarray:
+    """(N, 2) metres to the right of and in front of the camera's foot."""
+    world = scene.ground.to_world(scene.people.hvip_cam_m)
+    return np.stack([world[:, 0], -world[:, 2]], axis=-1)
+
+
+def facing(scene: Scene, body: Body) -> np.ndarray:
+    """(N, 2) unit vectors (right, forward) on the map, at right angles to the line between the shoulders."""
+    joints = scene.people.joints_cam_m(body.restrict())
+    # The direction to the person's own left, turned a quarter about the vertical, is the way that the chest faces.
+    left = (joints[:, 16] - joints[:, 17]) @ scene.ground.rotation_cam_world
+    front = np.stack([-left[:, 2], -left[:, 0]], axis=-1)
+    return front / np.maximum(np.linalg.norm(front, axis=1, keepdims=True), 1e-9)
+
+
+def _choose_frame(positions: np.ndarray) -> _Frame:
+    """A window around camera and people; a few people far beyond all others do not shrink everybody else."""
+    finite = positions[np.isfinite(positions).all(axis=1)]
+    near = np.concatenate([finite, np.zeros((1, 2))])
+    if len(finite):
+        centre, reach = np.median(finite, axis=0), np.quantile(np.abs(finite - np.median(finite, axis=0)), 0.95, axis=0)
+        near = near[(np.abs(near - centre) <= 2.0 * reach + 5.0).all(axis=1)]
+        near = np.concatenate([near, np.zeros((1, 2))])
+    low, high = near.min(axis=0), near.max(axis=0)
+    pad = max(1.5, 0.04 * float((high - low).max()))
+    low, high = low - pad, high + pad
+    scale = float(min(*(np.array(_MAP_MAX_PX) / (high - low)), 90.0))
+    size = np.maximum(high - low, np.array(_MAP_MIN_PX) / scale)
+    return _Frame(np.array([(low[0] + high[0] - size[0]) / 2.0, low[1]]), size, scale)
+
+
+def _inside(frame: _Frame, positions: np.ndarray) -> np.ndarray:
+    return ((positions >= frame.low) & (positions <= frame.low + frame.size_m)).all(axis=1)
+
+
+def _draw_ground(frame: _Frame, camera: Camera, ground: GroundPlane) -> np.ndarray:
+    """The blank picture: margins white, ground that the camera sees lighter than the rest."""
+    width, height = frame.size_px
+    image = np.full((height + _TOP + _BOTTOM, width + _LEFT + _RIGHT, 3), 255, np.uint8)
+    columns = frame.low[0] + (np.arange(0, width, 2) + 1.0) / frame.scale
+    rows = frame.low[1] + (height - np.arange(0, height, 2) - 1.0) / frame.scale
+    right, forward = np.meshgrid(columns, rows)
+    pixels = camera.project(ground.from_world(np.stack([right, np.zeros_like(right), -forward], axis=-1)))
+    seen = np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1), np.float32)
+    weight = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    shade = np.array(_OUTSIDE) * (1.0 - weight) + np.array(_SEEN) * weight
+    image[_TOP : _TOP + height, _LEFT : _LEFT + width] = np.rint(shade)
+    return image
+
+
+def _ticks(low: float, size: float, step: int) -> np.ndarray:
+    return np.arange(np.ceil(low / step), np.floor((low + size) / step) + 1.0) * step + 0.0
+
+
+def _draw_grid(image: np.ndarray, frame: _Frame, step: int) -> None:
+    low, high = frame.low, frame.low + frame.size_m
+    x, y = _ticks(low[0], frame.size_m[0], step), _ticks(low[1], frame.size_m[1], step)
+    vertical = np.stack([np.stack([x, np.full_like(x, low[1])], -1), np.stack([x, np.full_like(x, high[1])], -1)], axis=1)
+    horizontal = np.stack([np.stack([np.full_like(y, low[0]), y], -1), np.stack([np.full_like(y, high[0]), y], -1)], axis=1)
+    # Rounded to pixel centres: lines one pixel wide stay equally dark.
+    draw_polylines(image, np.floor(frame.to_px(np.concatenate([vertical, horizontal]))) + 0.5, _GRID, 1)
+    axis = np.array([[[0.0, low[1]], [0.0, high[1]]]])
+    draw_polylines(image, np.floor(frame.to_px(axis)) + 0.5, _AXIS, 2)
+
+
+def _draw_camera(image: np.ndarray, frame: _Frame, camera: Camera, ground: GroundPlane) -> None:
+    """The camera's foot and the two edges of what it sees."""
+    edges = camera.rays(np.array([[0.0, camera.height], [camera.width, camera.height]]))
+    world = edges @ ground.rotation_cam_world
+    direction = np.stack([world[:, 0], -world[:, 2]], axis=-1)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    corners = ground.intersect(camera, np.array([[0.0, camera.height], [camera.width, camera.height]]))
+    reach = np.linalg.norm(ground.to_world(corners)[:, [0, 2]], axis=1, keepdims=True)
+    # A camera that looks at the horizon has no near corners: the edges then end at the border of the map.
+    ends = direction * np.where(np.isfinite(reach), reach, 2.0 * float(frame.size_m.max()))
+    origin = np.zeros((2, 2))
+    draw_polylines(image, frame.to_px(np.stack([origin, ends], axis=1)), _FAINT, 2)
+    size = 17.0 / frame.scale
+    opening = direction * 2.4 * size
+    draw_shapes(image, frame.to_px(np.stack([[0.0, 0.0], opening[0], opening[1]])[None]), np.array([_FAINT]))
+    draw_shapes(image, _discs(frame.to_px(np.zeros((1, 2))), 9.0), np.array([_INK]))
+
+
+def _discs(centres_px: np.ndarray, radius_px: float) -> np.ndarray:
+    angle = np.linspace(0.0, 2.0 * np.pi, 33)[:-1]
+    return centres_px[:, None] + radius_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def _drops(centres_px: np.ndarray, directions: np.ndarray, radius_px: float) -> np.ndarray:
+    """(N, K, 2) outlines: a disc with a tip towards (right, forward)."""
+    open_angle = np.deg2rad(52.0)
+    angle = np.linspace(open_angle, 2.0 * np.pi - open_angle, 24)
+    outline = np.concatenate([np.stack([np.cos(angle), np.sin(angle)], axis=-1), [[1.0 / np.cos(open_angle) + 0.2, 0.0]]])
+    along = directions * (1.0, -1.0)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=-1)
+    return centres_px[:, None] + radius_px * (outline[:, :1] * along[:, None] + outline[:, 1:] * across[:, None])
+
+
+def _marker_radius_px(frame: _Frame, positions: np.ndarray) -> float:
+    """Real size where there is room, larger where that is too small to see, smaller again where people would cover each other."""
+    finite = positions[np.isfinite(positions).all(axis=1)]
+    spacing_m = float(np.median(cKDTree(finite).query(finite, k=2)[0][:, 1])) if len(finite) > 1 else 1.0
+    return float(np.clip(0.55 * spacing_m * frame.scale, 6.0, max(11.0, 0.3 * frame.scale)))
+
+
+def _draw_people(image: np.ndarray, centres_px: np.ndarray, directions: np.ndarray, colours: np.ndarray, radius_px: float) -> None:
+    drops = _drops(centres_px, directions, radius_px)
+    shown = np.flatnonzero(np.isfinite(drops).all(axis=(1, 2)))
+    far_first = shown[np.argsort(centres_px[shown, 1], kind="stable")]
+    draw_shapes(image, drops[far_first], colours[far_first], _INK)
+
+
+def _draw_rings(image: np.ndarray, centres_px: np.ndarray, radius_px: float) -> None:
+    draw_polylines(image, _discs(centres_px[np.isfinite(centres_px).all(axis=1)], radius_px), _TRUTH, 2, closed=True)
+
+
+def _draw_ellipses(image: np.ndarray, frame: _Frame, positions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    known = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(positions).all(axis=1)
+    value, vector = np.linalg.eigh(covariance[known])
+    half_axes = vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0))[:, None]
+    circle = _discs(np.zeros((1, 2)), 1.0)[0]
+    outline = frame.to_px(positions[known][:, None] + np.einsum("nij,kj->nki", half_axes, circle))
+    filled = image.copy()
+    draw_shapes(filled, outline, np.tile(_REGION, (len(outline), 1)))
+    blended = cv2.addWeighted(filled, 0.35, image, 0.65, 0.0)
+    draw_polylines(blended, outline, _REGION, 1, closed=True)
+    return blended
+
+
+def _mask_margins(image: np.ndarray, frame: _Frame) -> None:
+    width, height = frame.size_px
+    image[:_TOP] = image[_TOP + height :] = 255
+    image[:, :_LEFT] = image[:, _LEFT + width :] = 255
+    cv2.rectangle(image, (_LEFT - 1, _TOP - 1), (_LEFT + width, _TOP + height), _FAINT, 1)
+
+
+def _axis_texts(frame: _Frame, step: int) -> list[Text]:
+    bottom = _TOP + frame.size_px[1]
+    x, y = _ticks(frame.low[0], frame.size_m[0], step), _ticks(frame.low[1], frame.size_m[1], step)
+    along_x = [(f"{v:.0f}", (frame.to_px(np.array([v, 0.0]))[0], bottom + 12), "mt", 24, _INK) for v in x]
+    along_y = [(f"{v:.0f} m", (_LEFT - 14, frame.to_px(np.array([0.0, v]))[1]), "rm", 24, _INK) for v in y]
+    name = "metres to the right of the camera"
+    return [*along_x, *along_y, (name, (_LEFT + frame.size_px[0] / 2.0, bottom + 50), "mt", 24, _FAINT)]
+
+
+def _title_texts(scene: Scene, width_px: int, beyond: int) -> list[Text]:
+    count = len(scene.people)
+    title = f"{count} {'person' if count == 1 else 'people'} on the ground of {scene.image}"
+    figures = camera_figures(scene) + (f" · {beyond} beyond this map" if beyond else "")
+    lines = [(title, 46, 42, _INK), (figures, 102, 26, _FAINT)]
+    room = width_px - _LEFT - _RIGHT
+    fitted = [(text, y, min(size, size * room // text_size(text, size)[0]), colour) for text, y, size, colour in lines]
+    return [(text, (_LEFT, y), "lm", size, colour) for text, y, size, colour in fitted]
+
+
+def camera_figures(scene: Scene) -> str:
+    """One line about camera and ground, with standard deviations where they are known."""
+    camera, ground, covariance = scene.camera, scene.ground, scene.ground_covariance
+    values = np.array([camera.fov_x_deg, np.rad2deg(ground.tilt_rad), np.rad2deg(ground.roll_rad), ground.offset_m])
+    if covariance is None:
+        spread = [""] * 4
+    else:
+        # d(FOV)/d(log f) of a centred camera is −sin(FOV); height enters the covariance as its logarithm.
+        slope = np.array([np.rad2deg(np.sin(np.deg2rad(values[0]))), np.rad2deg(1.0), np.rad2deg(1.0), ground.offset_m])
+        spread = [f" ± {s:.1f}" for s in slope * np.sqrt(np.diag(covariance))]
+    fov, tilt, roll, height = (f"{value:.1f}{sigma}" for value, sigma in zip(values, spread, strict=True))
+    return f"field of view {fov}° · tilt {tilt}° · roll {roll}° · camera {height} m above the ground"
+
+
+def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellipses: bool) -> np.ndarray:
+    """Below the map: scale bar at the right, marker key at the left."""
+    right, y = _LEFT + frame.size_px[0], _TOP + frame.size_px[1] + 118
+    bar = np.array([[right - step * frame.scale, y], [right, y]])
+    ends = bar[:, None] + np.array([[0.0, -7.0], [0.0, 7.0]])
+    draw_polylines(image, np.concatenate([bar[None], ends]), _INK, 3)
+    texts: list[Text] = [(f"{step} m", (bar[0, 0] - 16, y), "rm", 26, _INK)]
+    x = _LEFT + 14.0
+    names = ["person, the tip faces right", *(["true position"] * truth), *(["95 % region"] * ellipses)]
+    for name in names:
+        centre = np.array([[x, y]])
+        if name == "true position":
+            _draw_rings(image, centre, 11.0)
+        elif name == "95 % region":
+            draw_shapes(image, _discs(centre, 11.0), np.array([[198, 208, 226]]), _REGION)
+        else:
+            draw_shapes(image, _drops(centre, np.array([[1.0, 0.0]]), 10.0), HUES[1:2], _INK)
+        texts.append((name, (x + 28, y), "lm", 24, _FAINT))
+        x += 28 + text_size(name, 24)[0] + 44
+    return draw_texts(image, texts)

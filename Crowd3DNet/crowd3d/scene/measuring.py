@@ -1,0 +1,90 @@
+"""From pixels of people to the metric inputs of the lifter, given camera and ground."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.viewing import ViewingFrames
+from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
+from crowd3d.pose.observations import ANKLES, Observations, person_size_px
+
+STANDING_TORSO_M = 1.13
+"""Height of the torso centre of an average standing adult over the ground."""
+LEAST_TORSO_M, MOST_TORSO_M = 0.25, 1.5
+ANKLE_TRUST_PX = 0.06
+"""Ankles serve as a first guess of the HVIP when their spread is below this share of the person's size."""
+CANDIDATE_REACH = 0.2
+"""A candidate for the HVIP must be this near to the middle of the ankles, as a share of the person's size."""
+
+
+def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_px: np.ndarray) -> np.ndarray:
+    """First guess of the torso centres, (N, 3) points on the rays through `torso_px` (N, 2).
+
+    Over the HVIP (N, 2) where it is known and on the ground, at the height where its vertical comes closest to the ray, else
+    at standing height. NaN for people without a HVIP whose ray does not come down to that height.
+    """
+    rays = camera.rays(torso_px)
+    foot = ground.intersect(camera, hvip_px)
+    squared, slope = (rays**2).sum(1), rays @ ground.normal
+    along = (foot * rays).sum(1)
+    height = (slope * along / squared - foot @ ground.normal) / np.maximum(1.0 - slope**2 / squared, 1e-6)
+    height = np.clip(height, LEAST_TORSO_M, MOST_TORSO_M)
+    depth_over_hvip = (along + height * slope) / squared
+    depth_standing = (STANDING_TORSO_M - ground.offset_m) / np.where(slope < -1e-6, slope, np.nan)
+    depth = np.where(np.isfinite(depth_over_hvip), depth_over_hvip, depth_standing)
+    return rays * np.where(depth > 0, depth, np.nan)[:, None]
+
+
+def guess_hvip(observed: Observations, candidates_px: np.ndarray) -> np.ndarray:
+    """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else a candidate under the person, else NaN.
+
+    Args:
+        observed: N people.
+        candidates_px: (M, 2) HVIPs from elsewhere.
+    """
+    size = person_size_px(observed.xy_px)
+    ankles = observed.xy_px[:, ANKLES].mean(1)
+    sure = (observed.sigma_px[:, ANKLES].max(1) < ANKLE_TRUST_PX * size)[:, None]
+    hvip = np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
+    if len(candidates_px):
+        distance, nearest = cKDTree(candidates_px).query(ankles)
+        near = (distance < CANDIDATE_REACH * size)[:, None]
+        hvip = np.where(np.isnan(hvip) & near, candidates_px[nearest], hvip)
+    return hvip
+
+
+def measure(
+    camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
+) -> tuple[LifterInput, ViewingFrames, np.ndarray]:
+    """Lifter inputs of the people whose place can be guessed.
+
+    Args:
+        camera, ground: of the scene.
+        observed: N people.
+        hvip_px: (N, 2) assumed HVIPs, NaN where unknown.
+
+    Returns:
+        Inputs and viewing frames of M ≤ N people, and the rows (M,) that they have in `observed`.
+    """
+    torso = first_torso(camera, ground, observed.torso_px, hvip_px)
+    rows = np.flatnonzero(np.isfinite(torso).all(1))
+    torso, seen = torso[rows], observed[rows]
+    frames = ViewingFrames.look_at(torso, ground)
+    metres_per_px = torso[:, 2:] / camera.fx
+    unknown = ~np.isfinite(seen.depth_m)
+    depth_sigma = np.where(unknown, np.exp(LOG_SIGMA_UNKNOWN), seen.depth_sigma_m)
+    below = np.where(np.isfinite(hvip_px[rows]), hvip_px[rows], camera.project(ground.foot(torso)))
+    hvip = frames.to_tangent(camera, below[:, None])[:, 0]
+    tensors = (
+        frames.to_tangent(camera, seen.xy_px),
+        np.where(unknown, 0.0, seen.depth_m),
+        np.log(np.stack([seen.sigma_px * metres_per_px, depth_sigma], -1)),
+        seen.visible,
+        frames.elevation_rad,
+        frames.distance_m,
+        hvip,
+    )
+    return LifterInput(*(torch.from_numpy(np.asarray(t, np.float32)) for t in tensors)), frames, rows

@@ -1,0 +1,91 @@
+"""From observations to bodies that stand on the ground: the lifter gives pose and shape, geometry gives the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crowd3d.bodies import TORSO54, Body
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.rotations import matrix_to_axis_angle
+from crowd3d.geometry.viewing import ViewingFrames
+from crowd3d.model.checkpoints import fill, load_weights
+from crowd3d.model.lifter import Lifter, LifterOutput
+from crowd3d.pose.observations import Observations
+from crowd3d.scene.measuring import measure
+from crowd3d.types import People
+
+PASSES = 2
+"""The second look uses the distance that the first one found."""
+
+
+def load_lifter(path: Path) -> Lifter:
+    """A trained lifter, in eval mode.
+
+    Raises:
+        MissingAsset: the file is absent, damaged or does not hold a lifter.
+    """
+    lifter = Lifter()
+    fill(lifter, load_weights(path)[0], path)
+    return lifter.eval()
+
+
+def reconstruct_people(
+    lifter: Lifter, body: Body, camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
+) -> tuple[People, np.ndarray]:
+    """Bodies of everybody whose place on the ground can be told.
+
+    Args:
+        lifter: trained for `body`.
+        body: the body model of the result; a low level of detail is enough.
+        camera, ground: of the scene.
+        observed: N people.
+        hvip_px: (N, 2) first guess of their HVIPs, NaN where unknown.
+
+    Returns:
+        M ≤ N people, and the rows (M,) that they have in `observed`.
+    """
+    rows = np.arange(len(observed))
+    below = hvip_px
+    for _ in range(PASSES):
+        measured, frames, kept = measure(camera, ground, observed[rows], below)
+        rows = rows[kept]
+        with torch.inference_mode():
+            found = lifter(measured)
+        below = frames.from_tangent(camera, found.hvip_tangent_m.double().numpy()[:, None])[:, 0]
+        on_ground = np.isfinite(ground.intersect(camera, below)).all(1)
+        below = np.where(on_ground[:, None], below, np.nan)
+    rows, below = rows[on_ground], below[on_ground]
+    pose_rad, betas = _bodies(found, frames)
+    pose_rad, betas = pose_rad[on_ground], betas[on_ground]
+    foot = ground.intersect(camera, below)
+    return stand_on(body, ground, pose_rad, betas, foot, camera, observed[rows]), rows
+
+
+def _bodies(found: LifterOutput, frames: ViewingFrames) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 24, 3) axis-angle in the camera frame and (N, 10) betas."""
+    rotations = found.rotations.double()
+    root = torch.from_numpy(frames.axes_cam_upright)[:, None] @ rotations[:, :1]
+    return matrix_to_axis_angle(torch.cat([root, rotations[:, 1:]], 1)).float().numpy(), found.betas.numpy()
+
+
+def stand_on(
+    body: Body, ground: GroundPlane, pose_rad: np.ndarray, betas: np.ndarray, foot_cam_m: np.ndarray, camera: Camera, observed: Observations
+) -> People:
+    """Put posed bodies on the ground: the torso centre over `foot_cam_m` (N, 3), the lowest vertex at height 0."""
+    vertices, joints = body.pose(pose_rad, betas)
+    torso = joints[:, TORSO54].mean(1).astype(np.float64)
+    lowest = (vertices.astype(np.float64) @ ground.normal).min(1)
+    height = torso @ ground.normal - lowest
+    translation = foot_cam_m + height[:, None] * ground.normal - torso
+    return People(
+        pose_rad=pose_rad.astype(np.float32),
+        betas=betas.astype(np.float32),
+        translation_cam_m=translation,
+        hvip_px=camera.project(foot_cam_m),
+        hvip_cam_m=foot_cam_m,
+        score=observed.score.astype(np.float64),
+        keypoints_px=observed.keypoints.array,
+    )

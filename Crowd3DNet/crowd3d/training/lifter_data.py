@@ -1,0 +1,200 @@
+"""Training pairs of the lifter: endless posed skeletons with the keypoint network's own errors, and its real predictions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORSO54, load_body
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.rotations import axis_angle_to_matrix
+from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, decode_crop_points
+from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
+from crowd3d.pose.embedded import observations_from_crops
+from crowd3d.pose.observations import Observations
+from crowd3d.scene.measuring import measure
+from crowd3d.synthetic import sample_skeletons
+from crowd3d.training.person_crops import PersonBatch, sample_person_crops
+from crowd3d.training.scene_store import SceneStore
+
+UNKNOWN_DEPTH_SHARE = 0.3
+OTHER_BACKEND_SHARE = 0.2
+SCALE_SIGMA = 0.04
+"""Relative error of the assumed distance, from camera and ground."""
+
+
+class LifterTruth(NamedTuple):
+    """What the lifter should say of N people; fields as in `LifterOutput`."""
+
+    rotations: Tensor
+    betas: Tensor
+    hvip_tangent_m: Tensor
+    torso_tangent_m: Tensor
+
+
+class LifterPairs(NamedTuple):
+    """Measurements, their truth, and true tangent coordinates (N, 17, 2) and depths (N, 17) of the keypoints."""
+
+    measured: LifterInput
+    truth: LifterTruth
+    true_tangent_m: Tensor
+    true_depth_m: Tensor
+
+
+def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed: int) -> LifterPairs:
+    """Run the keypoint network on stored scenes and express predictions and truth in the viewing frames that follow."""
+    parts: list[LifterPairs] = []
+    for scene in scenes:
+        crops = sample_person_crops(store, scene, np.random.default_rng([seed, scene]), augment=False)
+        if len(crops.images):
+            with torch.inference_mode():
+                points = decode_crop_points(*network(torch.from_numpy(crops.images).float()))
+            parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, crops.boxes)))
+    return LifterPairs(
+        LifterInput(*map(torch.cat, zip(*(p.measured for p in parts), strict=True))),
+        LifterTruth(*map(torch.cat, zip(*(p.truth for p in parts), strict=True))),
+        torch.cat([p.true_tangent_m for p in parts]),
+        torch.cat([p.true_depth_m for p in parts]),
+    )
+
+
+def _scene_pairs(store: SceneStore, scene: int, crops: PersonBatch, observed: Observations) -> LifterPairs:
+    fx, fy, cx, cy = store.intrinsics[scene]
+    camera = Camera(fx, fy, cx, cy, int(2 * abs(cx)) + 1, int(2 * abs(cy)) + 1)
+    ground = GroundPlane.from_coefficients(store.ground[scene])
+    measured, frames, rows = measure(camera, ground, observed, observed.hvip_px)
+    people = crops.person[rows]
+    points = store.points_cam_m[people].astype(np.float64)
+    tangent = frames.to_tangent(camera, camera.project(points))
+    along = np.einsum("nki,ni->nk", points, frames.axes_cam_view[:, :, 2])
+    rotations = axis_angle_to_matrix(torch.from_numpy(store.pose_rad[people]))
+    upright = torch.from_numpy(frames.axes_cam_upright.astype(np.float32))
+    rotations[:, 0] = upright.transpose(1, 2) @ rotations[:, 0]
+    truth = LifterTruth(rotations, torch.from_numpy(store.betas[people]), _float(tangent[:, HVIP]), _float(tangent[:, TORSO]))
+    return LifterPairs(measured, truth, _float(tangent[:, :TORSO]), _float((along - along[:, TORSO:HVIP])[:, :TORSO]))
+
+
+class PairMaker:
+    """Draws batches: simulated skeletons with errors taken from `predictions`, and the predictions themselves."""
+
+    def __init__(self, predictions: LifterPairs, seed: int, skeletons: int = 60_000) -> None:
+        self.predictions = predictions
+        measured = predictions.measured
+        self.residual = measured.tangent_m - predictions.true_tangent_m
+        self.depth_residual = measured.depth_m - predictions.true_depth_m
+        self.hvip_residual = measured.hvip_tangent_m - predictions.truth.hvip_tangent_m
+        poses, betas, lowest = sample_skeletons(np.random.default_rng(seed), skeletons)
+        joints = load_body("free_low").restrict().pose(poses, betas)[1]
+        joints[..., 1] -= lowest[:, None]
+        torso = joints[:, TORSO54].mean(1, keepdims=True)
+        points = np.concatenate([joints[:, COCO17_FROM_SMPL54], torso, torso * [1.0, 0.0, 1.0]], 1)
+        self.points = _float(points - torso)
+        self.rotations = axis_angle_to_matrix(_float(poses))
+        self.betas = _float(betas)
+
+    def batch(self, rng: np.random.Generator, simulated: int, real: int) -> tuple[LifterInput, LifterTruth]:
+        """`simulated` + `real` people."""
+        parts = [self._simulated(rng, simulated), self._real(rng, real)]
+        measured = LifterInput(*map(torch.cat, zip(*(part[0] for part in parts), strict=True)))
+        return _hide_depth(measured, rng), LifterTruth(*map(torch.cat, zip(*(part[1] for part in parts), strict=True)))
+
+    def _real(self, rng: np.random.Generator, count: int) -> tuple[LifterInput, LifterTruth]:
+        rows = torch.from_numpy(rng.integers(len(self.residual), size=count))
+        measured = LifterInput(*(field[rows] for field in self.predictions.measured))
+        truth = LifterTruth(*(field[rows] for field in self.predictions.truth))
+        measured, truth = _mirrored(measured, truth, torch.from_numpy(rng.random(count) < 0.5))
+        return _rescaled(measured, truth, _float(np.exp(rng.normal(0, SCALE_SIGMA, count))))
+
+    def _simulated(self, rng: np.random.Generator, count: int) -> tuple[LifterInput, LifterTruth]:
+        body = torch.from_numpy(rng.integers(len(self.points), size=count))
+        yaw = _float(rng.uniform(-np.pi, np.pi, count))
+        turn = axis_angle_to_matrix(torch.stack([torch.zeros(count), yaw, torch.zeros(count)], 1))
+        points = torch.einsum("nij,nkj->nki", turn, self.points[body])
+        rotations = self.rotations[body].clone()
+        rotations[:, 0] = turn @ rotations[:, 0]
+        elevation = _float(np.deg2rad(np.abs(rng.uniform(1, 50, count) * rng.choice([0.3, 1.0], count))))
+        distance = _float(np.exp(rng.uniform(np.log(3.5), np.log(200), count)))
+        sine, cosine = elevation.sin()[:, None], elevation.cos()[:, None]
+        depth = -points[..., 1] * sine - points[..., 2] * cosine
+        tangent = torch.stack([points[..., 0], points[..., 1] * cosine - points[..., 2] * sine], -1)
+        tangent = tangent * (distance[:, None] / (distance[:, None] + depth).clamp(min=1.0))[..., None]
+        errors = torch.from_numpy(rng.integers(len(self.residual), size=count))
+        predicted = self.predictions.measured
+        other = torch.from_numpy(rng.random(count) < OTHER_BACKEND_SHARE)
+        sigma = _float(np.exp(rng.uniform(np.log(0.008), np.log(0.15), (count, 17)) * rng.uniform(0.9, 1.1, (count, 1))))
+        noise = sigma[..., None] * _float(rng.normal(size=(count, 17, 2)))
+        log_sigma = predicted.log_sigma[errors].clone()
+        log_sigma[other] = torch.stack([sigma.log(), torch.full_like(sigma, LOG_SIGMA_UNKNOWN)], -1)[other]
+        measured = LifterInput(
+            tangent_m=tangent[:, :TORSO] + torch.where(other[:, None, None], noise, self.residual[errors]),
+            depth_m=torch.where(other[:, None], 0.0, depth[:, :TORSO] + self.depth_residual[errors]),
+            log_sigma=log_sigma,
+            visible=torch.where(other[:, None], (1.3 - 8 * sigma).clamp(0, 1), predicted.visible[errors]),
+            elevation_rad=elevation,
+            distance_m=distance,
+            hvip_tangent_m=tangent[:, HVIP] + self.hvip_residual[errors],
+        )
+        truth = LifterTruth(rotations, self.betas[body], tangent[:, HVIP], tangent[:, TORSO])
+        measured, truth = _recentred(measured, truth)
+        slip = 1 + (measured.hvip_tangent_m - truth.hvip_tangent_m)[:, 1] / elevation.tan() / distance
+        return _rescaled(measured, truth, slip.clamp(0.8, 1.25) * _float(np.exp(rng.normal(0, SCALE_SIGMA, count))))
+
+
+def _recentred(measured: LifterInput, truth: LifterTruth) -> tuple[LifterInput, LifterTruth]:
+    """Move the tangent plane's origin to where the measured shoulders and hips put the torso centre, as `measure` does."""
+    shift = measured.tangent_m[:, [5, 6, 11, 12]].mean(1)
+    moved = measured._replace(tangent_m=measured.tangent_m - shift[:, None], hvip_tangent_m=measured.hvip_tangent_m - shift)
+    return moved, truth._replace(hvip_tangent_m=truth.hvip_tangent_m - shift, torso_tangent_m=truth.torso_tangent_m - shift)
+
+
+def _mirrored(measured: LifterInput, truth: LifterTruth, chosen: Tensor) -> tuple[LifterInput, LifterTruth]:
+    """The `chosen` (N,) people as a mirror shows them: right becomes left."""
+    swap, joint_swap = torch.from_numpy(COCO17_FLIP), torch.from_numpy(np.asarray(SMPL_POSE_FLIP))
+    across, beside = torch.tensor([-1.0, 1.0]), torch.tensor([-1.0, 1.0, 1.0])
+
+    def pick(field: Tensor, other: Tensor) -> Tensor:
+        return torch.where(chosen.reshape(-1, *[1] * (field.ndim - 1)), other, field)
+
+    measured = measured._replace(
+        tangent_m=pick(measured.tangent_m, measured.tangent_m[:, swap] * across),
+        depth_m=pick(measured.depth_m, measured.depth_m[:, swap]),
+        log_sigma=pick(measured.log_sigma, measured.log_sigma[:, swap]),
+        visible=pick(measured.visible, measured.visible[:, swap]),
+        hvip_tangent_m=pick(measured.hvip_tangent_m, measured.hvip_tangent_m * across),
+    )
+    truth = LifterTruth(
+        rotations=pick(truth.rotations, beside[:, None] * truth.rotations[:, joint_swap] * beside),
+        betas=truth.betas,
+        hvip_tangent_m=pick(truth.hvip_tangent_m, truth.hvip_tangent_m * across),
+        torso_tangent_m=pick(truth.torso_tangent_m, truth.torso_tangent_m * across),
+    )
+    return measured, truth
+
+
+def _rescaled(measured: LifterInput, truth: LifterTruth, scale: Tensor) -> tuple[LifterInput, LifterTruth]:
+    """The same picture with distances assumed `scale` times as large."""
+    log_sigma = measured.log_sigma.clone()
+    log_sigma[..., 0] += scale.log()[:, None]
+    measured = measured._replace(
+        tangent_m=measured.tangent_m * scale[:, None, None],
+        log_sigma=log_sigma,
+        distance_m=measured.distance_m * scale,
+        hvip_tangent_m=measured.hvip_tangent_m * scale[:, None],
+    )
+    truth = truth._replace(hvip_tangent_m=truth.hvip_tangent_m * scale[:, None], torso_tangent_m=truth.torso_tangent_m * scale[:, None])
+    return measured, truth
+
+
+def _hide_depth(measured: LifterInput, rng: np.random.Generator) -> LifterInput:
+    """Some backends do not tell depth."""
+    hidden = torch.from_numpy(rng.random(len(measured.depth_m)) < UNKNOWN_DEPTH_SHARE)
+    log_sigma = measured.log_sigma.clone()
+    log_sigma[hidden, :, 1] = LOG_SIGMA_UNKNOWN
+    return measured._replace(depth_m=torch.where(hidden[:, None], 0.0, measured.depth_m), log_sigma=log_sigma)
+
+
+def _float(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(array, np.float32))

@@ -1,0 +1,178 @@
+"""The values that stages exchange. Arrays over people, never lists of dicts; pixels are pixels of the whole image."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+
+from crowd3d.errors import MissingAsset
+from crowd3d.files import write_json, write_npz
+from crowd3d.geometry import Camera, GroundPlane
+
+SCHEMA_VERSION = 1
+
+
+class Rows:
+    """Selection for frozen dataclasses whose every array field has one row per person."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, dataclasses.fields(self)[0].name))  # type: ignore[arg-type]
+
+    def __getitem__(self, rows):
+        return dataclasses.replace(self, **{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})  # type: ignore
+
+
+@dataclass(frozen=True)
+class Keypoints(Rows):
+    """2D keypoints of N people in COCO-17 order.
+
+    Attributes:
+        xy_px: (N, 17, 2) float64 scene pixels.
+        score: (N, 17) float64 in 0…1, 0 = unknown.
+    """
+
+    xy_px: np.ndarray
+    score: np.ndarray
+
+    @classmethod
+    def from_array(cls, keypoints: np.ndarray) -> Keypoints:
+        """From (N, 17, 3) u, v, score."""
+        keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
+        return cls(keypoints[..., :2], keypoints[..., 2])
+
+    @property
+    def array(self) -> np.ndarray:
+        """(N, 17, 3) float64 u, v, score."""
+        return np.concatenate([self.xy_px, self.score[..., None]], axis=-1)
+
+
+@dataclass(frozen=True)
+class TileLayout:
+    """Square tiles over an image.
+
+    Attributes:
+        boxes: (T, 4) int64 top, left, bottom, right in scene pixels, half-open; may reach over the image's edges.
+        row_col: (T, 2) int64 tile row and column, row 0 at the top.
+        image_size: (width, height) in pixels.
+    """
+
+    boxes: np.ndarray
+    row_col: np.ndarray
+    image_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.boxes)
+
+
+class Poser(Protocol):
+    """What `People.vertices_cam_m` needs of a body."""
+
+    def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 24, 3), (N, 10) → vertices (N, V, 3) and SMPL-54 joints (N, 54, 3), metres, SMPL frame without translation."""
+        ...
+
+
+@dataclass(frozen=True)
+class People(Rows):
+    """N reconstructed people in one metric camera frame.
+
+    Attributes:
+        pose_rad: (N, 24, 3) float32 axis-angle, global orientation first, camera frame.
+        betas: (N, 10) float32 shape coefficients of the scene's body.
+        translation_cam_m: (N, 3) float64; plain body vertices plus this are in the camera frame.
+        hvip_px: (N, 2) float64 foot of the perpendicular from the torso centre to the ground, scene pixels.
+        hvip_cam_m: (N, 3) float64 the same point in the camera frame.
+        score: (N,) float64 confidence in 0…1.
+        keypoints_px: (N, 17, 3) float64 observed COCO-17 keypoints u, v, score; score 0 where none was observed.
+    """
+
+    pose_rad: np.ndarray
+    betas: np.ndarray
+    translation_cam_m: np.ndarray
+    hvip_px: np.ndarray
+    hvip_cam_m: np.ndarray
+    score: np.ndarray
+    keypoints_px: np.ndarray
+
+    def vertices_cam_m(self, body: Poser) -> np.ndarray:
+        """(N, V, 3) mesh vertices of everybody in the camera frame, metres."""
+        return body.pose(self.pose_rad, self.betas)[0] + self.translation_cam_m[:, None]
+
+    def joints_cam_m(self, body: Poser) -> np.ndarray:
+        """(N, 54, 3) SMPL-54 joints of everybody in the camera frame, metres."""
+        return body.pose(self.pose_rad, self.betas)[1] + self.translation_cam_m[:, None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One photograph reconstructed: camera, ground and people in one world.
+
+    Attributes:
+        camera: intrinsics for the whole image.
+        ground: the plane that people stand on.
+        people: everybody found.
+        body: name of the body model that pose and betas belong to.
+        image: file name of the photograph.
+        ground_covariance: (4, 4) of (log focal, tilt, roll, log height), or None when camera and ground were given.
+    """
+
+    camera: Camera
+    ground: GroundPlane
+    people: People
+    body: str
+    image: str
+    ground_covariance: np.ndarray | None = None
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``scene.npz`` (arrays over people) and ``scene.json`` (everything else) into `folder`."""
+        folder = Path(folder)
+        covariance = self.ground_covariance
+        write_npz(folder / "scene.npz", **{f.name: getattr(self.people, f.name) for f in dataclasses.fields(self.people)})
+        write_json(
+            folder / "scene.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                "image": self.image,
+                "body": self.body,
+                "people": len(self.people),
+                "camera": dataclasses.asdict(self.camera),
+                "ground": self.ground.coefficients.tolist(),
+                "ground_covariance": None if covariance is None else covariance.tolist(),
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Scene:
+        """Read what `save` wrote.
+
+        Raises:
+            MissingAsset: no scene in `folder`, or one of another schema version.
+        """
+        folder = Path(folder)
+        try:
+            info = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
+            with np.load(folder / "scene.npz") as arrays:
+                people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People)})
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+            raise MissingAsset(f"no readable scene in {folder}: {error}; run single_image/inference.py first") from error
+        if info["schema_version"] != SCHEMA_VERSION:
+            raise MissingAsset(f"{folder}/scene.json has schema {info['schema_version']}, this version reads {SCHEMA_VERSION}")
+        covariance = info["ground_covariance"]
+        return cls(
+            camera=Camera(**info["camera"]),
+            ground=GroundPlane.from_coefficients(info["ground"]),
+            people=people,
+            body=info["body"],
+            image=info["image"],
+            ground_covariance=None if covariance is None else np.array(covariance),
+        )

@@ -1,0 +1,41 @@
+# Every target sets up .venv by itself; it is renewed when requirements.txt, pyproject.toml or the interpreter change.
+PYTHON ?= python3
+PIP_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+KEY := $(shell { cat requirements.txt pyproject.toml; $(PYTHON) -V; } 2>&1 | cksum | tr ' ' '-')
+STAMP := $(VENV)/installed-$(KEY)
+
+# Threads that spin while they wait slow everything down by up to ten times as soon as another program wants the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test lint bench install clean
+
+demo: $(STAMP)
+	$(BIN)/crowd3d demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+install: $(STAMP)
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say which: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(BIN)/python -m pip --version || $(PYTHON) -m pip install pip --target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(BIN)/python -m pip install $(PIP_ARGS) -r requirements.txt
+	@rm -f $(VENV)/installed-*
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache Crowd3DNet/crowd3d.egg-info
+	find Crowd3DNet single_image test tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

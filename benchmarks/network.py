@@ -1,0 +1,71 @@
+"""Tiles per CPU-second of Crowd3DNet with every engine that is installed, relative to eager PyTorch in fp32.
+
+    python benchmarks/network.py                                    HRNet-W32 on 512² tiles, as released
+    python benchmarks/network.py --backbone compact --side 256      the shipped default
+
+How much reduced precision gains depends on the CPU: bf16 pays off where there are matrix units for it (AMX), and costs time elsewhere.
+CPU time is counted, not wall time, so that other programs on the machine do not matter much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from importlib.util import find_spec
+
+import torch
+
+from crowd3d.model import Crowd3DNet, make_engine
+from crowd3d.model.crowd3dnet import BACKBONES
+from crowd3d.model.engines import Engine, EngineName, Precision
+
+CANDIDATES: tuple[tuple[EngineName, Precision, str], ...] = (
+    ("torch", "bf16", "torch"),
+    ("openvino", "fp32", "openvino"),
+    ("openvino", "bf16", "openvino"),
+    ("onnx", "fp32", "onnxruntime"),
+)
+
+
+def tiles_per_second(run: Engine, inputs: tuple[torch.Tensor, ...], seconds: float) -> float:
+    """Throughput over at least `seconds` of CPU time, after one call that does not count."""
+    run(*inputs)
+    start, done = time.process_time(), 0
+    while time.process_time() - start < seconds:
+        run(*inputs)
+        done += len(inputs[0])
+    return done / (time.process_time() - start)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", choices=BACKBONES, default="hrnet_w32")
+    parser.add_argument("--side", type=int, default=512, help="pixels along a tile's side (512)")
+    parser.add_argument("--batch", type=int, default=4, help="tiles per call (4)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="CPU time to spend on each engine (10)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    arguments = parser.parse_args()
+
+    torch.manual_seed(0)
+    network = Crowd3DNet(arguments.backbone)
+    images = torch.rand(arguments.batch, arguments.side, arguments.side, 3) * 255
+    inputs = (images, torch.rand(arguments.batch, 3), torch.rand(arguments.batch, 4))
+    capability, amx = torch.backends.cpu.get_cpu_capability(), torch.cpu._is_amx_tile_supported()
+    print(f"{arguments.backbone}, {arguments.side}² tiles, {arguments.threads} threads, {capability}, AMX: {'yes' if amx else 'no'}")
+
+    eager = make_engine(network, inputs, "torch", threads=arguments.threads)
+    baseline, expected = tiles_per_second(eager, inputs, arguments.seconds), eager(*inputs)
+    print(f"{'torch fp32':14}{baseline:8.2f} tiles/CPU-s   1.00×")
+    for engine, precision, package in CANDIDATES:
+        if find_spec(package) is None:
+            print(f"{engine + ' ' + precision:14} not installed")
+            continue
+        run = make_engine(network, inputs, engine, precision, arguments.threads)
+        speed = tiles_per_second(run, inputs, arguments.seconds)
+        difference = max(float((a - b).abs().max()) for a, b in zip(run(*inputs), expected, strict=True))
+        print(f"{engine + ' ' + precision:14}{speed:8.2f} tiles/CPU-s{speed / baseline:7.2f}×   largest difference {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The whole problem: it stays at the truth, returns to it, shrugs off outliers, and says what it cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from crowd3d.bodies import Body
+from crowd3d.errors import BackendFailed, NoPeopleFound
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import StaturePrior
+from crowd3d.optimise import refine, refine_in_rounds
+from crowd3d.optimise.pose_prior import PosePrior, load_pose_prior
+from crowd3d.optimise.problem import Problem, state_problem
+from crowd3d.optimise.skeleton import Skeleton
+from crowd3d.optimise.solver import solve
+from crowd3d.optimise.state import POSE, RISE, TURN, view
+from crowd3d.pose.observations import Observations
+from crowd3d.types import Keypoints, People, Scene
+
+FREE = ("people", "camera", "ground")
+
+
+def joint_error_m(scene: Scene, truth: Scene, body: Body) -> float:
+    """Mean distance of joints after moving the pelvises together."""
+    joints, true = (each.people.joints_cam_m(body)[:, :24] for each in (scene, truth))
+    return float(np.linalg.norm((joints - joints[:, :1]) - (true - true[:, :1]), axis=2).mean())
+
+
+def place_error_m(scene: Scene, truth: Scene) -> float:
+    """Mean distance on the ground."""
+    places, true = (each.ground.to_world(each.people.hvip_cam_m) for each in (scene, truth))
+    return float(np.linalg.norm(places - true, axis=1).mean())
+
+
+def shared_of(scene: Scene) -> np.ndarray:
+    """(4,) log focal length, tilt, roll, log height."""
+    ground = scene.ground
+    return np.array([np.log(scene.camera.fx), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m)])
+
+
+@pytest.fixture
+def ideal(body: Body, crowd: Scene) -> tuple[Scene, StaturePrior]:
+    """Everybody exactly as the priors expect people to be: all terms vanish at the truth."""
+    from conftest import settle
+
+    prior = load_pose_prior()
+    pose = np.array(crowd.people.pose_rad)
+    pose[:, 1:] = prior.mean_rad.reshape(23, 3)
+    scene = settle(body, crowd, pose, np.zeros((len(pose), 10)), upright=True)
+    return scene, StaturePrior(mean_m=float(Skeleton.of(body).stature[0]), child_share=0.0)
+
+
+@pytest.fixture
+def problem(ideal: tuple[Scene, StaturePrior], body: Body) -> tuple[Problem, Tensor, Tensor]:
+    from conftest import measure
+
+    scene, stature = ideal
+    return state_problem(scene, measure(scene, body), body, load_pose_prior(), stature, FREE, 0.05)
+
+
+def test_the_truth_stays(problem: tuple[Problem, Tensor, Tensor]) -> None:
+    solution = solve(*problem)
+    assert sum(solution.cost_before.values()) < 1e-3
+    torch.testing.assert_close(solution.x, problem[1], rtol=0, atol=1e-3)
+    torch.testing.assert_close(solution.shared, problem[2], rtol=0, atol=1e-5)
+
+
+def test_a_perturbed_scene_returns_to_the_truth(problem: tuple[Problem, Tensor, Tensor]) -> None:
+    setup, x, shared = problem
+    random = torch.Generator().manual_seed(3)
+    moved = x.clone()
+    angle = 2 * torch.pi * torch.rand(len(x), generator=random, dtype=torch.float64)
+    before = view(shared, setup.lens, setup.start.hvip_px)
+    one_metre = torch.stack([angle.cos(), angle.sin()], 1)
+    pixels = torch.linalg.solve(before.foot_place[:, [0, 2]], one_metre[..., None])[..., 0]
+    moved[:, :2] += pixels / setup.start.size_px[:, None]
+    moved[:, TURN] += 0.2 * torch.randn(len(x), 3, generator=random, dtype=torch.float64)
+    shift = 0.2 * torch.randn(len(x), 69, generator=random, dtype=torch.float64)
+    moved[:, POSE:-10] += shift @ setup.basis / setup.basis.square().sum(0)
+    away = shared + torch.tensor([np.log(1.05), np.deg2rad(2.0), 0.0, np.log(1.1)])
+    solution = solve(setup, moved, away)
+    fov = [2 * np.rad2deg(np.arctan(4000 / np.exp(float(s[0])))) for s in (solution.shared, shared)]
+    assert fov[0] == pytest.approx(fov[1], abs=0.01)
+    place = view(solution.shared, setup.lens, setup.start.hvip_px + solution.x[:, :2] * setup.start.size_px[:, None]).foot
+    assert float((place - before.foot).norm(dim=1).max()) < 1e-3
+
+
+def test_noisy_measurements_improve_a_worse_start(crowd: Scene, noisy: Observations, body: Body) -> None:
+    start = worse(crowd, body)
+    refined, report = refine(start, noisy, body=body)
+    assert joint_error_m(refined, crowd, body) < 0.85 * joint_error_m(start, crowd, body)
+    assert (np.abs(shared_of(refined) - shared_of(crowd)) < 3 * np.sqrt(np.diag(report.covariance))).all()
+    assert sum(report.cost_after.values()) < sum(report.cost_before.values())
+    assert report.refined.all()
+    lowest = (refined.people.vertices_cam_m(body) @ refined.ground.normal + refined.ground.offset_m).min(1)
+    assert np.median(np.abs(lowest)) < 0.02
+    np.testing.assert_allclose(refined.people.hvip_cam_m, refined.ground.foot(refined.people.hvip_cam_m), atol=1e-9)
+    np.testing.assert_allclose(refined.camera.project(refined.people.hvip_cam_m), refined.people.hvip_px, atol=1e-6)
+    joints = refined.people.joints_cam_m(body)
+    np.testing.assert_allclose(refined.ground.foot(joints[:, [16, 17, 45, 46]].mean(1)), refined.people.hvip_cam_m, atol=1e-5)
+    covariance = report.covariance
+    np.testing.assert_allclose(covariance, covariance.T, atol=1e-12)
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+    assert (np.diag(covariance) < 4 * np.diag(start.ground_covariance)).all()
+    assert refined.ground_covariance is report.covariance
+
+
+def worse(truth: Scene, body: Body, *, same_view: bool = False) -> Scene:
+    """Places and poses, and unless `same_view` camera and ground, off by what estimates are off by."""
+    from conftest import settle
+
+    rng = np.random.default_rng(6)
+    camera, ground = truth.camera, truth.ground
+    if not same_view:
+        camera = Camera.from_focal(camera.fx * 1.06, (camera.width, camera.height))
+        ground = GroundPlane.from_angles(ground.tilt_rad - 0.02, ground.roll_rad + 0.01, ground.offset_m * 1.06)
+    people = truth.people
+    size = truth.camera.fx * 1.7 / people.hvip_cam_m[:, 2]
+    hvip_px = people.hvip_px + 0.04 * size[:, None] * rng.normal(size=people.hvip_px.shape)
+    placed = replace(people, hvip_px=hvip_px, hvip_cam_m=ground.intersect(camera, hvip_px))
+    pose = people.pose_rad + 0.15 * rng.normal(size=people.pose_rad.shape)
+    return settle(body, replace(truth, camera=camera, ground=ground, people=placed), pose, 0.5 * people.betas, upright=False)
+
+
+def test_outliers_do_not_hurt(crowd: Scene, noisy: Observations, body: Body) -> None:
+    rng = np.random.default_rng(4)
+    gross = rng.random(noisy.sigma_px.shape) < 0.2
+    size = 25 * noisy.sigma_px
+    wild = np.where(gross[..., None], noisy.xy_px + 0.5 * size[..., None] * rng.normal(size=noisy.xy_px.shape), noisy.xy_px)
+    start = worse(crowd, body)
+    refined, report = refine(start, replace(noisy, xy_px=wild), body=body)
+    assert joint_error_m(refined, crowd, body) < joint_error_m(start, crowd, body)
+    assert (np.abs(shared_of(refined) - shared_of(crowd)) < 3 * np.sqrt(np.diag(report.covariance))).all()
+
+
+def test_only_what_is_free_changes(crowd: Scene, noisy: Observations, body: Body) -> None:
+    start = worse(crowd, body, same_view=True)
+    people_only, report = refine(start, noisy, body=body, free=("people",))
+    assert place_error_m(people_only, crowd) < 0.7 * place_error_m(start, crowd)
+    assert (people_only.camera, people_only.ground) == (start.camera, start.ground)
+    assert not report.covariance.any()
+    assert people_only.ground_covariance is start.ground_covariance
+    assert joint_error_m(people_only, crowd, body) < joint_error_m(start, crowd, body)
+    ground_only, report = refine(start, noisy, body=body, free=("ground",))
+    assert ground_only.camera == start.camera
+    assert not report.covariance[0].any()
+    assert report.covariance[3, 3] > 0
+    np.testing.assert_allclose(ground_only.people.pose_rad[:, 1:], start.people.pose_rad[:, 1:], atol=1e-6)
+    np.testing.assert_allclose(ground_only.people.hvip_px, start.people.hvip_px, atol=1e-6)
+    exact, _ = refine(replace(start, ground_covariance=None), noisy, body=body, free=("camera", "ground"))
+    assert (exact.camera, exact.ground) == (start.camera, start.ground)
+
+
+def test_people_without_evidence(crowd: Scene, noisy: Observations, body: Body) -> None:
+    start = worse(crowd, body, same_view=True)
+    sigma, hvip = noisy.sigma_px.copy(), noisy.hvip_px.copy()
+    sigma[0], hvip[0] = np.inf, np.nan
+    sigma[:, [15, 16]] = np.inf
+    xy = np.where(np.isinf(sigma)[..., None], np.nan, noisy.xy_px)
+    refined, report = refine(start, replace(noisy, xy_px=xy, sigma_px=sigma, hvip_px=hvip), body=body, free=("people",))
+    assert report.refined.all()
+    np.testing.assert_allclose(refined.people.hvip_px[0], start.people.hvip_px[0], atol=1.0)
+    assert np.isfinite(refined.people.vertices_cam_m(body)).all()
+    assert place_error_m(refined, crowd) < place_error_m(start, crowd)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_people(count: int, crowd: Scene, noisy: Observations, body: Body) -> None:
+    start = worse(crowd, body)
+    refined, report = refine(replace(start, people=start.people[:count]), noisy[:count], body=body)
+    assert (np.abs(shared_of(refined) - shared_of(crowd)) < 3 * np.sqrt(np.diag(report.covariance))).all()
+    assert np.isfinite(refined.people.vertices_cam_m(body)).all()
+
+
+def test_plain_keypoints_serve_as_well(crowd: Scene, noisy: Observations, body: Body) -> None:
+    start = worse(crowd, body, same_view=True)
+    score = np.full(noisy.sigma_px.shape, 0.6)
+    score[:, 0] = 0.0
+    xy = noisy.xy_px.copy()
+    xy[:, 0] = 0.0
+    refined, _ = refine(start, Keypoints(xy, score), body=body, free=("people",))
+    assert place_error_m(refined, crowd) < place_error_m(start, crowd)
+
+
+def test_whoever_is_behind_the_camera_stays(crowd: Scene, noisy: Observations, body: Body) -> None:
+    people = crowd.people
+    behind = people.translation_cam_m.copy()
+    behind[3] -= [0.0, 0.0, 200.0]
+    hvip = people.hvip_cam_m.copy()
+    hvip[3] -= [0.0, 0.0, 200.0]
+    start = replace(crowd, people=replace(people, translation_cam_m=behind, hvip_cam_m=hvip))
+    refined, report = refine(start, noisy, body=body)
+    assert np.flatnonzero(~report.refined).tolist() == [3]
+    np.testing.assert_array_equal(refined.people.pose_rad[3], people.pose_rad[3])
+    with pytest.raises(NoPeopleFound, match="none of 1 people"):
+        refine(replace(start, people=start.people[3:4]), noisy[3:4], body=body)
+
+
+def test_a_keypoint_that_is_no_number_is_an_error(crowd: Scene, noisy: Observations, body: Body) -> None:
+    xy = noisy.xy_px.copy()
+    xy[2, 5, 0] = np.nan
+    with pytest.raises(BackendFailed, match="keypoint 5 of person 2"):
+        refine(crowd, replace(noisy, xy_px=xy), body=body)
+    with pytest.raises(BackendFailed, match="keypoint 5 of person 2"):
+        refine(crowd, Keypoints(xy, np.ones(xy.shape[:2])), body=body)
+
+
+def test_rounds_lift_again_with_the_better_camera(crowd: Scene, noisy: Observations, body: Body) -> None:
+    from conftest import settle
+
+    start, few = worse(crowd, body), np.arange(0, 24, 3)
+    cameras = []
+
+    def lift(camera: Camera, ground: GroundPlane) -> tuple[People, np.ndarray]:
+        cameras.append(camera)
+        people = crowd.people[few[1:]]
+        placed = replace(people, hvip_cam_m=ground.intersect(camera, people.hvip_px))
+        return settle(body, Scene(camera, ground, placed, "", ""), people.pose_rad, people.betas, upright=False).people, few[1:]
+
+    first = replace(start, people=start.people[few])
+    once, _ = refine(first, noisy[few], body=body)
+    scene, rows, report = refine_in_rounds(first, few, noisy, lift, body=body, rounds=2)
+    assert [camera.fx for camera in cameras] == [once.camera.fx]
+    assert rows.tolist() == few[1:].tolist()
+    assert len(scene.people) == len(report.refined) == len(rows)
+    _, rows, _ = refine_in_rounds(replace(first, ground_covariance=None), few, noisy, lift, body=body)
+    assert (len(cameras), rows.tolist()) == (1, few.tolist())
+
+
+def test_people_come_apart(crowd: Scene, noisy: Observations, body: Body) -> None:
+    from conftest import measure
+
+    pair = crowd.people[np.array([0, 0])]
+    shift = crowd.ground.rotation_cam_world[:, 0] * 0.12
+    offset = np.array([[0.0], [1.0]]) * shift
+    hvip = pair.hvip_cam_m + offset
+    moved = replace(pair, translation_cam_m=pair.translation_cam_m + offset, hvip_cam_m=hvip, hvip_px=crowd.camera.project(hvip))
+    start = replace(crowd, people=moved)
+    exact = measure(start, body, sigma=0.04)
+    refined, report = refine(start, exact, body=body, free=("people",))
+    assert report.cost_after["people apart"] < 0.2 * report.cost_before["people apart"]
+    spread = np.linalg.norm(np.diff(refined.people.hvip_cam_m, axis=0))
+    assert spread > 0.15
+
+
+def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body) -> None:
+    from conftest import measure
+
+    scene, stature = ideal
+    people = scene.people
+    lifted = replace(scene, people=replace(people, translation_cam_m=people.translation_cam_m + 0.1 * scene.ground.normal))
+    setup, x, shared = state_problem(lifted, measure(scene, body), body, load_pose_prior(), stature, ("people",), 1.0)
+    solution = solve(setup, x, shared)
+    np.testing.assert_allclose(solution.x[:, RISE] - x[:, RISE], -0.1, atol=0.02)
+
+
+def test_prior_without_directions_keeps_poses(crowd: Scene, noisy: Observations, body: Body) -> None:
+    prior = load_pose_prior()
+    stiff = PosePrior(prior.mean_rad, prior.basis_rad[:, :1] * 1e-6, prior.lean)
+    setup, x, shared = state_problem(crowd, noisy, body, stiff, StaturePrior(), ("people",), 1.0)
+    solution = solve(setup, x, shared)
+    local = setup.start.pose_rad + solution.x[:, POSE:-10] @ setup.basis.T
+    torch.testing.assert_close(local, setup.start.pose_rad, rtol=0, atol=1e-4)

@@ -1,0 +1,138 @@
+"""Every term's derivatives against differences, kernels against autograd, the reduced body against the whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from crowd3d.bodies import COCO17_FROM_SMPL54, Body
+from crowd3d.geometry import GroundPlane
+from crowd3d.geometry.rotations import axis_angle_to_matrix
+from crowd3d.ground import StaturePrior
+from crowd3d.optimise.contacts import deepest_overlap, find_contacts
+from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, quadratic
+from crowd3d.optimise.pose_prior import fit_pose_prior, load_pose_prior
+from crowd3d.optimise.problem import Problem, state_problem
+from crowd3d.optimise.skeleton import Skeleton, articulate, heights, left_jacobian, locate
+from crowd3d.optimise.solver import chunks, cost, linearise
+from crowd3d.optimise.state import world_rotation
+from crowd3d.optimise.terms import SPHERES, TERMS, Frozen
+from crowd3d.pose.observations import Observations
+from crowd3d.types import Scene
+
+STEP = 1e-6
+
+
+@pytest.fixture
+def somewhere(crowd: Scene, seen: Observations, body: Body) -> tuple[Problem, Tensor, Tensor, Frozen]:
+    """Four people at a point where no term vanishes, with made-up contacts."""
+    rng = torch.Generator().manual_seed(0)
+    people = slice(0, 4)
+    scene = Scene(crowd.camera, crowd.ground, crowd.people[people], crowd.body, crowd.image, crowd.ground_covariance)
+    problem, x, shared = state_problem(scene, seen[people], body, load_pose_prior(), StaturePrior(), ("people", "camera", "ground"), 1.0)
+    x = x + 0.03 * torch.randn(x.shape, generator=rng, dtype=torch.float64)
+    shared = shared + torch.tensor([0.02, 0.01, -0.01, 0.03], dtype=torch.float64)
+    away = torch.nn.functional.normalize(torch.randn(4, 3, 3, generator=rng, dtype=torch.float64), dim=-1)
+    ball = torch.randint(0, len(SPHERES), (4, 3), generator=rng)
+    frozen = Frozen(torch.full((4,), 6.0, dtype=torch.float64), shared - 0.01, ball, away, torch.full((4, 3), 30.0, dtype=torch.float64))
+    return problem, x, shared, frozen
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_derivatives_equal_differences(name: str, somewhere: tuple[Problem, Tensor, Tensor, Frozen]) -> None:
+    problem, x, shared, frozen = somewhere
+
+    def residual(x: Tensor, shared: Tensor) -> Tensor:
+        ((_, chunk),) = chunks(problem, x, shared, frozen, False)
+        return TERMS[name](chunk).residual
+
+    ((_, chunk),) = chunks(problem, x, shared, frozen, True)
+    rows = TERMS[name](chunk)
+    person, common = STEP * torch.eye(problem.unknowns, dtype=torch.float64), STEP * torch.eye(4, dtype=torch.float64)
+    numeric = torch.stack([residual(x + step, shared) - residual(x - step, shared) for step in person], -1) / (2 * STEP)
+    torch.testing.assert_close(rows.person, numeric, rtol=1e-6, atol=1e-5)
+    numeric = torch.stack([residual(x, shared + step) - residual(x, shared - step) for step in common], -1) / (2 * STEP)
+    torch.testing.assert_close(rows.shared, numeric, rtol=1e-6, atol=1e-5)
+
+
+def test_normal_equations_hold_the_gradient_of_the_robust_cost(somewhere: tuple[Problem, Tensor, Tensor, Frozen]) -> None:
+    problem, x, shared, frozen = somewhere
+    system = linearise(problem, x, shared, frozen)
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    slope = (cost(problem, x + STEP * direction, shared, frozen) - cost(problem, x - STEP * direction, shared, frozen)) / (2 * STEP)
+    torch.testing.assert_close((system.gradient * direction).sum(1), slope, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(system.cost, cost(problem, x, shared, frozen))
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [quadratic, cauchy(2.0), geman_mcclure(torch.tensor([1.0, 3.0])), mixture(torch.tensor([0.0, -1.0, 2.0]))],
+)
+def test_weights_are_the_slope_of_the_cost(kernel: Kernel) -> None:
+    squared = torch.tensor([[0.0, 1.0, 9.0], [0.3, 4.0, 100.0]], requires_grad=True)
+    costs, weights = kernel(squared)
+    (slope,) = torch.autograd.grad(costs.sum(), squared)
+    torch.testing.assert_close(2 * slope, weights)
+
+
+@pytest.mark.parametrize("squared_rad", [1e-14, 1e-4, 4.0])
+def test_left_jacobian_turns_rates_into_angular_velocity(squared_rad: float) -> None:
+    rotation = torch.tensor([0.6, -0.64, 0.48], dtype=torch.float64) * squared_rad**0.5
+    change: Callable[[Tensor], Tensor] = axis_angle_to_matrix
+    rates = torch.autograd.functional.jacobian(change, rotation)
+    spin = torch.einsum("ijk,lj->ilk", rates, axis_angle_to_matrix(rotation))
+    velocity = torch.stack([spin[2, 1], spin[0, 2], spin[1, 0]])
+    torch.testing.assert_close(left_jacobian(rotation), velocity, rtol=1e-6, atol=1e-8)
+
+
+def test_the_skeleton_is_the_body(crowd: Scene, body: Body) -> None:
+    pose, betas = torch.from_numpy(crowd.people.pose_rad), torch.from_numpy(crowd.people.betas)
+    vertices, joints = body.pose(crowd.people.pose_rad, crowd.people.betas)
+    skeleton = Skeleton.of(body)
+    posture = articulate(skeleton, pose, torch.eye(3, dtype=torch.float64).expand(len(pose), 3, 3), betas)
+    pelvis = joints[:, :1]
+    np.testing.assert_allclose(locate(posture, skeleton.landmarks, betas), joints[:, COCO17_FROM_SMPL54] - pelvis, atol=1e-7)
+    surface = heights(posture, skeleton.touching, betas)
+    torch.testing.assert_close(surface, locate(posture, skeleton.touching, betas)[..., 1])
+    root = torch.from_numpy(crowd.ground.rotation_cam_world).T @ axis_angle_to_matrix(pose[:, 0])
+    upright = articulate(skeleton, torch.cat([torch.zeros_like(pose[:, :1]), pose[:, 1:]], 1), root, betas)
+    lowest = ((vertices - pelvis) @ crowd.ground.normal).min(1)
+    np.testing.assert_allclose(heights(upright, skeleton.touching, betas).amin(1), lowest, atol=2e-3)
+    np.testing.assert_allclose(skeleton.stature[0] + betas @ skeleton.stature[1:], body.stature_m(crowd.people.betas), atol=0.01)
+
+
+def test_world_rotation_is_that_of_the_plane() -> None:
+    plane = GroundPlane.from_angles(0.3, -0.05, 7.0)
+    tilt, roll = torch.tensor([0.3, -0.05], dtype=torch.float64)
+    np.testing.assert_allclose(world_rotation(tilt, roll), plane.rotation_cam_world, atol=1e-12)
+
+
+def test_pose_prior_recovers_the_distribution_that_it_was_fitted_to() -> None:
+    rng = np.random.default_rng(0)
+    truth = load_pose_prior()
+    poses = np.zeros((4000, 24, 3))
+    poses[:, 1:] = (truth.mean_rad + rng.normal(size=(4000, truth.basis_rad.shape[1])) @ truth.basis_rad.T).reshape(-1, 23, 3)
+    poses[:, 0, [0, 2]] = rng.normal(0, 0.05, (4000, 2))
+    fitted = fit_pose_prior(poses)
+    assert fitted.lean == pytest.approx(0.05, rel=0.1)
+    scatter = fitted.coefficients(poses[:, 1:].reshape(-1, 69))
+    np.testing.assert_allclose(np.cov(scatter.T), np.eye(scatter.shape[1]), atol=1e-6)
+    np.testing.assert_allclose(fitted.basis_rad @ fitted.basis_rad.T, truth.basis_rad @ truth.basis_rad.T, atol=0.06)
+
+
+def test_contacts_of_two_balls() -> None:
+    centres = torch.full((3, len(SPHERES), 3), 50.0, dtype=torch.float64) + torch.arange(3.0)[:, None, None] * 20
+    centres[..., 1] = torch.linspace(0, 30, len(SPHERES))
+    centres[1] = centres[0] + torch.tensor([0.15, 0.0, 0.0])
+    stature = torch.full((3,), 1.7, dtype=torch.float64)
+    ball, away, bound = find_contacts(centres, stature)
+    radius = SPHERES[1][1]
+    assert ball[:2, 0].tolist() == [1, 1]
+    torch.testing.assert_close(away[:2, 0], torch.tensor([[-1.0, 0, 0], [1.0, 0, 0]]).double())
+    torch.testing.assert_close(bound[0, 0], -(centres[0, 1, 0] - (radius - 0.075)))
+    assert not away[2].any()
+    torch.testing.assert_close(deepest_overlap(centres, stature), torch.tensor([2 * radius - 0.15, 2 * radius - 0.15, 0.0]).double())

@@ -1,0 +1,43 @@
+"""Scores and spreads of keypoints."""
+
+import numpy as np
+
+from crowd3d.pose.observations import Observations, person_size_px, score_to_sigma, sigma_to_score
+from crowd3d.types import Keypoints
+
+
+def person(scale: float = 100.0) -> np.ndarray:
+    """(17, 2) a standing figure whose stature is about `scale`."""
+    x = [0, 2, -2, 4, -4, 12, -12, 16, -16, 16, -16, 8, -8, 8, -8, 8, -8]
+    y = [-88, -90, -90, -88, -88, -78, -78, -58, -58, -40, -40, -48, -48, -26, -26, -2, -2]
+    return np.stack([x, y], 1) * scale / 100.0
+
+
+def test_score_and_spread_are_inverse():
+    score = np.linspace(0.05, 1.0, 50)
+    np.testing.assert_allclose(sigma_to_score(score_to_sigma(score)), score, atol=1e-9)
+    assert (np.diff(score_to_sigma(score)) < 0).all()
+
+
+def test_plain_keypoints_survive_the_round_trip_and_leave_the_rest_unknown():
+    keypoints = np.concatenate([np.stack([person(100), person(300)]), np.full((2, 17, 1), 0.6)], 2)
+    observed = Observations.from_keypoints(Keypoints.from_array(keypoints))
+    np.testing.assert_allclose(observed.keypoints.array, keypoints, atol=1e-9)
+    assert np.isnan(observed.depth_m).all()
+    assert np.isnan(observed.hvip_px).all()
+    np.testing.assert_allclose(observed.sigma_px[1], 3 * observed.sigma_px[0])
+
+
+def test_size_of_people_who_are_cut_off_follows_from_the_torso():
+    whole = person(200)[None]
+    cut = whole.copy()
+    cut[:, 13:] = cut[:, 11:12]
+    np.testing.assert_allclose(person_size_px(cut), person_size_px(whole), rtol=0.25)
+
+
+def test_save_and_load(tmp_path):
+    observed = Observations.from_keypoints(Keypoints.from_array(np.random.default_rng(0).random((3, 17, 3))))
+    observed.save(tmp_path / "observations.npz")
+    again = Observations.load(tmp_path / "observations.npz")
+    for name, value in vars(observed).items():
+        np.testing.assert_array_equal(value, getattr(again, name))

@@ -1,0 +1,111 @@
+"""Measuring and placing people on exact synthetic geometry."""
+
+import numpy as np
+import pytest
+import torch
+
+from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, load_body
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from crowd3d.geometry.viewing import ViewingFrames
+from crowd3d.model.lifter import LifterOutput
+from crowd3d.pose.observations import Observations
+from crowd3d.scene.measuring import first_torso, guess_hvip, measure
+from crowd3d.scene.placing import reconstruct_people, stand_on
+from crowd3d.synthetic.poses import sample_poses
+from crowd3d.types import Keypoints
+
+CAMERA = Camera(4000.0, 4000.0, 3000.0, 1000.0, 6000, 2000)
+GROUND = GroundPlane.from_angles(np.deg2rad(15), np.deg2rad(-2), 7.0)
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Upright people of the free body at random places: body, pose, betas, feet, joints in the camera frame."""
+    rng = np.random.default_rng(4)
+    body = load_body("free_low")
+    pose = sample_poses(rng, np.full(COUNT, "walk"))
+    yaw = rng.uniform(-np.pi, np.pi, COUNT)
+    upright = GROUND.rotation_cam_world
+    turn = axis_angle_to_matrix(torch.from_numpy(np.stack([0 * yaw, yaw, 0 * yaw], 1)))
+    rotations = torch.from_numpy(upright) @ turn @ axis_angle_to_matrix(torch.from_numpy(pose[:, 0]))
+    pose[:, 0] = matrix_to_axis_angle(rotations).numpy()
+    betas = rng.normal(0, 1, (COUNT, 10))
+    u, v = np.meshgrid(np.linspace(500, 5500, 6), [650, 950, 1350, 1900])
+    feet = GROUND.intersect(CAMERA, np.stack([u.ravel(), v.ravel()], 1))
+    people = stand_on(body, GROUND, pose, betas, feet, CAMERA, Observations.from_keypoints(Keypoints.from_array(np.ones((COUNT, 17, 3)))))
+    joints = body.pose(pose, betas)[1] + people.translation_cam_m[:, None]
+    return body, people, feet, joints
+
+
+def observe(joints) -> Observations:
+    keypoints = np.concatenate([CAMERA.project(joints[:, COCO17_FROM_SMPL54]), np.ones((COUNT, 17, 1))], 2)
+    return Observations.from_keypoints(Keypoints.from_array(keypoints))
+
+
+def test_people_stand_on_the_ground_over_their_hvip(crowd):
+    body, people, feet, joints = crowd
+    height = GROUND.signed_distance(people.vertices_cam_m(body))
+    np.testing.assert_allclose(height.min(1), 0, atol=2e-3)
+    np.testing.assert_allclose(GROUND.foot(joints[:, TORSO54].mean(1)), feet, atol=2e-3)
+    np.testing.assert_allclose(people.hvip_px, CAMERA.project(feet), atol=1e-6)
+
+
+def test_first_torso_is_exact_with_the_true_hvip(crowd):
+    _, people, _, joints = crowd
+    torso = joints[:, TORSO54].mean(1)
+    found = first_torso(CAMERA, GROUND, CAMERA.project(torso), people.hvip_px)
+    np.testing.assert_allclose(found, torso, atol=5e-3)
+
+
+def test_without_hvip_standing_people_are_nearly_right_and_the_sky_is_refused(crowd):
+    joints = crowd[3]
+    torso = joints[:, TORSO54].mean(1)
+    pixels = np.concatenate([CAMERA.project(torso), [[3000.0, -2000.0]]])
+    found = first_torso(CAMERA, GROUND, pixels, np.full((COUNT + 1, 2), np.nan))
+    relative = np.linalg.norm(found[:-1] - torso, axis=1) / np.linalg.norm(torso, axis=1)
+    assert np.median(relative) < 0.05
+    assert np.isnan(found[-1]).all()
+
+
+def test_measured_keypoints_are_metric(crowd):
+    """Height of the nose over the ankles on the tangent plane, seen from a distance, is that of the body times the cosine."""
+    _, people, _, joints = crowd
+    measured, frames, rows = measure(CAMERA, GROUND, observe(joints), people.hvip_px)
+    np.testing.assert_array_equal(rows, np.arange(COUNT))
+    coco = joints[:, COCO17_FROM_SMPL54]
+    along = np.einsum("nkc,nc->nk", coco, frames.axes_cam_view[:, :, 2])
+    true = np.einsum("nkc,nca->nka", coco, frames.axes_cam_view[:, :, :2]) * (frames.distance_m[:, None] / along)[..., None]
+    np.testing.assert_allclose(measured.tangent_m, true, atol=1e-3)
+    assert (measured.log_sigma[..., 1] == 0).all(), "depth is unknown to this backend"
+
+
+def test_hvip_guess_prefers_the_backend_then_ankles_then_candidates(crowd):
+    _, people, _, joints = crowd
+    observed = observe(joints)
+    ankles = observed.xy_px[:, [15, 16]].mean(1)
+    np.testing.assert_allclose(guess_hvip(observed, np.zeros((0, 2))), ankles)
+    blind = Observations(**{**vars(observed), "sigma_px": observed.sigma_px * 1e3})
+    assert np.isnan(guess_hvip(blind, np.zeros((0, 2)))).all()
+    np.testing.assert_allclose(guess_hvip(blind, people.hvip_px), people.hvip_px)
+    told = Observations(**{**vars(observed), "hvip_px": people.hvip_px + 1})
+    np.testing.assert_allclose(guess_hvip(told, people.hvip_px), people.hvip_px + 1)
+
+
+def test_a_perfect_lifter_gives_back_the_crowd(crowd):
+    body, people, feet, joints = crowd
+    torso = joints[:, TORSO54].mean(1)
+
+    def perfect(measured):
+        frames = ViewingFrames.look_at(first_torso(CAMERA, GROUND, observe(joints).torso_px, people.hvip_px), GROUND)
+        rotations = axis_angle_to_matrix(torch.from_numpy(people.pose_rad).double())
+        rotations[:, 0] = torch.from_numpy(frames.axes_cam_upright).transpose(1, 2) @ rotations[:, 0]
+        hvip = torch.from_numpy(frames.to_tangent(CAMERA, CAMERA.project(feet)[:, None])[:, 0])
+        return LifterOutput(rotations, torch.from_numpy(people.betas), hvip, torch.zeros(len(torso), 2))
+
+    found, rows = reconstruct_people(perfect, body, CAMERA, GROUND, observe(joints), people.hvip_px)
+    np.testing.assert_array_equal(rows, np.arange(COUNT))
+    np.testing.assert_allclose(found.hvip_cam_m, feet, atol=0.05)
+    error = np.linalg.norm(found.joints_cam_m(body) - joints, axis=2)
+    assert np.median(error) < 0.02
