@@ -46,7 +46,7 @@ def shared_of(scene: Scene) -> np.ndarray:
 @pytest.fixture
 def ideal(body: Body, crowd: Scene) -> tuple[Scene, StaturePrior]:
     """Everybody exactly as the priors expect people to be: all terms vanish at the truth."""
-    from conftest import settle
+    from small_crowd import settle
 
     prior = load_pose_prior()
     pose = np.array(crowd.people.pose_rad)
@@ -57,7 +57,7 @@ def ideal(body: Body, crowd: Scene) -> tuple[Scene, StaturePrior]:
 
 @pytest.fixture
 def problem(ideal: tuple[Scene, StaturePrior], body: Body) -> tuple[Problem, Tensor, Tensor]:
-    from conftest import measure
+    from small_crowd import measure
 
     scene, stature = ideal
     return state_problem(scene, measure(scene, body), body, load_pose_prior(), stature, FREE, 0.05)
@@ -112,7 +112,7 @@ def test_noisy_measurements_improve_a_worse_start(crowd: Scene, noisy: Observati
 
 def worse(truth: Scene, body: Body, *, same_view: bool = False) -> Scene:
     """Places and poses, and unless `same_view` camera and ground, off by what estimates are off by."""
-    from conftest import settle
+    from small_crowd import settle
 
     rng = np.random.default_rng(6)
     camera, ground = truth.camera, truth.ground
@@ -211,7 +211,7 @@ def test_a_keypoint_that_is_no_number_is_an_error(crowd: Scene, noisy: Observati
 
 
 def test_rounds_lift_again_with_the_better_camera(crowd: Scene, noisy: Observations, body: Body) -> None:
-    from conftest import settle
+    from small_crowd import settle
 
     start, few = worse(crowd, body), np.arange(0, 24, 3)
     cameras = []
@@ -233,7 +233,7 @@ def test_rounds_lift_again_with_the_better_camera(crowd: Scene, noisy: Observati
 
 
 def test_people_come_apart(crowd: Scene, noisy: Observations, body: Body) -> None:
-    from conftest import measure
+    from small_crowd import measure
 
     pair = crowd.people[np.array([0, 0])]
     shift = crowd.ground.rotation_cam_world[:, 0] * 0.12
@@ -249,7 +249,7 @@ def test_people_come_apart(crowd: Scene, noisy: Observations, body: Body) -> Non
 
 
 def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body) -> None:
-    from conftest import measure
+    from small_crowd import measure
 
     scene, stature = ideal
     people = scene.people

@@ -36,3 +36,14 @@ class StaturePrior:
     child_share: float = 0.03
     child_mean_m: float = 1.25
     child_sd_m: float = 0.13
+
+    def for_span(self, span: float) -> StaturePrior:
+        """The prior for keypoints whose ankle and shoulder midpoints are `span` statures apart instead of the published 0.779.
+
+        Detectors put shoulders below the acromion and, in people who walk, ankles above the standing one's; a prior of
+        proportionally shorter people says the same to the estimator.
+        """
+        ratio = span / (SHOULDER_FRACTION - ANKLE_FRACTION)
+        return StaturePrior(
+            self.mean_m * ratio, self.sd_m * ratio, self.child_share, self.child_mean_m * ratio, self.child_sd_m * ratio
+        )

@@ -14,7 +14,15 @@ from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import GroundEstimate, Knowns, detect_lines, estimate_ground, ground_position_covariance, write_release_ground
+from crowd3d.ground import (
+    GroundEstimate,
+    Knowns,
+    StaturePrior,
+    detect_lines,
+    estimate_ground,
+    ground_position_covariance,
+    write_release_ground,
+)
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
@@ -33,6 +41,8 @@ log = logging.getLogger(__name__)
 
 HVIP_SIGMA_M = 0.06
 """Spread of a lifted HVIP across the line of sight, metres."""
+EMBEDDED_SPAN = 0.722
+"""Ankle to shoulder midpoints of the free body's standing and walking poses, in statures: what the embedded networks have learned."""
 LINE_LEVEL_PX = 4000
 """Width of the reduced photograph in which line segments are looked for."""
 
@@ -129,9 +139,9 @@ def read_observations(mid: MidFolder) -> Observations:
 
 
 def estimate_from(
-    image: GigapixelImage, keypoints: np.ndarray, camera: Camera | None = None, knowns: Knowns | None = None
+    image: GigapixelImage, observed: Observations, camera: Camera | None = None, knowns: Knowns | None = None
 ) -> GroundEstimate:
-    """Camera and ground from keypoints (N, 17, 3), the photograph's line segments, and EXIF's focal length if nothing else is known.
+    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if nothing else is known.
 
     Raises:
         UnsolvableGround: the people do not determine them.
@@ -140,7 +150,10 @@ def estimate_from(
         knowns = Knowns(focal_px=focal)
     factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
     lines = detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
-    estimate = estimate_ground(keypoints, image.size, camera=camera, knowns=knowns, lines=lines)
+    embedded = bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
+    stature = StaturePrior().for_span(EMBEDDED_SPAN) if embedded else StaturePrior()
+    keypoints = observed.keypoints.array
+    estimate = estimate_ground(keypoints, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
     _report(estimate)
     return estimate
 
@@ -149,7 +162,7 @@ def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observ
     if options.camera is not None and options.ground is not None:
         camera, ground, covariance, weak = options.camera, options.ground, None, ""
     else:
-        estimate = estimate_from(image, observed.keypoints.array, options.camera, options.knowns)
+        estimate = estimate_from(image, observed, options.camera, options.knowns)
         camera, ground, covariance, weak = estimate.camera, estimate.ground, estimate.covariance.tolist(), estimate.reason
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
     write_json(raw, {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance, "weak": weak})

@@ -21,6 +21,7 @@ from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.file_backend import FileBackend
+from crowd3d.pose.observations import Observations
 from crowd3d.scene import write_predict_json
 from crowd3d.synthetic.cameras import PUBLISHED, published_view
 from crowd3d.types import Scene
@@ -124,8 +125,8 @@ def prepare_scene(
     def estimate() -> None:
         for path in paths:
             process(path, folder.mid(scene, path.stem), weights, options)
-        keypoints = [read_observations(folder.mid(scene, path.stem)).keypoints.array for path in paths]
-        found = estimate_from(GigapixelImage(paths[0]), np.concatenate(keypoints))
+        observed = Observations.joined([read_observations(folder.mid(scene, path.stem)) for path in paths])
+        found = estimate_from(GigapixelImage(paths[0]), observed)
         write_release_ground(folder.raw_ground(scene, paths[0].stem), target, found.camera, found.ground)
 
     log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))

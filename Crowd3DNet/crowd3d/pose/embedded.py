@@ -111,7 +111,7 @@ class EmbeddedPose:
                 points = decode_crop_points(*self.keypoints(torch.from_numpy(crop).float()))
                 found.append(observations_from_crops(points, windows[rows]))
                 bar.update(len(rows))
-        observed = Observations(*(np.concatenate(field) for field in zip(*(vars(part).values() for part in found), strict=True)))
+        observed = Observations.joined(found)
         relative_sigma = np.median(observed.sigma_px / person_size_px(observed.xy_px)[:, None], axis=1)
         return replace(observed, score=certainty(observed.score, candidates.score, relative_sigma))
 
@@ -178,7 +178,8 @@ def distinct(observed: Observations) -> np.ndarray:
     """
     size = person_size_px(observed.xy_px)
     torso = observed.torso_px
-    pairs = cKDTree(torso).query_pairs(NEIGHBOUR_REACH * size.max(initial=1.0), output_type="ndarray") if len(size) else np.zeros((0, 2), int)
+    reach = NEIGHBOUR_REACH * size.max(initial=1.0)
+    pairs = cKDTree(torso).query_pairs(reach, output_type="ndarray") if len(size) else np.zeros((0, 2), int)
     first, second = pairs.T
     apart = np.linalg.norm(torso[first] - torso[second], axis=1)
     larger, smaller = np.maximum(size[first], size[second]), np.minimum(size[first], size[second])

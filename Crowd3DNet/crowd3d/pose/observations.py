@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class Observations(Rows):
             hvip_px=np.full((len(keypoints.score), 2), np.nan),
             score=np.clip(keypoints.score, 0.0, 1.0).mean(1),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Observations]) -> Observations:
+        """The people of all parts, in order; at least one part."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @property
     def keypoints(self) -> Keypoints:
