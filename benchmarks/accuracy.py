@@ -1,5 +1,7 @@
 """Accuracy on synthetic scenes that the shipped weights have never seen: four cameras, four seeds, and the mean.
 
+Three of the cameras are published ones, through which a quarter of the training scenes were seen as well.
+
 Usage: python benchmarks/accuracy.py [--output FOLDER] [--people 400] [--size 19200x6480]
 """
 

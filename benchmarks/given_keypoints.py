@@ -1,5 +1,7 @@
 """Bodies from 2D keypoints alone: true keypoints with 2 % noise, as another backend might give them, on synthetic scenes.
 
+Calls estimator and lifter directly, not the `file` backend; the second row of a scene has its true ground as well as its camera.
+
 Usage: python benchmarks/given_keypoints.py [SCENE_FOLDER…]   (folders of `crowd3d demo` or `crowd3d synthesize`; by default demo/)
 """
 

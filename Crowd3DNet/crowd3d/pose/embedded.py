@@ -159,7 +159,7 @@ def with_known_scale(candidates: Candidates, camera: Camera, ground: GroundPlane
 def certainty(presence: np.ndarray, detection: np.ndarray, relative_sigma: np.ndarray) -> np.ndarray:
     """(N,) probability that a candidate is a person, seen once and framed well.
 
-    Logistic regression on two synthetic scenes that nothing else uses.
+    Logistic regression on three synthetic scenes, one of them the demonstration's.
 
     Args:
         presence: (N,) what the keypoint network says.
