@@ -84,25 +84,36 @@ class TorchEngine:
 
 
 class OpenVINOEngine:
-    """OpenVINO on the CPU."""
+    """OpenVINO on the CPU. Every thread works on tiles of its own: that scales better than several threads on one convolution."""
 
     name = "openvino"
 
     def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
         openvino = _import("openvino", "openvino")
         shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
-        properties = {"INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision], "INFERENCE_NUM_THREADS": threads}
+        properties = {
+            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+        }
         failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
         try:
             model = openvino.convert_model(_trace(module, example), example_input=tuple(example), input=shapes)
-            self.request = openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
+            compiled = openvino.Core().compile_model(model, "CPU", properties)
+            self.requests = [compiled.create_infer_request() for _ in range(threads)]
         except failures as error:
             raise _unusable("openvino", error) from error
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        # Results live in buffers of the request that the next call overwrites.
-        outputs = self.request.infer([tensor.numpy() for tensor in inputs])
-        return tuple(torch.from_numpy(outputs[i].copy()) for i in range(len(outputs)))
+        chunks = list(zip(*(tensor.tensor_split(min(len(self.requests), len(tensor))) for tensor in inputs), strict=True))
+        busy = self.requests[: len(chunks)]
+        for request, chunk in zip(busy, chunks, strict=True):
+            request.start_async([tensor.numpy() for tensor in chunk])
+        for request in busy:
+            request.wait()
+        # Concatenating copies the results out of the requests' buffers, which the next call overwrites.
+        outputs = [[torch.from_numpy(tensor.data) for tensor in request.output_tensors] for request in busy]
+        return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
 
 
 class ONNXEngine:

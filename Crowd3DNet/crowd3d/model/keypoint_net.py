@@ -7,11 +7,15 @@ and depth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from crowd3d.bodies.joints import COCO17_FLIP
 
 CROP_SIZE = (128, 96)
 """Height and width of a crop in pixels."""
@@ -22,6 +26,8 @@ TORSO_OFFSET_M = 0.15
 POINTS = 19
 """COCO-17 keypoints, then torso centre and HVIP."""
 TORSO, HVIP = 17, 18
+FLIP_POINTS = np.r_[COCO17_FLIP, TORSO, HVIP]
+"""Which point of a mirrored crop is which."""
 STRIDE = 4
 
 
@@ -110,6 +116,20 @@ class KeypointNet(nn.Module):
         mean = tokens.mean(1, keepdim=True).float().expand(-1, POINTS, -1)
         points = self.point_features(torch.cat([pooled, mean], -1)) + self.point_embedding
         return heat, self.attributes(points).float()
+
+
+def look_twice(network: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> tuple[Tensor, Tensor]:
+    """What `network` says of crops (B, 128, 96, 3) and of their mirror images, together.
+
+    Returns:
+        Outputs as of `KeypointNet`: the heat of both views as one mixture of log probabilities, the mean of the attributes.
+    """
+    heat, attributes = network(torch.cat([images, images.flip(2)]))
+    probability = heat.flatten(2).softmax(-1).reshape(heat.shape)
+    seen, mirrored = probability.chunk(2)
+    first, second = attributes.chunk(2)
+    swap = torch.from_numpy(FLIP_POINTS)
+    return ((seen + mirrored[:, swap].flip(3)) / 2).clamp_min(1e-12).log(), (first + second[:, swap]) / 2
 
 
 @dataclass(frozen=True)

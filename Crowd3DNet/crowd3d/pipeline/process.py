@@ -123,7 +123,7 @@ def _find_people(image: GigapixelImage, folder: MidFolder, weights: DefaultWeigh
     """The embedded backend."""
     pose, coarse, first = _first_look(image, weights, options.engine)
     layout, candidates = _second_layout(pose, image, coarse, first, options)
-    observed = _people(pose, image, candidates, "keypoints")
+    observed = _people(pose, image, candidates, "keypoints", twice=True)
     _write_layout(folder, layout)
     _write_people(image, folder, observed, observed.keypoints)
 
@@ -217,14 +217,14 @@ def _first_look(
         raise MissingAsset("the first look at the photograph needs the shipped weights; give them, or tile parameters (--part_params)")
     pose = EmbeddedPose(weights.detector, weights.keypoints, engine)
     coarse = one_each(pose.find(image, [layout for _, layout in plan_pyramid(image.size)], "looking for people"))
-    return pose, coarse, _people(pose, image, coarse, "first look at everybody")
+    return pose, coarse, _people(pose, image, coarse, "first look at everybody", twice=False)
 
 
-def _people(pose: EmbeddedPose, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
+def _people(pose: EmbeddedPose, image: GigapixelImage, candidates: Candidates, describe: str, *, twice: bool) -> Observations:
     """Keypoints of those candidates that are people, everybody once."""
     if len(candidates) == 0:
         raise _nobody(image)
-    observed = pose.look(image, candidates, describe)
+    observed = pose.look(image, candidates, describe, twice=twice)
     observed = observed[observed.score > PERSON_THRESHOLD]
     return observed[distinct(observed)]
 

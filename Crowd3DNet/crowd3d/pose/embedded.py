@@ -25,6 +25,7 @@ from crowd3d.model.keypoint_net import (
     CropPoints,
     KeypointNet,
     decode_crop_points,
+    look_twice,
 )
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.pose.merging import TOLERANCE, suppress
@@ -97,8 +98,8 @@ class EmbeddedPose:
                 bar.update(len(rows))
         return Candidates(*(np.concatenate(field) for field in zip(*found, strict=True)))
 
-    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
-        """Keypoints of every candidate; `Observations.score` is their `certainty`."""
+    def look(self, image: GigapixelImage, candidates: Candidates, describe: str, *, twice: bool) -> Observations:
+        """Keypoints of every candidate; `Observations.score` is their `certainty`. `twice`: see `look_twice`."""
         side = np.maximum(CROP_HEIGHT_M * candidates.per_metre, 8.0)
         corner = candidates.torso_px + np.stack([np.zeros_like(side), TORSO_OFFSET_M * candidates.per_metre], 1) - side[:, None] / 2
         windows = np.concatenate([corner, side[:, None]], 1).round().astype(np.int64)
@@ -108,7 +109,8 @@ class EmbeddedPose:
         with tqdm(total=len(boxes), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(boxes, CROP_SIZE[0], BATCH, fill=114):
                 crop = np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])
-                points = decode_crop_points(*self.keypoints(torch.from_numpy(crop).float()))
+                pixels = torch.from_numpy(crop).float()
+                points = decode_crop_points(*(look_twice(self.keypoints, pixels) if twice else self.keypoints(pixels)))
                 found.append(observations_from_crops(points, windows[rows]))
                 bar.update(len(rows))
         observed = Observations.joined(found)

@@ -9,11 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crowd3d.bodies.joints import COCO17_FLIP
-from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, HVIP, POINTS, TORSO, TORSO_OFFSET_M
+from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, FLIP_POINTS, POINTS, TORSO, TORSO_OFFSET_M
 from crowd3d.training.scene_store import SceneStore
 
-FLIP_POINTS = np.r_[COCO17_FLIP, TORSO, HVIP]
 LEAST_VISIBLE = 0.1
 LEAST_INSIDE = 0.6
 EMPTY_SHARE = 0.3
