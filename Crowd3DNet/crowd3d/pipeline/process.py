@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose import merge_keypoints
 from crowd3d.pose.alphapose_json import tile_sightings, write_alphapose, write_optim_annotations, write_tiles_with_people
 from crowd3d.pose.backends import Backend, PoseBackend
-from crowd3d.pose.embedded import PERSON_THRESHOLD, Candidates, EmbeddedPose, distinct, one_each, with_known_scale
+from crowd3d.pose.embedded import PERSON_THRESHOLD, Candidates, EmbeddedPose, certainty, distinct, one_each, with_known_scale
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.filtering import is_upright
 from crowd3d.pose.observations import Observations, person_size_px
@@ -119,11 +119,24 @@ def read_layout(folder: MidFolder, image_size: tuple[int, int]) -> TileLayout:
     return TileLayout(np.load(folder.position), np.load(folder.row_col), image_size)
 
 
-def _find_people(image: GigapixelImage, folder: MidFolder, weights: DefaultWeights | None, options: ProcessOptions) -> None:
-    """The embedded backend."""
+def look_for_people(
+    image: GigapixelImage, weights: DefaultWeights | None, options: ProcessOptions
+) -> tuple[TileLayout, Candidates, Observations]:
+    """The embedded backend's tiles, all places where people may be, and what is seen there; whether somebody is there is not decided.
+
+    Raises:
+        NoPeopleFound: there is no such place.
+        MissingAsset: no weights.
+    """
     pose, coarse, first = _first_look(image, weights, options.engine)
     layout, candidates = _second_layout(pose, image, coarse, first, options)
-    observed = _people(pose, image, candidates, "keypoints", twice=True)
+    return layout, candidates, pose.look(image, candidates, "keypoints", twice=True)
+
+
+def _find_people(image: GigapixelImage, folder: MidFolder, weights: DefaultWeights | None, options: ProcessOptions) -> None:
+    """The embedded backend."""
+    layout, candidates, seen = look_for_people(image, weights, options)
+    observed = _everybody_once(candidates, seen)
     _write_layout(folder, layout)
     _write_people(image, folder, observed, observed.keypoints)
 
@@ -217,14 +230,14 @@ def _first_look(
         raise MissingAsset("the first look at the photograph needs the shipped weights; give them, or tile parameters (--part_params)")
     pose = EmbeddedPose(weights.detector, weights.keypoints, engine)
     coarse = one_each(pose.find(image, [layout for _, layout in plan_pyramid(image.size)], "looking for people"))
-    return pose, coarse, _people(pose, image, coarse, "first look at everybody", twice=False)
-
-
-def _people(pose: EmbeddedPose, image: GigapixelImage, candidates: Candidates, describe: str, *, twice: bool) -> Observations:
-    """Keypoints of those candidates that are people, everybody once."""
-    if len(candidates) == 0:
+    if len(coarse) == 0:
         raise _nobody(image)
-    observed = pose.look(image, candidates, describe, twice=twice)
+    return pose, coarse, _everybody_once(coarse, pose.look(image, coarse, "first look at everybody", twice=False))
+
+
+def _everybody_once(candidates: Candidates, seen: Observations) -> Observations:
+    """Those candidates that are people, each once."""
+    observed = replace(seen, score=certainty(seen, candidates))
     observed = observed[observed.score > PERSON_THRESHOLD]
     return observed[distinct(observed)]
 

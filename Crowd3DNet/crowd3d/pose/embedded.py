@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,14 @@ class EmbeddedPose:
         return Candidates(*(np.concatenate(field) for field in zip(*found, strict=True)))
 
     def look(self, image: GigapixelImage, candidates: Candidates, describe: str, *, twice: bool) -> Observations:
-        """Keypoints of every candidate; `Observations.score` is their `certainty`. `twice`: see `look_twice`."""
+        """Keypoints of every candidate; `Observations.score` is what the keypoint network says of his presence.
+
+        Args:
+            image: the photograph.
+            candidates: where to look.
+            describe: for the progress bar.
+            twice: whether mirror images are looked at too, see `look_twice`.
+        """
         side = np.maximum(CROP_HEIGHT_M * candidates.per_metre, 8.0)
         corner = candidates.torso_px + np.stack([np.zeros_like(side), TORSO_OFFSET_M * candidates.per_metre], 1) - side[:, None] / 2
         windows = np.concatenate([corner, side[:, None]], 1).round().astype(np.int64)
@@ -113,9 +120,7 @@ class EmbeddedPose:
                 points = decode_crop_points(*(look_twice(self.keypoints, pixels) if twice else self.keypoints(pixels)))
                 found.append(observations_from_crops(points, windows[rows]))
                 bar.update(len(rows))
-        observed = Observations.joined(found)
-        relative_sigma = np.median(observed.sigma_px / person_size_px(observed.xy_px)[:, None], axis=1)
-        return replace(observed, score=certainty(observed.score, candidates.score, relative_sigma))
+        return Observations.joined(found)
 
 
 def observations_from_crops(points: CropPoints, windows: np.ndarray) -> Observations:
@@ -158,19 +163,21 @@ def with_known_scale(candidates: Candidates, camera: Camera, ground: GroundPlane
     return Candidates(candidates.torso_px, np.where(depth > 0, known, candidates.per_metre), candidates.score)
 
 
-def certainty(presence: np.ndarray, detection: np.ndarray, relative_sigma: np.ndarray) -> np.ndarray:
-    """(N,) probability that a candidate is a person, seen once and framed well.
+def certainty_features(observed: Observations, candidates: Candidates) -> np.ndarray:
+    """(N, 3) what `certainty` looks at: log odds of presence, log detection score, log of the keypoints' spread over the person's size."""
+    presence = np.clip(observed.score, 1e-4, 1 - 1e-4)
+    relative_sigma = np.median(observed.sigma_px / person_size_px(observed.xy_px)[:, None], axis=1)
+    return np.log(np.stack([presence / (1 - presence), np.clip(candidates.score, 0.05, 1.0), relative_sigma], 1))
 
-    Logistic regression on three synthetic scenes, one of them the demonstration's.
+
+def certainty(observed: Observations, candidates: Candidates) -> np.ndarray:
+    """(N,) probability that a candidate is a person, seen once and framed well: a logistic regression (`benchmarks/certainty.py`).
 
     Args:
-        presence: (N,) what the keypoint network says.
-        detection: (N,) score of the centre head.
-        relative_sigma: (N,) median spread of the keypoints as a share of the person's size.
+        observed: what `EmbeddedPose.look` saw of N candidates.
+        candidates: the same N.
     """
-    presence = np.clip(presence, 1e-4, 1 - 1e-4)
-    features = np.log([presence / (1 - presence), np.clip(detection, 0.05, 1.0), relative_sigma])
-    return 1.0 / (1.0 + np.exp(-(CERTAINTY_OFFSET + np.array(CERTAINTY_WEIGHTS) @ features)))
+    return 1.0 / (1.0 + np.exp(-(CERTAINTY_OFFSET + certainty_features(observed, candidates) @ CERTAINTY_WEIGHTS)))
 
 
 def distinct(observed: Observations) -> np.ndarray:
