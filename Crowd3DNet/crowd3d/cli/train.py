@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from crowd3d.settings import load_settings
-from crowd3d.training.loop import Recipe
+from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SCENES_PER_SHARD, render_scenes
 from crowd3d.training.train_keypoints import train_keypoints
 from crowd3d.training.train_lifter import train_lifter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from crowd3d.errors import MissingAsset
@@ -48,8 +49,9 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str], *, 
     state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     if half:
         state = {key: value.half() if value.is_floating_point() and value.dim() > 1 else value for key, value in state.items()}
+    content = save(state, metadata=dict(metadata))
     with atomic_path(Path(path)) as temporary:
-        save_file(state, temporary, metadata=dict(metadata))
+        temporary.write_bytes(content)
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -196,8 +198,11 @@ def save_released_checkpoint(path: Path, network: Crowd3DNet, smpl: Mapping[str,
     body = {SMPL_PREFIX + key: value for key, value in (smpl or {}).items()}
     rest = {key: value for key, value in state.items() if key not in backbone}
     ordered = {RELEASE_PREFIX + key: value.detach().cpu() for key, value in {**backbone, **body, **rest}.items()}
+    # torch reports a full disk as RuntimeError without a reason; a plain write names it.
+    buffer = io.BytesIO()
+    torch.save(ordered, buffer)
     with atomic_path(Path(path)) as temporary:
-        torch.save(ordered, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _describe(tensor: Tensor) -> str:
