@@ -14,6 +14,7 @@ from crowd3d.ground import Knowns
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
 
@@ -35,6 +36,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         help="Crowd3DNet: base_69.pkl, a per-scene epoch_N.pkl or safetensors "
         "(default: Crowd3DNet/pretrained/base_69.pkl if it is there, else the shipped estimator)",
     )
+    add_tuning_arguments(parser, epochs=100)
     parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
     parser.add_argument("--save_mesh", action="store_true", help="write the release's OBJ files into extract_mesh/")
@@ -44,6 +46,20 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera_height", type=float, metavar="METRES", help="height of the camera over the ground, if known")
     distance = ("U1", "V1", "U2", "V2", "METRES")
     parser.add_argument("--scale_points", type=float, nargs=5, metavar=distance, help="two pixels on the ground and their distance")
+
+
+def add_tuning_arguments(parser: argparse.ArgumentParser, epochs: int) -> None:
+    """How released weights are fine-tuned to a photograph or scene."""
+    parser.add_argument("--optim_epoch", type=int, default=epochs, help="epochs of fine-tuning released weights to the scene; 0 for none")
+    parser.add_argument("--optim_batch_size", type=int, default=64, help="tiles per step of the fine-tuning")
+
+
+def chosen_tuning(args: argparse.Namespace, settings: Settings, config: str) -> Tuning | None:
+    """The fine-tuning that the arguments ask for."""
+    if args.optim_epoch < 1:
+        return None
+    checkpoints = settings.root / "Crowd3DNet" / "checkpoints"
+    return Tuning(args.optim_epoch, args.optim_batch_size, settings.configs_root / "optim" / config, checkpoints)
 
 
 def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
@@ -77,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         engine=args.engine,
         batch_size=min(args.inference_batch_size, 32),
         with_hvip=args.render_with_hvip,
+        tuning=chosen_tuning(args, settings, "optim_single_image.yml"),
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,
         overwrite=args.overwrite,
     )

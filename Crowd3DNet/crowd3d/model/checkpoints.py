@@ -159,6 +159,27 @@ def read_released_checkpoint(path: Path) -> ReleasedCheckpoint:
         MissingAsset: no such file, truncated, not a checkpoint, or a pickle that asks for more than tensors.
     """
     path = Path(path)
+    state = _read_pickle(path)
+    smpl = {key.removeprefix(SMPL_PREFIX): value for key, value in state.items() if key.startswith(SMPL_PREFIX)}
+    smpl.pop(SMPL_FILLER, None)
+    return ReleasedCheckpoint({key: value for key, value in state.items() if not key.startswith(SMPL_PREFIX)}, smpl, path)
+
+
+def load_backbone(network: Crowd3DNet, path: Path) -> None:
+    """Fill the backbone with pre-trained weights, whose keys have no prefix; the classifier that they may carry is left out.
+
+    Raises:
+        MissingAsset: the file is unreadable, or lacks tensors of the backbone.
+    """
+    own = network.backbone.state_dict()
+    state = _read_pickle(Path(path))
+    # counters of batches came later than the file
+    filled = {key: state.get(key, value) if key.endswith("num_batches_tracked") else state.get(key) for key, value in own.items()}
+    fill(network.backbone, {key: value for key, value in filled.items() if value is not None}, path)
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """State dict in a pickle, keys without the release's prefix."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -170,10 +191,7 @@ def read_released_checkpoint(path: Path) -> ReleasedCheckpoint:
         content = content.get("model_state_dict", content)
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise MissingAsset(f"{path} is not a checkpoint of Crowd3D: no state dict of tensors in it; use the release's base_69.pkl")
-    state = {str(key).removeprefix(RELEASE_PREFIX): value for key, value in content.items()}
-    smpl = {key.removeprefix(SMPL_PREFIX): value for key, value in state.items() if key.startswith(SMPL_PREFIX)}
-    smpl.pop(SMPL_FILLER, None)
-    return ReleasedCheckpoint({key: value for key, value in state.items() if not key.startswith(SMPL_PREFIX)}, smpl, path)
+    return {str(key).removeprefix(RELEASE_PREFIX): value for key, value in content.items()}
 
 
 def load_released_checkpoint(path: Path) -> Crowd3DNet:

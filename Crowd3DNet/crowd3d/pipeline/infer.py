@@ -29,6 +29,7 @@ from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
 from crowd3d.pipeline.process import read_layout
+from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.render import person_colours, render_overlay, render_overview, top_view
@@ -61,6 +62,7 @@ class InferOptions:
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
         with_hvip: mark HVIPs in the overlay.
+        tuning: fine-tune weights in the release's format to this photograph first; None to use them as they are.
         mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
         pictures: draw overlay and map, write the mesh.
         overwrite: do everything again.
@@ -74,6 +76,7 @@ class InferOptions:
     engine: EngineName = "auto"
     batch_size: int = 32
     with_hvip: bool = False
+    tuning: Tuning | None = None
     mesh_mode: str | None = None
     pictures: bool = True
     overwrite: bool = False
@@ -104,6 +107,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
     name = image_path.stem
+    if options.tuning is not None and choice.released:
+        choice = tuned_network(choice, name, mid, options.tuning)
     run.stage(
         "network",
         {"weights": choice.fingerprint()},

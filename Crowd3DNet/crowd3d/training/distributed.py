@@ -15,7 +15,6 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from crowd3d.errors import BadConfig
 
@@ -45,8 +44,7 @@ def make_fabric(precision: str = "auto", processes_per_node: int = 1, device: st
     options: dict[str, Any] = {}
     if torch.distributed.is_torchelastic_launched():
         options["num_nodes"] = TorchElasticEnvironment().world_size() // processes_per_node
-        # Every process has the same buffers, because batch normalisation sees the whole batch.
-        options["strategy"] = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+        options["strategy"] = DDPStrategy(gradient_as_bucket_view=True)
     fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=processes_per_node, precision=PRECISIONS[precision], **options)
     fabric.launch()
     return fabric
@@ -59,23 +57,41 @@ def synchronise_batch_norm(network: nn.Module, fabric: Fabric) -> None:
     if fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            # torch's own synchronised batch normalisation runs on GPUs only.
-            module.__class__ = CommonBatchNorm2d
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                common = CommonBatchNorm2d(child.num_features, child.eps, child.momentum)
+                common.load_state_dict(child.state_dict())
+                setattr(parent, name, common)
+
+
+class _Sum(torch.autograd.Function):
+    """Sum of a tensor over all processes; a gradient is the sum of all processes' gradients."""
+
+    @staticmethod
+    def forward(_: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradient: Tensor) -> Tensor:
+        total = gradient[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class CommonBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation with the statistics of all processes' batches, which must be equally large."""
+    """Batch normalisation with the statistics of all processes' batches, which must be equally large; torch's own runs on GPUs only."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) → the same, normalised."""
         if not self.training:
             return super().forward(input)
         count = input.numel() / input.shape[1] * torch.distributed.get_world_size()
-        mean = all_reduce(input.sum((0, 2, 3))) / count
+        mean = _Sum.apply(input.sum((0, 2, 3))) / count
         centred = input - mean[:, None, None]
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             momentum = cast(float, self.momentum)
             cast(Tensor, self.num_batches_tracked).add_(1)

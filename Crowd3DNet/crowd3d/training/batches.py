@@ -1,0 +1,82 @@
+"""Batches of the published recipe: number i is always the same one, whoever makes it, so that a run can go on in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.utils.data import DataLoader, Dataset
+
+from crowd3d.model.supervision import Batch, collate
+from crowd3d.training.datasets import TileSource
+from crowd3d.training.loop import Batches
+
+
+class NumberedBatch(NamedTuple):
+    """A batch of tiles and its number in the run."""
+
+    number: int
+    tiles: Batch
+
+
+class NumberedBatches(Dataset[NumberedBatch]):
+    """One process's part of every batch.
+
+    All samples of a run stand in one row: the data set in a random order, then in another one, and so on. Batch i takes the next
+    `batch_size` samples for each process. A sample's augmentation depends on its place in the row.
+
+    Args:
+        source: the data set.
+        batch_size: samples per process.
+        seed: of order and augmentation.
+        rank, processes: this process among all.
+    """
+
+    def __init__(self, source: TileSource, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.rank, self.processes = rank, processes
+
+    def __getitem__(self, number: int) -> NumberedBatch:
+        first = (number * self.processes + self.rank) * self.batch_size
+        return NumberedBatch(number, collate([self._sample(place) for place in range(first, first + self.batch_size)]))
+
+    def _sample(self, place: int):
+        turn, position = divmod(place, len(self.source))
+        row = int(shuffled(len(self.source), self.seed, turn)[position])
+        return self.source.sample(row, np.random.default_rng([self.seed, place]))
+
+
+@lru_cache(maxsize=2)
+def shuffled(length: int, seed: int, turn: int) -> np.ndarray:
+    """Rows of a data set in the order of its turn-th pass."""
+    return np.random.default_rng([seed, turn]).permutation(length)
+
+
+def _start_worker(_: int) -> None:
+    # Threads of OpenCV and torch in every worker would get into each other's way.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def loader(source: TileSource, batch_size: int, workers: int, seed: int, fabric: Fabric) -> Batches:
+    """Batches of `source`, made ahead by worker processes."""
+    batches = NumberedBatches(source, batch_size, seed, fabric.global_rank, fabric.world_size)
+
+    def between(start: int, stop: int) -> Iterator[NumberedBatch]:
+        made = DataLoader(
+            batches,
+            batch_size=None,
+            sampler=range(start, stop),
+            num_workers=workers,
+            pin_memory=fabric.device.type == "cuda",
+            worker_init_fn=_start_worker,
+            prefetch_factor=4 if workers else None,
+        )
+        yield from made
+
+    return between
