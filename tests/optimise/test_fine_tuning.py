@@ -14,7 +14,7 @@ from made_up_samples import made_up_sample
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import BadConfig
 from crowd3d.model import Crowd3DNet
-from crowd3d.model.supervision import LossWeights, PosePrior, Sample, collate, supervise
+from crowd3d.model.supervision import LossWeights, Sample, collate, supervise
 from crowd3d.optimise import fine_tuning
 from crowd3d.optimise.fine_tuning import FineTuningConfig, epoch_rows, fine_tune
 
@@ -58,18 +58,13 @@ def body() -> Body:
 
 
 @pytest.fixture(scope="module")
-def prior() -> PosePrior:
-    return PosePrior.load(None)
-
-
-@pytest.fixture(scope="module")
-def tuned(network, samples, body, prior, tmp_path_factory) -> Crowd3DNet:
+def tuned(network, samples, body, tmp_path_factory) -> Crowd3DNet:
     tuned = copy.deepcopy(network)
-    fine_tune(tuned, samples, body, prior, CONFIG, tmp_path_factory.mktemp("tuned"), "key")
+    fine_tune(tuned, samples, body, None, CONFIG, tmp_path_factory.mktemp("tuned"), "key")
     return tuned
 
 
-def test_cached_equals_uncached_after_20_steps(network, samples, body, prior, tuned) -> None:
+def test_cached_equals_uncached_after_20_steps(network, samples, body, tuned) -> None:
     """The whole network in every step, as the release does it."""
     whole = copy.deepcopy(network)
     whole.final_layers["1"].train()
@@ -82,7 +77,7 @@ def test_cached_equals_uncached_after_20_steps(network, samples, body, prior, tu
             batch = collate([samples[row] for row in rows])
             views = batch.views
             maps = whole(batch.images.float(), views.camera_inputs, views.ground_inputs)
-            loss = torch.stack(list(supervise(maps, batch, body, WEIGHTS, prior, threshold=-9.0).values())).sum()
+            loss = torch.stack(list(supervise(maps, batch, body, WEIGHTS, None, threshold=-9.0).values())).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -109,7 +104,7 @@ def test_the_published_backbone_has_as_many_numbers_to_tune() -> None:
     assert (len(parameters), sum(p.numel() for p in parameters.values())) == (30, 187_017)
 
 
-def test_interrupted_and_continued_equals_uninterrupted(network, samples, body, prior, tuned, tmp_path, monkeypatch) -> None:
+def test_interrupted_and_continued_equals_uninterrupted(network, samples, body, tuned, tmp_path, monkeypatch) -> None:
     interrupted = copy.deepcopy(network)
     tune_epoch = fine_tuning.tune_epoch
 
@@ -120,24 +115,24 @@ def test_interrupted_and_continued_equals_uninterrupted(network, samples, body, 
 
     monkeypatch.setattr(fine_tuning, "tune_epoch", dying)
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(interrupted, samples, body, prior, CONFIG, tmp_path, "key")
+        fine_tune(interrupted, samples, body, None, CONFIG, tmp_path, "key")
     monkeypatch.setattr(fine_tuning, "tune_epoch", tune_epoch)
     for _ in range(2):  # the second time there is nothing left to do
         continued = copy.deepcopy(network)
-        fine_tune(continued, samples, body, prior, CONFIG, tmp_path, "key")
+        fine_tune(continued, samples, body, None, CONFIG, tmp_path, "key")
         for name, value in tuned.state_dict().items():
             assert torch.equal(value, continued.state_dict()[name]), name
     other = copy.deepcopy(network)
-    fine_tune(other, samples, body, prior, replace(CONFIG, epoch=1), tmp_path, "another key")
+    fine_tune(other, samples, body, None, replace(CONFIG, epoch=1), tmp_path, "another key")
     assert not torch.equal(other.state_dict()["cams_layers.0.weight"], tuned.state_dict()["cams_layers.0.weight"])
 
 
-def test_large_features_go_to_a_file_and_change_nothing(network, samples, body, prior, tuned, tmp_path, monkeypatch) -> None:
+def test_large_features_go_to_a_file_and_change_nothing(network, samples, body, tuned, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(fine_tuning, "MEMORY_BYTES", 1000)
     frozen = fine_tuning.freeze(copy.deepcopy(network), samples, tmp_path)
     assert isinstance(frozen.features, np.memmap)
     from_file = copy.deepcopy(network)
-    fine_tune(from_file, samples, body, prior, CONFIG, tmp_path, "key")
+    fine_tune(from_file, samples, body, None, CONFIG, tmp_path, "key")
     for name, value in tuned.state_dict().items():
         assert torch.equal(value, from_file.state_dict()[name]), name
     assert [path.name for path in Path(tmp_path).iterdir()] == ["state.pt"]
@@ -153,8 +148,8 @@ def test_every_tile_is_seen_once_in_an_epoch(tiles: int, batch: int) -> None:
         assert not np.array_equal(np.concatenate(epochs[0]), np.concatenate(epochs[1]))
 
 
-def test_nothing_to_tune_on_is_said(network, body, prior, tmp_path) -> None:
+def test_nothing_to_tune_on_is_said(network, body, tmp_path) -> None:
     with pytest.raises(BadConfig, match="at least one tile"):
-        fine_tune(copy.deepcopy(network), [], body, prior, CONFIG, tmp_path, "key")
+        fine_tune(copy.deepcopy(network), [], body, None, CONFIG, tmp_path, "key")
     with pytest.raises(BadConfig, match="batch_size 0"):
         FineTuningConfig(batch_size=0)

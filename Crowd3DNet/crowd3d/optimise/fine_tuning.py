@@ -21,10 +21,11 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BadConfig, TrainingFailed
 from crowd3d.files import atomic_path
 from crowd3d.model import Crowd3DNet, Maps, Places
-from crowd3d.model.supervision import Batch, LossWeights, PosePrior, Sample, collate, supervise
+from crowd3d.model.supervision import Batch, LossWeights, PosePriorGmm, Sample, collate, supervise
 
 log = logging.getLogger(__name__)
 
+PRIOR_FILE = "gmm_08.pkl"
 TUNED = ("final_layers.1.", "cams_layers.", "ground_layers.")
 FROZEN_BATCH = 8
 MEMORY_BYTES = 3 << 30
@@ -97,6 +98,16 @@ class Frozen(NamedTuple):
         return torch.from_numpy(self.features[rows]).to(device), places, labels
 
 
+def load_pose_prior(smpl_folder: Path | None) -> PosePriorGmm | None:
+    """The prior that lies beside SMPL's files; None, which leaves only elbows and knees guarded, where there is none.
+
+    Raises:
+        MissingAsset: the file is broken.
+    """
+    path = None if smpl_folder is None else smpl_folder / PRIOR_FILE
+    return None if path is None or not path.is_file() else PosePriorGmm.load(path)
+
+
 def tuned_parameters(network: Crowd3DNet) -> dict[str, nn.Parameter]:
     """Name → parameter of what fine-tuning changes; head 1 is put into train mode, everything else frozen in eval mode."""
     network.eval()
@@ -145,7 +156,7 @@ def epoch_rows(tiles: int, batch_size: int, seed: int, epoch: int) -> Iterator[n
 
 
 def fine_tune(
-    network: Crowd3DNet, samples: Samples, body: Body, prior: PosePrior, config: FineTuningConfig, folder: Path, key: str
+    network: Crowd3DNet, samples: Samples, body: Body, prior: PosePriorGmm | None, config: FineTuningConfig, folder: Path, key: str
 ) -> None:
     """Tune `network`, in place, to the people of one scene; it is in eval mode afterwards.
 
@@ -155,7 +166,7 @@ def fine_tune(
         network: weights to start from.
         samples: tiles with keypoints.
         body: the body that the network's betas belong to.
-        prior: of poses.
+        prior: of poses, see `load_pose_prior`.
         config: length, rate, weights.
         folder: for state and, if they are large, features.
         key: says with which weights, tiles and ground.
@@ -191,7 +202,7 @@ def tune_epoch(
     network: Crowd3DNet,
     frozen: Frozen,
     body: Body,
-    prior: PosePrior,
+    prior: PosePriorGmm | None,
     config: FineTuningConfig,
     optimizer: torch.optim.Optimizer,
     epoch: int,
@@ -211,7 +222,7 @@ def tune_epoch(
 
 
 def tune_step(
-    maps: Maps, labels: Batch, body: Body, prior: PosePrior, config: FineTuningConfig, optimizer: torch.optim.Optimizer
+    maps: Maps, labels: Batch, body: Body, prior: PosePriorGmm | None, config: FineTuningConfig, optimizer: torch.optim.Optimizer
 ) -> Tensor:
     """One step of the optimiser on the maps of a batch; returns the loss."""
     terms = supervise(maps, labels, body, config.loss_weights, prior, threshold=config.centermap_conf_thresh)

@@ -19,7 +19,8 @@ from crowd3d.files import write_json
 from crowd3d.model import Crowd3DNet, Maps, load_network
 from crowd3d.model.checkpoints import load_backbone, save_released_checkpoint
 from crowd3d.model.configs import read_config
-from crowd3d.model.supervision import Batch, PosePrior, supervise
+from crowd3d.model.supervision import Batch, PosePriorGmm, supervise
+from crowd3d.optimise.fine_tuning import load_pose_prior
 from crowd3d.training.batches import NumberedBatch, loader
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.datasets import TileSource, held_out, mixture
@@ -77,7 +78,7 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
     source = mixture(configs[0], folders.data)
     fabric = make_fabric(configs[0].model_precision, processes_per_node, configs[0].device)
     body = load_body(configs[0].body_name, smpl_folder=folders.smpl)
-    prior = PosePrior.load(folders.smpl)
+    prior = load_pose_prior(folders.smpl)
     best: Path | None = None
     for config in configs:
         folder = folders.log / config.run_name
@@ -98,7 +99,7 @@ def train_stage(
     source: TileSource,
     held: Sequence[Batch],
     body: Body,
-    prior: PosePrior,
+    prior: PosePriorGmm | None,
     folder: Path,
     fabric: Fabric,
 ) -> None:
@@ -153,7 +154,7 @@ def train_stage(
     )
 
 
-def stage_loss(config: TrainConfig, batches_per_epoch: int, body: Body, prior: PosePrior, fabric: Fabric) -> Loss:
+def stage_loss(config: TrainConfig, batches_per_epoch: int, body: Body, prior: PosePriorGmm | None, fabric: Fabric) -> Loss:
     """Loss of a numbered batch; the number tells whether only centres are taught yet."""
 
     def averaged(value: Tensor) -> Tensor:
@@ -175,7 +176,8 @@ def stage_loss(config: TrainConfig, batches_per_epoch: int, body: Body, prior: P
             averaged=averaged,
         )
         # Gradients of processes are exchanged when each parameter has one: heads that are not taught have gradient 0.
-        return {**terms, "center_map": terms["center_map"] + 0.0 * maps.params_maps.sum()}
+        untaught = 0.0 * (maps.params_maps.sum() + maps.center_map.sum())
+        return {name: term + untaught if index == 0 else term for index, (name, term) in enumerate(terms.items())}
 
     return loss
 

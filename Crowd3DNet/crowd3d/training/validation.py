@@ -82,7 +82,7 @@ def match_centres(people: Detections, image: Tensor, centers: Tensor) -> tuple[n
         Rows of `people` and of `image`.
     """
     cells = (centers + 1) / 2 * people.map_size
-    distance = torch.cdist(people.centers + 0.5, cells.double()) if len(people) else torch.zeros(0, len(image))
+    distance = torch.cdist(people.centers + 0.5, cells, compute_mode="donot_use_mm_for_euclid_dist")
     distance[people.image_index[:, None] != image] = 1e6
     cost = distance.cpu().numpy()
     predicted, true = linear_sum_assignment(np.minimum(cost, 1e3))
