@@ -25,7 +25,6 @@ from crowd3d.model.supervision import Batch, LossWeights, PosePriorGmm, Sample, 
 
 log = logging.getLogger(__name__)
 
-PRIOR_FILE = "gmm_08.pkl"
 TUNED = ("final_layers.1.", "cams_layers.", "ground_layers.")
 FROZEN_BATCH = 8
 MEMORY_BYTES = 3 << 30
@@ -98,16 +97,6 @@ class Frozen(NamedTuple):
         return torch.from_numpy(self.features[rows]).to(device), places, labels
 
 
-def load_pose_prior(smpl_folder: Path | None) -> PosePriorGmm | None:
-    """The prior that lies beside SMPL's files; None, which leaves only elbows and knees guarded, where there is none.
-
-    Raises:
-        MissingAsset: the file is broken.
-    """
-    path = None if smpl_folder is None else smpl_folder / PRIOR_FILE
-    return None if path is None or not path.is_file() else PosePriorGmm.load(path)
-
-
 def tuned_parameters(network: Crowd3DNet) -> dict[str, nn.Parameter]:
     """Name → parameter of what fine-tuning changes; head 1 is put into train mode, everything else frozen in eval mode."""
     network.eval()
@@ -166,7 +155,7 @@ def fine_tune(
         network: weights to start from.
         samples: tiles with keypoints.
         body: the body that the network's betas belong to.
-        prior: of poses, see `load_pose_prior`.
+        prior: of poses, see `crowd3d.optimise.network_prior`.
         config: length, rate, weights.
         folder: for state and, if they are large, features.
         key: says with which weights, tiles and ground.

@@ -11,8 +11,9 @@ from pathlib import Path
 from crowd3d.files import atomic_path
 from crowd3d.model.checkpoints import read_released_checkpoint, save_released_checkpoint
 from crowd3d.model.configs import read_config
-from crowd3d.optimise.fine_tuning import FineTuningConfig, fine_tune, load_pose_prior
+from crowd3d.optimise.fine_tuning import FineTuningConfig, fine_tune
 from crowd3d.optimise.fine_tuning_data import FineTuningData
+from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.manifest import file_digest
 from crowd3d.pipeline.network import NetworkChoice
@@ -69,7 +70,7 @@ def tuned_network(choice: NetworkChoice, tab: str, mid: MidFolder, tuning: Tunin
     if len(data) == 0:
         log.warning("nobody stands completely in a tile: the weights are used as they are")
         return choice
-    fine_tune(network, data, choice.body(detailed=False), load_pose_prior(choice.smpl_folder), config, folder, key)
+    fine_tune(network, data, choice.body(detailed=False), load_network_prior(choice.smpl_folder), config, folder, key)
     save_released_checkpoint(path, network, checkpoint.smpl)
     with atomic_path(record) as temporary:
         temporary.write_text(key, encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -12,9 +13,38 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader, Dataset
 
-from crowd3d.model.supervision import Batch, collate
-from crowd3d.training.datasets import TileSource
+from crowd3d.model.supervision import Batch, Sample, collate
+from crowd3d.training.config import TrainConfig
+from crowd3d.training.datasets import SYNTHETIC, Bodies, Mixture, SyntheticTiles, TileSource, open_datasets
 from crowd3d.training.loop import Batches
+
+HELD_OUT_SEED = 900
+HELD_OUT_BATCH = 8
+
+
+def open_source(config: TrainConfig, root: Path, smpl_folder: Path) -> TileSource:
+    """The data sets that a configuration names, mixed.
+
+    Args:
+        config: names and probabilities.
+        root: folder of the published data sets.
+        smpl_folder: SMPL's files, for those that annotate SMPL's parameters.
+
+    Raises:
+        MissingAsset: a data set is not there or broken.
+    """
+    names = [name if name == SYNTHETIC else f"{name}_scale" for name in config.datasets]
+    datasets = open_datasets(
+        names, root, config.tile_px, bodies=Bodies(smpl_folder), augmentation=config.augmentation, seed=config.seed
+    )
+    return Mixture(datasets, config.shares)
+
+
+def held_out(config: TrainConfig) -> list[Batch]:
+    """Synthetic tiles that no training sees, for validation."""
+    tiles = SyntheticTiles(config.tile_px, config.validation_tiles, HELD_OUT_SEED)
+    rows = range(0, config.validation_tiles, HELD_OUT_BATCH)
+    return [collate([tiles[i] for i in range(row, min(row + HELD_OUT_BATCH, len(tiles)))]) for row in rows]
 
 
 class NumberedBatch(NamedTuple):
@@ -45,7 +75,7 @@ class NumberedBatches(Dataset[NumberedBatch]):
         first = (number * self.processes + self.rank) * self.batch_size
         return NumberedBatch(number, collate([self._sample(place) for place in range(first, first + self.batch_size)]))
 
-    def _sample(self, place: int):
+    def _sample(self, place: int) -> Sample:
         turn, position = divmod(place, len(self.source))
         row = int(shuffled(len(self.source), self.seed, turn)[position])
         return self.source.sample(row, np.random.default_rng([self.seed, place]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from crowd3d.errors import BadConfig
 from crowd3d.model.crowd3dnet import BACKBONES
 from crowd3d.model.supervision import LossWeights
+from crowd3d.training.augment import Augmentation
 
 DATASETS = ("muco", "h36m", "agora", "largecrowd", "synthetic")
 STRIDE = 8
@@ -39,6 +40,7 @@ class TrainConfig:
         centermap_conf_thresh: score above which a cell is a predicted centre.
         save_every, report_every: steps between saved states and between lines of the log.
         validation_tiles: held-out synthetic tiles that every epoch ends with.
+        augmentation: how often and how much samples are changed.
         loss_weights: weights of the terms.
     """
 
@@ -63,6 +65,7 @@ class TrainConfig:
     save_every: int = 500
     report_every: int = 10
     validation_tiles: int = 64
+    augmentation: Augmentation = field(default_factory=Augmentation)
     loss_weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
@@ -83,7 +86,7 @@ class TrainConfig:
     @property
     def datasets(self) -> list[str]:
         """Names of the chosen data sets."""
-        return [name.strip() for name in self.dataset.split(",") if name.strip()]
+        return [name.strip().removesuffix("_scale") for name in self.dataset.split(",") if name.strip()]
 
     @property
     def shares(self) -> list[float]:

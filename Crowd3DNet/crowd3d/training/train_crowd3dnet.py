@@ -20,10 +20,10 @@ from crowd3d.model import Crowd3DNet, Maps, load_network
 from crowd3d.model.checkpoints import load_backbone, save_released_checkpoint
 from crowd3d.model.configs import read_config
 from crowd3d.model.supervision import Batch, PosePriorGmm, supervise
-from crowd3d.optimise.fine_tuning import load_pose_prior
-from crowd3d.training.batches import NumberedBatch, loader
+from crowd3d.optimise.network_prior import load_network_prior
+from crowd3d.training.batches import NumberedBatch, held_out, loader, open_source
 from crowd3d.training.config import TrainConfig
-from crowd3d.training.datasets import TileSource, held_out, mixture
+from crowd3d.training.datasets import TileSource
 from crowd3d.training.distributed import make_fabric, synchronise_batch_norm
 from crowd3d.training.loop import BEST_FILE, Loss, fit
 from crowd3d.training.recipe import Recipe, milestones
@@ -75,10 +75,11 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
         BadOutput: the folder cannot be written.
     """
     configs = [read_config(folders.configs / f"{stage}.yml", TrainConfig, overrides) for stage in STAGES]
-    source = mixture(configs[0], folders.data)
+    source = open_source(configs[0], folders.data, folders.smpl)
     fabric = make_fabric(configs[0].model_precision, processes_per_node, configs[0].device)
     body = load_body(configs[0].body_name, smpl_folder=folders.smpl)
-    prior = load_pose_prior(folders.smpl)
+    prior = load_network_prior(folders.smpl)
+    held = held_out(configs[0]) if fabric.is_global_zero else []
     best: Path | None = None
     for config in configs:
         folder = folders.log / config.run_name
@@ -86,7 +87,7 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
             _remember(folder, config)
         torch.manual_seed(config.seed)
         network = _initial(config, folders, best)
-        train_stage(config, network, source, held_out(config), body, prior, folder, fabric)
+        train_stage(config, network, source, held, body, prior, folder, fabric)
         best = folder / BEST_FILE
         if fabric.is_global_zero and config.backbone in RELEASED_BACKBONES and config.body_kind == "smpl":
             save_released_checkpoint(folder / f"{config.run_name}_epoch_{config.epoch - 1}.pkl", load_network(best)[0])
