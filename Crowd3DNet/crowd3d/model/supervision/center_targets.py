@@ -30,10 +30,10 @@ def person_centers(points: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray,
     Returns:
         (N, 2) centres and (N,) bool, false where there is none.
     """
-    inside = np.logical_and(visible, np.all(np.abs(points) < 1, axis=2))
+    inside = visible & np.all(np.abs(points) < 1, axis=2)
     torso = np.zeros_like(inside)
     torso[:, TORSO54] = inside[:, TORSO54]
-    used = np.where(torso.any(1)[:, None], torso, inside)
+    used = np.where(torso.any(1, keepdims=True), torso, inside)
     count = used.sum(1)
     known = torso.any(1) | (count >= LEAST_JOINTS)
     return (points * used[..., None]).sum(1) / np.maximum(count, 1)[:, None], known
@@ -52,7 +52,7 @@ def center_radius(points: np.ndarray, visible: np.ndarray, side: int) -> np.ndar
     """
     low = np.where(visible[..., None], points, np.inf).min(1)
     high = np.where(visible[..., None], points, -np.inf).max(1)
-    extent = np.where(visible.any(1)[:, None], high - low, 0.0)
+    extent = np.where(visible.any(1, keepdims=True), high - low, 0.0)
     share = np.linalg.norm(extent / 2, axis=1) / np.sqrt(2)
     return np.floor(np.maximum(1 + RADIUS_GAIN * share**2, LEAST_RADIUS) * side / RADIUS_MAP)
 

@@ -36,9 +36,7 @@ class SyntheticTiles(AnnotatedTiles):
         augmentation: see `AnnotatedTiles`.
     """
 
-    def __init__(
-        self, size: int, count: int = 20_000, seed: int = 0, *, endless: bool = True, augmentation: Augmentation = NONE
-    ) -> None:
+    def __init__(self, size: int, count: int = 20_000, seed: int = 0, *, endless: bool = True, augmentation: Augmentation = NONE) -> None:
         super().__init__(size, augmentation)
         self.count, self.seed, self.endless = count, seed, endless
 
