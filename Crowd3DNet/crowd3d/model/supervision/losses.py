@@ -93,7 +93,7 @@ def pa_mpjpe_loss(predicted: Tensor, target: Tensor, known: Tensor, averaged: Av
     """
     count = known.sum(1)
     enough = count >= 3
-    weights = (known / count.clamp(min=1)[:, None])[..., None].to(predicted.dtype)
+    weights = (known.to(predicted.dtype) / count.clamp(min=1)[:, None])[..., None]
     predicted, target = (joints - (joints * weights).sum(1, keepdim=True) for joints in (predicted, target.where(known[..., None], 0.0)))
     products = (target * weights).transpose(1, 2) @ predicted
     # somebody who does not count has an identity here, because the rotation of nothing has no gradient
