@@ -21,6 +21,8 @@ from crowd3d.model import load_network, load_weights
 TESTS = Path(__file__).resolve().parents[1]
 STEPS = 6
 BATCH = 2
+SLOW = "lr=1e-6"
+"""So slow that rounding, which Adam makes large where gradients vanish, does not grow into different matches."""
 
 
 def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -30,6 +32,12 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
     with open(f"{folder}{environment.get('RANK', '')}.txt", "wb") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def gradient(folder: Path) -> torch.Tensor:
+    """Running mean of the gradients of all parameters."""
+    state = torch.load(folder / "state.pt", weights_only=True)["optimizer"]["state"]
+    return torch.cat([state[row]["exp_avg"].flatten() for row in sorted(state)])
 
 
 def said(folder: Path) -> str:
@@ -56,7 +64,7 @@ def others(folder: Path, last_sample: int) -> Iterator[list[subprocess.Popen[byt
     common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
     processes = [
         start(folder / "killed", "nw=0", f"batch_size={BATCH}", DEADLY=str(last_sample)),
-        *(start(folder / "two", "nw=1", "batch_size=2", RANK=rank, LOCAL_RANK=rank, GROUP_RANK="0", **common) for rank in "01"),
+        *(start(folder / "two", "nw=1", "batch_size=2", SLOW, RANK=rank, LOCAL_RANK=rank, GROUP_RANK="0", **common) for rank in "01"),
     ]
     yield processes
     for process in processes:
@@ -84,14 +92,15 @@ def test_killed_and_continued_equals_not_killed(folder: Path, last_sample: int, 
 
 
 def test_two_processes_learn_like_one_with_twice_the_batch(folder: Path, others: list[subprocess.Popen[bytes]]) -> None:
-    stage_worker.run(folder / "one", "nw=0", "batch_size=4")
+    stage_worker.run(folder / "one", "nw=0", "batch_size=4", SLOW)
     for process in others[1:]:
         assert process.wait() == 0, said(folder)
     one, two = ([json.loads(line) for line in (folder / name / "loss.jsonl").read_text().splitlines()] for name in ("one", "two"))
     assert [line["step"] for line in one] == [line["step"] for line in two] == list(range(1, STEPS + 1))
-    assert one[0]["loss"] != one[-1]["loss"]
-    for step, tolerance in ((0, 1e-4), (1, 1e-3), (STEPS - 1, 1e-2)):  # rounding grows from step to step
-        assert two[step]["terms"] == pytest.approx(one[step]["terms"], rel=tolerance, abs=tolerance)
+    for one_step, two_steps in zip(one, two, strict=True):
+        assert two_steps["terms"] == pytest.approx(one_step["terms"], rel=2e-3)
+    first, second = (gradient(folder / name) for name in ("one", "two"))
+    assert (first - second).norm() < 0.01 * first.norm()
 
 
 def test_weights_load_and_say_what_they_are(folder: Path) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crowd3d.cli.inference import add_tuning_arguments, chosen_tuning, chosen_weights
+from crowd3d.cli.inference import LARGEST_BATCH, add_tuning_arguments, chosen_tuning, chosen_weights
 from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.model.configs import read_config
 from crowd3d.pipeline.infer import InferOptions
 from crowd3d.pipeline.largecrowd import (
     BenchmarkFolder,
@@ -26,6 +27,7 @@ from crowd3d.pipeline.largecrowd import (
     tune_scene,
     with_weights,
 )
+from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="camera and ground as published for the four test scenes, and the release's weights of the scene if they are there",
     )
     add_tuning_arguments(parser, epochs=160)
-    parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
+    parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
     parser.add_argument("--weights", type=Path, help="Crowd3DNet for all scenes, as for single_image/inference.py")
     add_data_arguments(parser)
 
@@ -82,11 +84,13 @@ def _pictures(
         given = args.weights or (pre_optimised if pre_optimised.is_file() else None)
     else:
         camera_ground, given = prepared_ground(folder, scene), args.weights
+    config = read_config(settings.configs_root / "inference" / "eval_largecrowd.yml", InferenceConfig)
     whole = InferOptions(
         weights=chosen_weights(given, settings),
         smpl_folder=settings.smpl_model_root,
         engine=args.engine,
-        batch_size=min(args.inference_batch_size, 32),
+        batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
+        threshold=config.centermap_conf_thresh,
         pictures=False,
         overwrite=args.overwrite,
     )

@@ -35,6 +35,7 @@ STAGES = ("foot", "all")
 CONFIG_FILE = "config.json"
 MAY_CHANGE = {"epoch", "device", "model_precision", "nw", "save_every", "report_every", "validation_tiles"}
 """Keys that a run may be continued with other values of."""
+CENTER_START = 0.1
 RELEASED_BACKBONES = ("hrnet_w32", "resnet50")
 
 
@@ -84,7 +85,7 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
     for config in configs:
         folder = folders.log / config.run_name
         if fabric.is_global_zero:
-            _remember(folder, config)
+            check_continued(folder, config)
         torch.manual_seed(config.seed)
         network = _initial(config, folders, best)
         train_stage(config, network, source, held, body, prior, folder, fabric)
@@ -193,8 +194,16 @@ def _initial(config: TrainConfig, folders: Folders, start: Path | None) -> Crowd
         load_backbone(network, folders.backbone_weights)
         log.info("backbone: %s", folders.backbone_weights)
     else:
+        careful_start(network)
         log.info("backbone: random weights%s", f", there is no {folders.backbone_weights}" if config.backbone == "hrnet_w32" else "")
     return network.train()
+
+
+def careful_start(network: Crowd3DNet) -> None:
+    """Every cell is a centre with confidence 0.1: from random values the focal loss begins far above its cap and hardly moves."""
+    last = network.final_layers["2"][2]
+    nn.init.normal_(last.weight, std=0.01)
+    nn.init.constant_(last.bias, CENTER_START)
 
 
 def _published_start(module: nn.Module) -> None:
@@ -205,7 +214,7 @@ def _published_start(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _remember(folder: Path, config: TrainConfig) -> None:
+def check_continued(folder: Path, config: TrainConfig) -> None:
     """Write the configuration of a run, or check that it is that of the run which is continued."""
     path = folder / CONFIG_FILE
     chosen: dict[str, Any] = json.loads(json.dumps(asdict(config)))
