@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ SMPL_FILE_NAMES = {
     "vertex_joint_selector.extra_joints_idxs": "extra_vertex_ids",
 }
 """Buffer of the release's SMPL layer → name in SMPL's files and the project's body files."""
+_UNREADABLE = (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError)
 LISTED = 4
 """Tensors that an error message names."""
 
@@ -184,9 +186,9 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise MissingAsset(f"no weights at {path}; download them as the README says or choose another file with --weights") from error
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise MissingAsset(f"{path} is not a readable checkpoint, nothing in it was executed: {reason[0]}; download it again") from error
+    except _UNREADABLE as error:
+        reason = f"{path} is not a readable checkpoint, nothing in it was executed: {_reason(error)}"
+        raise MissingAsset(f"{reason}; download it again") from error
     if isinstance(content, dict):
         content = content.get("model_state_dict", content)
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
@@ -216,11 +218,37 @@ def save_released_checkpoint(path: Path, network: Crowd3DNet, smpl: Mapping[str,
     body = {SMPL_PREFIX + key: value for key, value in (smpl or {}).items()}
     rest = {key: value for key, value in state.items() if key not in backbone}
     ordered = {RELEASE_PREFIX + key: value.detach().cpu() for key, value in {**backbone, **body, **rest}.items()}
+    save_state(path, ordered)
+
+
+def save_state(path: Path, content: Mapping[str, Any]) -> None:
+    """Pickle tensors and plain values, atomically.
+
+    Raises:
+        BadOutput: the disk is full or the folder cannot be written; the file that was there is kept.
+    """
     # torch reports a full disk as RuntimeError without a reason; a plain write names it.
     buffer = io.BytesIO()
-    torch.save(ordered, buffer)
+    torch.save(dict(content), buffer)
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def load_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save_state` wrote, without executing anything in it.
+
+    Raises:
+        MissingAsset: the file is broken.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except _UNREADABLE as error:
+        raise MissingAsset(f"cannot read the state {path}: {_reason(error)}; delete it to start again") from error
+    return content
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _describe(tensor: Tensor) -> str:

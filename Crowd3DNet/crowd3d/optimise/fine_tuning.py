@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from crowd3d.bodies import Body
 from crowd3d.errors import BadConfig, TrainingFailed
-from crowd3d.files import atomic_path
 from crowd3d.model import Crowd3DNet, Maps, Places
+from crowd3d.model.checkpoints import load_state, save_state
 from crowd3d.model.supervision import Batch, LossWeights, PosePriorGmm, Sample, collate, supervise
 
 log = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ def fine_tune(
 
     Raises:
         BadConfig: no tile.
+        MissingAsset: the state is broken.
         TrainingFailed: the loss is no number; the last state is kept.
         BadOutput: the folder cannot be written; the last state is kept.
     """
@@ -228,8 +229,7 @@ def _tuned_state(network: Crowd3DNet) -> dict[str, Tensor]:
 
 def _save(folder: Path, key: str, network: Crowd3DNet, optimizer: torch.optim.Optimizer, epochs: int) -> None:
     content = {"key": key, "epochs": epochs, "network": _tuned_state(network), "optimizer": optimizer.state_dict()}
-    with atomic_path(folder / "state.pt") as temporary:
-        torch.save(content, temporary)
+    save_state(folder / "state.pt", content)
 
 
 def _resume(folder: Path, key: str, network: Crowd3DNet, optimizer: torch.optim.Optimizer) -> int:
@@ -237,8 +237,8 @@ def _resume(folder: Path, key: str, network: Crowd3DNet, optimizer: torch.optim.
     path = folder / "state.pt"
     if not path.is_file():
         return 0
-    content: dict[str, Any] = torch.load(path, map_location=next(network.parameters()).device, weights_only=True)
-    if content["key"] != key:
+    content = load_state(path, next(network.parameters()).device)
+    if content.get("key") != key:
         return 0
     network.load_state_dict({**network.state_dict(), **content["network"]})
     optimizer.load_state_dict(content["optimizer"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crowd3d.errors import MissingAsset
-from crowd3d.files import atomic_path
-
-_UNREADABLE = (RuntimeError, LookupError, ValueError, EOFError, OSError, TypeError, AttributeError, pickle.UnpicklingError)
+from crowd3d.model.checkpoints import load_state, save_state
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -69,11 +65,7 @@ class TrainingState:
             "step": self.step,
             "best": self.best,
         }
-        # torch reports a full disk as RuntimeError without a reason; a plain write names it.
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        save_state(path, content)
 
     def resume(self, path: Path, device: torch.device) -> None:
         """Go on from a file; does nothing when there is none.
@@ -83,12 +75,12 @@ class TrainingState:
         """
         if not path.exists():
             return
+        content = load_state(path, device)
         try:
-            content = torch.load(path, map_location=device, weights_only=True)
             self.network.load_state_dict(content["network"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.average.update(content["average"])
             self.scaler, self.step, self.best = content["scaler"], int(content["step"]), float(content["best"])
-        except _UNREADABLE as error:
+        except (RuntimeError, LookupError, ValueError, TypeError) as error:
             reason = str(error).splitlines() or [type(error).__name__]
             raise MissingAsset(f"cannot resume from {path}: {reason[0]}; delete it to start again") from error

@@ -120,6 +120,8 @@ def train_stage(
     Raises:
         Crowd3DError: see `crowd3d.training.loop.fit`.
     """
+    if config.new_training_epoch >= config.epoch:
+        log.info("only centres are taught: epoch=%d is not above new_training_epoch=%d", config.epoch, config.new_training_epoch)
     synchronise_batch_norm(network, fabric)
     share = config.batch_size * config.accumulate * fabric.world_size
     steps_per_epoch = config.steps_per_epoch or max(len(source) // share, 1)
