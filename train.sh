@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Train the shipped networks on synthetic crowds; `crowd3d train default --help` lists the arguments.
+# The published training recipe: `bash train.sh [key=value …]`, such as `bash train.sh dataset=synthetic backbone=compact epoch=2`.
+# Several GPUs: torchrun --nproc_per_node N -m crowd3d.cli.main train [key=value …]
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 python="$root/.venv/bin/python"
 [ -x "$python" ] || python=python3
-exec "$python" -m crowd3d.cli.main train default "$@"
+exec "$python" -m crowd3d.cli.main train "$@"

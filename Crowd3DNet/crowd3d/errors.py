@@ -29,3 +29,11 @@ class BackendFailed(Crowd3DError):
 
 class BadOutput(Crowd3DError):
     """Results cannot be written: read-only folder, full disk, or a path of the wrong kind."""
+
+
+class BadConfig(Crowd3DError):
+    """A yml file or a key=value argument has an unknown key or a value of the wrong kind."""
+
+
+class TrainingFailed(Crowd3DError):
+    """Training cannot go on, such as after a loss that is no number; what was saved before is kept."""

@@ -59,6 +59,16 @@ class Settings:
         """Folder of the yml files for training, per-scene optimisation and inference."""
         return self.root / "Crowd3DNet" / "configs"
 
+    @property
+    def train_log_root(self) -> Path:
+        """Folder of the training runs: states, weights, TensorBoard files."""
+        return self.root / "Crowd3DNet" / "train_log"
+
+    @property
+    def backbone_weights(self) -> Path:
+        """Where the pre-trained HRNet of the release goes; the file may be absent."""
+        return self.root / "Crowd3DNet" / "public_params" / "trained_models" / "pretrain_hrnet.pkl"
+
 
 def load_settings(root: Path | None = None) -> Settings:
     """Merge, in rising priority: the defaults, `global_setting.py`, environment variables CROWD3D_<NAME>.
@@ -101,3 +111,8 @@ def _absolute(name: str, value: object, root: Path) -> Path | None:
     if not isinstance(value, str | Path):
         raise MissingAsset(f"{SETTINGS_FILE}: {name} is {value!r}, not a path in quotes; correct that line")
     return root / Path(value).expanduser()
+
+
+def processes_per_node() -> int:
+    """How many processes ``torchrun`` started on this machine; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -1,14 +1,18 @@
 """The training loop: it learns, resumes exactly, and stops before it spoils anything."""
 
+import resource
+import signal
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from crowd3d.errors import Crowd3DError, MissingAsset
+from crowd3d.errors import BadOutput, MissingAsset, TrainingFailed
 from crowd3d.model import load_weights
-from crowd3d.training import loop
-from crowd3d.training.loop import Recipe, fit
+from crowd3d.training.loop import fit, made_ahead
+from crowd3d.training.recipe import Recipe, milestones
 
 TRUE_WEIGHT = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -37,16 +41,12 @@ def validate(module: nn.Module) -> dict[str, float]:
     return {"error": float((module(x) - y).abs().mean())}
 
 
-@pytest.fixture(autouse=True)
-def frequent_saves(monkeypatch):
-    monkeypatch.setattr(loop, "SAVE_EVERY", 20)
-
-
-RECIPE = Recipe(steps=300, learning_rate=0.03, validate_every=150)
+RECIPE = Recipe(steps=300, learning_rate=0.03, validate_every=150, save_every=20)
+BATCHES = made_ahead(batch)
 
 
 def test_learns_and_writes_weights_with_their_figures(tmp_path):
-    fit(network(), batch, loss, validate, RECIPE, tmp_path, {"network": "line"})
+    fit(network(), BATCHES, loss, validate, RECIPE, tmp_path, {"network": "line"})
     state, metadata = load_weights(tmp_path / "weights.safetensors")
     assert metadata["network"] == "line"
     assert metadata["steps"] == "300"
@@ -56,7 +56,7 @@ def test_learns_and_writes_weights_with_their_figures(tmp_path):
 
 
 def test_killed_and_resumed_equals_not_killed(tmp_path):
-    fit(network(), batch, loss, validate, RECIPE, tmp_path / "whole", {})
+    fit(network(), BATCHES, loss, validate, RECIPE, tmp_path / "whole", {})
     calls = 0
 
     def dying(module, data):
@@ -67,8 +67,8 @@ def test_killed_and_resumed_equals_not_killed(tmp_path):
         return loss(module, data)
 
     with pytest.raises(Killed):
-        fit(network(), batch, dying, validate, RECIPE, tmp_path / "parts", {})
-    fit(network(), batch, loss, validate, RECIPE, tmp_path / "parts", {})
+        fit(network(), BATCHES, dying, validate, RECIPE, tmp_path / "parts", {})
+    fit(network(), BATCHES, loss, validate, RECIPE, tmp_path / "parts", {})
     whole, parts = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "parts"))
     for key, value in whole["network"].items():
         assert torch.equal(value, parts["network"][key]), key
@@ -84,12 +84,83 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(tmp_path):
         calls += 1
         return {"square": loss(module, data)["square"] * (torch.nan if calls == 50 else 1.0)}
 
-    with pytest.raises(Crowd3DError, match="step 49"):
-        fit(network(), batch, exploding, validate, RECIPE, tmp_path, {})
+    with pytest.raises(TrainingFailed, match="step 49"):
+        fit(network(), BATCHES, exploding, validate, RECIPE, tmp_path, {})
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 40
 
 
 def test_a_state_of_another_network_is_refused(tmp_path):
     torch.save({"network": {}, "optimizer": {}, "average": {}, "step": 3}, tmp_path / "state.pt")
     with pytest.raises(MissingAsset, match=r"state\.pt"):
-        fit(network(), batch, loss, validate, RECIPE, tmp_path, {})
+        fit(network(), BATCHES, loss, validate, RECIPE, tmp_path, {})
+
+
+def test_a_broken_state_is_named(tmp_path):
+    (tmp_path / "state.pt").write_bytes(b"half of a fi")
+    with pytest.raises(MissingAsset, match=r"state\.pt.*delete it"):
+        fit(network(), BATCHES, loss, validate, RECIPE, tmp_path, {})
+
+
+def test_a_full_disk_stops_with_the_last_state_kept(tmp_path):
+    """The kernel itself refuses to write: files may not become larger than a limit that a state exceeds."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    calls = 0
+
+    def filling(module, data):
+        nonlocal calls
+        calls += 1
+        if calls == 50:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        return loss(module, data)
+
+    try:
+        with pytest.raises(BadOutput, match=r"state\.pt.*free space"):
+            fit(network(), BATCHES, filling, validate, RECIPE, tmp_path, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 40
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_best_weights_stay_when_later_ones_are_worse(tmp_path):
+    errors = iter([0.5, 0.9, 0.1])
+    recipe = replace(RECIPE, validate_every=100, best_by="score")
+    fit(network(), BATCHES, loss, lambda module: {"score": next(errors)}, recipe, tmp_path, {})
+    assert load_weights(tmp_path / "best.safetensors")[1]["steps"] == "200"
+    assert load_weights(tmp_path / "weights.safetensors")[1]["steps"] == "300"
+
+
+def test_accumulated_halves_of_a_batch_equal_the_batch(tmp_path):
+    def doubled(start, stop):
+        source = iter(BATCHES(2 * start, 2 * stop))
+        for first in source:
+            second = next(source)
+            yield torch.cat([first[0], second[0]]), torch.cat([first[1], second[1]])
+
+    def plain(module, data):
+        return {"square": (module(data[0]) - data[1]).square().mean()}
+
+    states = []
+    for name, batches, parts in (("halves", BATCHES, 2), ("whole", doubled, 1)):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+        fit(module, batches, plain, validate, replace(RECIPE, steps=30, accumulate=parts), tmp_path / name, {})
+        states.append(module.state_dict())
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-6)
+
+
+def test_published_rate_falls_when_its_epochs_begin():
+    recipe = Recipe(steps=700, learning_rate=5e-5, schedule=milestones([50, 65], steps_per_epoch=10))
+    assert [recipe.rate(step) for step in (0, 499)] == [5e-5, 5e-5]
+    assert [recipe.rate(step) for step in (500, 649, 650)] == pytest.approx([5e-6, 5e-6, 5e-7])
+
+
+def test_a_failure_while_making_a_batch_arrives():
+    def failing(rng):
+        raise MissingAsset("no such picture")
+
+    with pytest.raises(MissingAsset, match="picture"):
+        next(made_ahead(failing)(0, 3))

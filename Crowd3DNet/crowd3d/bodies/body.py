@@ -155,9 +155,15 @@ class Body:
             betas: (N, 10).
         """
         with torch.autocast(pose_rad.device.type, enabled=False):
-            if torch.is_grad_enabled() and (pose_rad.requires_grad or betas.requires_grad):
-                return self._skin(pose_rad, betas)
-            chunks = [self._skin(*part) for part in zip(pose_rad.split(CHUNK), betas.split(CHUNK), strict=True)]
+            rotations = batch_rodrigues(pose_rad.reshape(-1, 3)).view(len(pose_rad), 24, 3, 3)
+        return self.forward_rotations(rotations, betas)
+
+    def forward_rotations(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
+        """`forward` with rotation matrices (N, 24, 3, 3), which a network that predicts them need not turn into angles and back."""
+        with torch.autocast(rotations.device.type, enabled=False):
+            if torch.is_grad_enabled() and (rotations.requires_grad or betas.requires_grad):
+                return self._skin(rotations, betas)
+            chunks = [self._skin(*part) for part in zip(rotations.split(CHUNK), betas.split(CHUNK), strict=True)]
             return BodyOutput(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
 
     def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,17 +177,16 @@ class Body:
         """(N, V, 3) posed vertices → (N, 17, 3) joints in the order of `H36M17_NAMES`, not aligned."""
         return self.regressor_h36m17.astype(vertices.dtype) @ vertices
 
-    def _skin(self, pose_rad: Tensor, betas: Tensor) -> BodyOutput:
-        buffers = self._buffers(pose_rad.device, pose_rad.dtype)
-        betas = betas.to(pose_rad.dtype)
-        people = len(pose_rad)
-        rotations = batch_rodrigues(pose_rad.reshape(-1, 3)).view(people, 24, 3, 3)
+    def _skin(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
+        buffers = self._buffers(rotations.device, rotations.dtype)
+        betas = betas.to(rotations.dtype)
+        people = len(rotations)
         shaped = buffers["template"] + blend_shapes(betas, buffers["shapedirs"])
         if self.posedirs is not None:
-            features = (rotations[:, 1:] - torch.eye(3, dtype=pose_rad.dtype, device=pose_rad.device)).view(people, 207)
+            features = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).view(people, 207)
             shaped = shaped + torch.einsum("nk,vck->nvc", features, buffers["posedirs"])
         rest_joints = buffers["joint_template"] + blend_shapes(betas, buffers["joint_shapedirs"])
-        joints, transforms = batch_rigid_transform(rotations, rest_joints, buffers["parents"], dtype=pose_rad.dtype)
+        joints, transforms = batch_rigid_transform(rotations, rest_joints, buffers["parents"], dtype=rotations.dtype)
         per_vertex = (buffers["weights"] @ transforms[:, :, :3].reshape(people, 24, 12)).view(people, len(self.template), 3, 4)
         vertices = (per_vertex[..., :3] @ shaped[..., None])[..., 0] + per_vertex[..., 3]
         extra9 = buffers["regressor_extra9"] @ vertices

@@ -1,4 +1,4 @@
-"""SMPL's Python-2 pickles without chumpy, and without executing anything that a pickle asks for."""
+"""Pickles of SMPL and of the release's data sets without chumpy, and without executing anything that a pickle asks for."""
 
 from __future__ import annotations
 
@@ -66,12 +66,20 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _from_buffer(buffer: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    """How NumPy writes arrays into protocol 5."""
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+
+
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _encode,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
+    ("collections", "OrderedDict"): dict,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("copy_reg", "_reconstructor"): _new_inert,
     ("copyreg", "_reconstructor"): _new_inert,
 }
@@ -98,6 +106,20 @@ def as_array(value: Any) -> np.ndarray:
     return value.array() if isinstance(value, _Chumpy | _Compressed) else np.asarray(value)
 
 
+def read_pickle(path: Path) -> Any:
+    """Content of a pickle made of Python's own values and NumPy arrays.
+
+    Raises:
+        OSError: the file cannot be read.
+        pickle.UnpicklingError: the file is no such pickle, is damaged, or asks for anything else.
+    """
+    with path.open("rb") as file:
+        try:
+            return _Unpickler(file, encoding="latin1").load()
+        except (EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError, ImportError) as error:
+            raise pickle.UnpicklingError(f"damaged: {error}") from error
+
+
 def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Named arrays of a pickled dictionary, sparse and chumpy ones made dense.
 
@@ -106,11 +128,7 @@ def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
         KeyError: a key is absent.
         pickle.UnpicklingError: the file is no such pickle, is damaged, or asks for anything but arrays.
     """
-    with path.open("rb") as file:
-        try:
-            content = _Unpickler(file, encoding="latin1").load()
-        except (EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError, ImportError) as error:
-            raise pickle.UnpicklingError(f"damaged: {error}") from error
+    content = read_pickle(path)
     if not isinstance(content, dict):
         raise pickle.UnpicklingError("it holds no dictionary")
     return {key: as_array(content[key]) for key in keys}

@@ -12,12 +12,18 @@ from crowd3d.cli.run import run_cli
 from crowd3d.geometry import Camera
 from crowd3d.ground import Knowns
 from crowd3d.imaging import GigapixelImage
+from crowd3d.model.configs import read_config
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.network import InferenceConfig
+from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 32
+"""More tiles at once only cost memory."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +41,8 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         help="Crowd3DNet: base_69.pkl, a per-scene epoch_N.pkl or safetensors "
         "(default: Crowd3DNet/pretrained/base_69.pkl if it is there, else the shipped estimator)",
     )
-    parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
+    add_tuning_arguments(parser, epochs=100)
+    parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
     parser.add_argument("--save_mesh", action="store_true", help="write the release's OBJ files into extract_mesh/")
     parser.add_argument("--save_mesh_mode", choices=["single", "multi", "all"], default="all", help="which of them")
@@ -44,6 +51,20 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera_height", type=float, metavar="METRES", help="height of the camera over the ground, if known")
     distance = ("U1", "V1", "U2", "V2", "METRES")
     parser.add_argument("--scale_points", type=float, nargs=5, metavar=distance, help="two pixels on the ground and their distance")
+
+
+def add_tuning_arguments(parser: argparse.ArgumentParser, epochs: int) -> None:
+    """How released weights are fine-tuned to a photograph or scene."""
+    parser.add_argument("--optim_epoch", type=int, default=epochs, help="epochs of fine-tuning released weights to the scene; 0 for none")
+    parser.add_argument("--optim_batch_size", type=int, default=64, help="tiles per step of the fine-tuning")
+
+
+def chosen_tuning(args: argparse.Namespace, settings: Settings, config: str) -> Tuning | None:
+    """The fine-tuning that the arguments ask for."""
+    if args.optim_epoch < 1:
+        return None
+    checkpoints = settings.root / "Crowd3DNet" / "checkpoints"
+    return Tuning(args.optim_epoch, args.optim_batch_size, settings.configs_root / "optim" / config, checkpoints)
 
 
 def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
@@ -70,13 +91,16 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     mid = mid_folder(args, settings)
     results = ResultFolder((args.save_res_folder or settings.single_image_res_root) / args.scene_image_path.stem)
+    config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
     options = InferOptions(
         weights=chosen_weights(args.weights, settings),
         smpl_folder=settings.smpl_model_root,
         knowns=knowns(args, GigapixelImage(args.scene_image_path).size[0]),
         engine=args.engine,
-        batch_size=min(args.inference_batch_size, 32),
+        batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
+        threshold=config.centermap_conf_thresh,
         with_hvip=args.render_with_hvip,
+        tuning=chosen_tuning(args, settings, "optim_single_image.yml"),
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,
         overwrite=args.overwrite,
     )

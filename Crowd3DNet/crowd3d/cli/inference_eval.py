@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crowd3d.cli.inference import chosen_weights
+from crowd3d.cli.inference import LARGEST_BATCH, add_tuning_arguments, chosen_tuning, chosen_weights
 from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.model.configs import read_config
 from crowd3d.pipeline.infer import InferOptions
 from crowd3d.pipeline.largecrowd import (
     BenchmarkFolder,
@@ -23,7 +24,10 @@ from crowd3d.pipeline.largecrowd import (
     prepared_ground,
     published_ground,
     reconstruct_pictures,
+    tune_scene,
+    with_weights,
 )
+from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
@@ -41,9 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="camera and ground as published for the four test scenes, and the release's weights of the scene if they are there",
     )
-    parser.add_argument("--optim_batch_size", type=int, default=64, help="accepted as the release does, without effect")
-    parser.add_argument("--optim_epoch", type=int, default=160, help="only names the folder of the results, ground_epoch_<N-1>")
-    parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
+    add_tuning_arguments(parser, epochs=160)
+    parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
     parser.add_argument("--weights", type=Path, help="Crowd3DNet for all scenes, as for single_image/inference.py")
     add_data_arguments(parser)
 
@@ -54,8 +57,13 @@ def run(args: argparse.Namespace) -> int:
     data, folder = data_folder(args, settings), benchmark_folder(settings)
     weights = DefaultWeights.shipped(settings)
     tag = "use_pre_optim" if args.use_pre_optim else f"ground_epoch_{args.optim_epoch - 1}"
-    pictures = [picture for scene in data.scenes(args.scenes) for picture in _pictures(args, settings, data, folder, scene)]
+    scenes = [_pictures(args, settings, data, folder, scene) for scene in data.scenes(args.scenes)]
     shard = Shard.join()
+    tuning = None if args.use_pre_optim else chosen_tuning(args, settings, "optim.yml")
+    if tuning is not None:
+        tuned = shard.gather({pictures[0].scene: tune_scene(folder, pictures, weights, tuning) for pictures in shard.part(scenes)})
+        scenes = [[with_weights(picture, tuned[picture.scene]) for picture in pictures] for pictures in scenes]
+    pictures = [picture for pictures in scenes for picture in pictures]
     failures = shard.gather(reconstruct_pictures(folder, tag, shard.part(pictures), weights))
     if shard.rank > 0:
         return 0
@@ -76,11 +84,13 @@ def _pictures(
         given = args.weights or (pre_optimised if pre_optimised.is_file() else None)
     else:
         camera_ground, given = prepared_ground(folder, scene), args.weights
+    config = read_config(settings.configs_root / "inference" / "eval_largecrowd.yml", InferenceConfig)
     whole = InferOptions(
         weights=chosen_weights(given, settings),
         smpl_folder=settings.smpl_model_root,
         engine=args.engine,
-        batch_size=min(args.inference_batch_size, 32),
+        batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
+        threshold=config.centermap_conf_thresh,
         pictures=False,
         overwrite=args.overwrite,
     )

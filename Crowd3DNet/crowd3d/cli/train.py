@@ -1,64 +1,45 @@
-"""``crowd3d train``: train the default networks on synthetic crowds."""
+"""`crowd3d train`: the published recipe, or ``default`` for the shipped networks."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import shutil
-from pathlib import Path
 
-import torch
+from crowd3d.cli import train_default
+from crowd3d.errors import BadConfig
+from crowd3d.settings import load_settings, processes_per_node
+from crowd3d.training.train_crowd3dnet import Folders, train_crowd3dnet
 
-from crowd3d.settings import load_settings
-from crowd3d.training.loop import Recipe
-from crowd3d.training.scene_store import SCENES_PER_SHARD, render_scenes
-from crowd3d.training.train_keypoints import train_keypoints
-from crowd3d.training.train_lifter import train_lifter
-from crowd3d.training.train_tiles import train_tiles
-
-log = logging.getLogger(__name__)
-
-HELD_OUT_SEED = 900
-EMPTY_SEED = 5000
-RECIPES = {
-    "crowd3dnet_compact": Recipe(steps=12_000, learning_rate=1.2e-3),
-    "keypoints": Recipe(steps=15_000, learning_rate=1.5e-3),
-    "lifter": Recipe(steps=12_000, learning_rate=1.0e-3),
-}
-STAGES = ("scenes", *RECIPES)
+DEFAULT = "default"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("what", choices=["default"], help="the shipped networks")
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all", help="one step only")
-    parser.add_argument("--folder", type=Path, help="scenes, logs and weights (default: data/train_data/default)")
-    parser.add_argument("--scenes", type=int, default=12_000, help="scenes to render")
-    parser.add_argument("--seed", type=int, default=1, help="of the scenes; another one adds scenes to the folder")
-    parser.add_argument("--steps", type=int, help="length of the training (default: by network); resumes")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    parser.add_argument("--install", action="store_true", help="copy the weights to Crowd3DNet/pretrained when they are trained")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="key=value",
+        help="overrides a key of configs/train/foot.yml and all.yml, such as dataset=synthetic backbone=compact epoch=2 batch_size=8; "
+        f"or the one word `{DEFAULT}` for the shipped networks and the options below",
+    )
+    train_default.add_arguments(parser.add_argument_group("shipped networks"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render, train, resume what was interrupted."""
-    torch.set_num_threads(args.threads)
+    """Train; a second call goes on where the first was interrupted."""
+    if args.settings[:1] == [DEFAULT]:
+        if len(args.settings) > 1:
+            raise BadConfig(f"the shipped networks take options, not {args.settings[1]!r}; see crowd3d train --help")
+        return train_default.run(args)
+    given = train_default.given_options(args)
+    if given:
+        raise BadConfig(f"{', '.join(given)} belong to the shipped networks: crowd3d train {DEFAULT} …; the recipe takes key=value")
     settings = load_settings()
-    folder = args.folder or settings.train_data_root / "default"
-    scenes, held_out = folder / "scenes", folder / "held_out"
-    trainers = {
-        "crowd3dnet_compact": lambda out, recipe: train_tiles(scenes, held_out, out, recipe),
-        "keypoints": lambda out, recipe: train_keypoints(scenes, held_out, out, recipe),
-        "lifter": lambda out, recipe: train_lifter(scenes, held_out, folder / "keypoints" / "weights.safetensors", out, recipe),
-    }
-    for stage in STAGES if args.stage == "all" else [args.stage]:
-        if stage == "scenes":
-            render_scenes(held_out, HELD_OUT_SEED, SCENES_PER_SHARD)
-            render_scenes(scenes, args.seed, args.scenes)
-            render_scenes(scenes, args.seed + EMPTY_SEED, args.scenes // 4, empty=True)
-            continue
-        recipe = RECIPES[stage]
-        trainers[stage](folder / stage, Recipe(args.steps or recipe.steps, recipe.learning_rate))
-        if args.install:
-            shutil.copyfile(folder / stage / "weights.safetensors", settings.pretrained_root / f"{stage}.safetensors")
+    folders = Folders(
+        configs=settings.configs_root / "train",
+        data=settings.train_data_root,
+        log=settings.train_log_root,
+        backbone_weights=settings.backbone_weights,
+        smpl=settings.smpl_model_root,
+    )
+    print(train_crowd3dnet(folders, args.settings, processes_per_node()))
     return 0

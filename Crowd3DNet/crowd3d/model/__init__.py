@@ -1,7 +1,7 @@
 """The networks: Crowd3DNet with its backbones, decoding and lifting; checkpoints and engines."""
 
 from crowd3d.model.checkpoints import fill, load_network, load_released_checkpoint, load_weights, save_weights
-from crowd3d.model.crowd3dnet import Crowd3DNet, Maps
+from crowd3d.model.crowd3dnet import Crowd3DNet, Maps, Places
 from crowd3d.model.decoding import Detections, decode_maps
 from crowd3d.model.engines import Engine, make_engine
 from crowd3d.model.lifting import LiftedPeople, TileViews, lift_people, torso_root
@@ -12,6 +12,7 @@ __all__ = [
     "Engine",
     "LiftedPeople",
     "Maps",
+    "Places",
     "TileViews",
     "decode_maps",
     "fill",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from crowd3d.errors import MissingAsset
@@ -32,6 +34,7 @@ SMPL_FILE_NAMES = {
     "vertex_joint_selector.extra_joints_idxs": "extra_vertex_ids",
 }
 """Buffer of the release's SMPL layer → name in SMPL's files and the project's body files."""
+_UNREADABLE = (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError)
 LISTED = 4
 """Tensors that an error message names."""
 
@@ -48,8 +51,9 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str], *, 
     state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
     if half:
         state = {key: value.half() if value.is_floating_point() and value.dim() > 1 else value for key, value in state.items()}
+    content = save(state, metadata=dict(metadata))
     with atomic_path(Path(path)) as temporary:
-        save_file(state, temporary, metadata=dict(metadata))
+        temporary.write_bytes(content)
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -157,21 +161,39 @@ def read_released_checkpoint(path: Path) -> ReleasedCheckpoint:
         MissingAsset: no such file, truncated, not a checkpoint, or a pickle that asks for more than tensors.
     """
     path = Path(path)
+    state = _read_pickle(path)
+    smpl = {key.removeprefix(SMPL_PREFIX): value for key, value in state.items() if key.startswith(SMPL_PREFIX)}
+    smpl.pop(SMPL_FILLER, None)
+    return ReleasedCheckpoint({key: value for key, value in state.items() if not key.startswith(SMPL_PREFIX)}, smpl, path)
+
+
+def load_backbone(network: Crowd3DNet, path: Path) -> None:
+    """Fill the backbone with pre-trained weights, whose keys have no prefix; the classifier that they may carry is left out.
+
+    Raises:
+        MissingAsset: the file is unreadable, or lacks tensors of the backbone.
+    """
+    own = network.backbone.state_dict()
+    state = _read_pickle(Path(path))
+    # counters of batches came later than the file
+    filled = {key: state.get(key, value) if key.endswith("num_batches_tracked") else state.get(key) for key, value in own.items()}
+    fill(network.backbone, {key: value for key, value in filled.items() if value is not None}, path)
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """State dict in a pickle, keys without the release's prefix."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise MissingAsset(f"no weights at {path}; download them as the README says or choose another file with --weights") from error
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise MissingAsset(f"{path} is not a readable checkpoint, nothing in it was executed: {reason[0]}; download it again") from error
+    except _UNREADABLE as error:
+        reason = f"{path} is not a readable checkpoint, nothing in it was executed: {_reason(error)}"
+        raise MissingAsset(f"{reason}; download it again") from error
     if isinstance(content, dict):
         content = content.get("model_state_dict", content)
     if not isinstance(content, dict) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise MissingAsset(f"{path} is not a checkpoint of Crowd3D: no state dict of tensors in it; use the release's base_69.pkl")
-    state = {str(key).removeprefix(RELEASE_PREFIX): value for key, value in content.items()}
-    smpl = {key.removeprefix(SMPL_PREFIX): value for key, value in state.items() if key.startswith(SMPL_PREFIX)}
-    smpl.pop(SMPL_FILLER, None)
-    return ReleasedCheckpoint({key: value for key, value in state.items() if not key.startswith(SMPL_PREFIX)}, smpl, path)
+    return {str(key).removeprefix(RELEASE_PREFIX): value for key, value in content.items()}
 
 
 def load_released_checkpoint(path: Path) -> Crowd3DNet:
@@ -196,8 +218,37 @@ def save_released_checkpoint(path: Path, network: Crowd3DNet, smpl: Mapping[str,
     body = {SMPL_PREFIX + key: value for key, value in (smpl or {}).items()}
     rest = {key: value for key, value in state.items() if key not in backbone}
     ordered = {RELEASE_PREFIX + key: value.detach().cpu() for key, value in {**backbone, **body, **rest}.items()}
+    save_state(path, ordered)
+
+
+def save_state(path: Path, content: Mapping[str, Any]) -> None:
+    """Pickle tensors and plain values, atomically.
+
+    Raises:
+        BadOutput: the disk is full or the folder cannot be written; the file that was there is kept.
+    """
+    # torch reports a full disk as RuntimeError without a reason; a plain write names it.
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
     with atomic_path(Path(path)) as temporary:
-        torch.save(ordered, temporary)
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def load_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save_state` wrote, without executing anything in it.
+
+    Raises:
+        MissingAsset: the file is broken.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except _UNREADABLE as error:
+        raise MissingAsset(f"cannot read the state {path}: {_reason(error)}; delete it to start again") from error
+    return content
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _describe(tensor: Tensor) -> str:

@@ -29,6 +29,18 @@ class Maps(NamedTuple):
     center_map: Tensor
 
 
+class Places(NamedTuple):
+    """The part of `Maps` that does not depend on camera and ground.
+
+    Attributes:
+        place_maps: (B, 3, S/8, S/8) channels 0:3 of `Maps.params_maps`.
+        center_map: (B, 1, S/8, S/8) as in `Maps`.
+    """
+
+    place_maps: Tensor
+    center_map: Tensor
+
+
 class Crowd3DNet(nn.Module):
     """The published network without SMPL inside.
 
@@ -64,13 +76,20 @@ class Crowd3DNet(nn.Module):
         return self.backbone(images if images.is_floating_point() else images.float())
 
     def predict(self, features: Tensor, camera: Tensor, ground: Tensor) -> Maps:
-        """Heads on top of `features`, so that frozen features can be computed once; other arguments as in `forward`."""
+        """Heads on top of `features`; other arguments as in `forward`."""
+        return self.with_bodies(features, self.places(features), camera, ground)
+
+    def places(self, features: Tensor) -> Places:
+        """Where people are, from heads 2 to 4 alone: what stays constant while bodies are fine-tuned."""
         located = torch.cat([features, coordinate_maps(features)], dim=1)
-        placed = torch.cat([located, self._context(camera, ground).to(located.dtype).expand(-1, -1, *located.shape[2:])], dim=1)
-        smpl = self.final_layers["1"](placed)
-        offset, pose_shape = smpl[:, :3].sigmoid(), smpl[:, 3:]
-        hvip, torso = self.final_layers["3"](located), self.final_layers["4"](located)
-        return Maps(torch.cat([hvip, torso, offset, pose_shape], dim=1), self.final_layers["2"](located))
+        heads = self.final_layers
+        return Places(torch.cat([heads["3"](located), heads["4"](located)], dim=1), heads["2"](located))
+
+    def with_bodies(self, features: Tensor, places: Places, camera: Tensor, ground: Tensor) -> Maps:
+        """Bodies from head 1 and the embeddings, joined with `places`."""
+        context = self._context(camera, ground).to(features.dtype).expand(-1, -1, *features.shape[2:])
+        smpl = self.final_layers["1"](torch.cat([features, coordinate_maps(features), context], dim=1))
+        return Maps(torch.cat([places.place_maps, smpl[:, :3].sigmoid(), smpl[:, 3:]], dim=1), places.center_map)
 
     def _context(self, camera: Tensor, ground: Tensor) -> Tensor:
         """(B, 16, 1, 1) embedded camera, then ground."""

@@ -24,11 +24,13 @@ from crowd3d.ground import (
     write_release_ground,
 )
 from crowd3d.imaging import GigapixelImage
+from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
 from crowd3d.pipeline.process import read_layout
+from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.render import person_colours, render_overlay, render_overview, top_view
@@ -60,7 +62,9 @@ class InferOptions:
         knowns: focal length, camera height or a distance on the ground, if known.
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
+        threshold: score above which the network sees a person.
         with_hvip: mark HVIPs in the overlay.
+        tuning: fine-tune weights in the release's format to this photograph first; None to use them as they are.
         mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
         pictures: draw overlay and map, write the mesh.
         overwrite: do everything again.
@@ -73,7 +77,9 @@ class InferOptions:
     knowns: Knowns | None = None
     engine: EngineName = "auto"
     batch_size: int = 32
+    threshold: float = INFERENCE_THRESHOLD
     with_hvip: bool = False
+    tuning: Tuning | None = None
     mesh_mode: str | None = None
     pictures: bool = True
     overwrite: bool = False
@@ -104,11 +110,15 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
     name = image_path.stem
+    if options.tuning is not None and choice.released:
+        choice = tuned_network(choice, name, mid, options.tuning)
     run.stage(
         "network",
-        {"weights": choice.fingerprint()},
+        {"weights": choice.fingerprint(), "threshold": options.threshold},
         outputs,
-        lambda: run_network(image, name, mid, results, choice, layout, (camera, ground), options.engine, options.batch_size),
+        lambda: run_network(
+            image, name, mid, results, choice, layout, (camera, ground), options.engine, options.batch_size, options.threshold
+        ),
     )
     run.stage(
         "people",

@@ -18,7 +18,9 @@ from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import InferOptions, estimate_from, infer, read_observations
 from crowd3d.pipeline.manifest import Run, file_digest
+from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.process import ProcessOptions, process
+from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.observations import Observations
@@ -168,6 +170,38 @@ def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> Cam
         log.warning("%s: published for %dx%d pixels, the pictures have %dx%d", scene, camera.width, camera.height, *image_size)
         camera = Camera.from_focal(camera.fx * image_size[0] / camera.width, image_size)
     return camera, ground
+
+
+def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: DefaultWeights, tuning: Tuning) -> str:
+    """Fine-tune released weights to the selected picture of a scene; kept when done before.
+
+    Args:
+        folder: where the files go.
+        pictures: those of the scene.
+        weights: the shipped networks.
+        tuning: how.
+
+    Returns:
+        Path of the tuned weights; empty when the scene's weights are not the release's, which are used as they are.
+
+    Raises:
+        Crowd3DError: what `process` and `tuned_network` raise.
+    """
+    scene = pictures[0].scene
+    choice = NetworkChoice.of(pictures[0].whole.weights, weights, pictures[0].whole.smpl_folder)
+    if not choice.released:
+        return ""
+    path = selected_frames(scene, [picture.path for picture in pictures])[0]
+    picture = next(picture for picture in pictures if picture.path == path)
+    mid = folder.mid(scene, picture.frame)
+    process(path, mid, weights, replace(picture.part, camera_ground=picture.camera_ground))
+    write_release_files(mid.ground, *picture.camera_ground)
+    return str(tuned_network(choice, f"optim_{scene}_ground", mid, tuning).path)
+
+
+def with_weights(picture: Picture, weights: str) -> Picture:
+    """The same picture with other weights, if any are given."""
+    return picture._replace(whole=replace(picture.whole, weights=Path(weights))) if weights else picture
 
 
 def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, weights: DefaultWeights) -> None:

@@ -14,8 +14,9 @@ from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, format_tile_name
-from crowd3d.model import Crowd3DNet, Maps, TileViews, decode_maps, lift_people, load_network
+from crowd3d.model import Crowd3DNet, Maps, TileViews, decode_maps, lift_people, load_network, load_weights
 from crowd3d.model.checkpoints import read_released_checkpoint
+from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName, make_engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
@@ -27,6 +28,19 @@ from crowd3d.types import People, TileLayout
 RELEASE_TILE_PX = 512
 COMPACT_TILE_PX = 256
 RELEASE_SUFFIX = ".pkl"
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How the network is run; the values are those of ``configs/inference/*.yml``.
+
+    Attributes:
+        centermap_conf_thresh: score above which a cell is a person's centre.
+        val_batch_size: at most so many tiles per batch.
+    """
+
+    centermap_conf_thresh: float = INFERENCE_THRESHOLD
+    val_batch_size: int = 128
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class NetworkChoice:
     @property
     def tile_px(self) -> int:
         """Side to which tiles are resized."""
-        return RELEASE_TILE_PX if self.released else COMPACT_TILE_PX
+        return RELEASE_TILE_PX if self.released else int(load_weights(self.path)[1].get("tile_px", COMPACT_TILE_PX))
 
     def fingerprint(self) -> list[str | int]:
         """Enough to notice that the file was replaced."""
@@ -91,12 +105,13 @@ def run_network(
     scene: tuple[Camera, GroundPlane],
     engine: EngineName,
     batch_size: int,
+    threshold: float = INFERENCE_THRESHOLD,
 ) -> None:
     """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``."""
     camera, ground = scene
     occupied = np.flatnonzero(tiles_with_people(np.load(mid.keypoints), layout))
     layout = TileLayout(layout.boxes[occupied], layout.row_col[occupied], layout.image_size)
-    people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, engine, batch_size)
+    people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, engine, batch_size, threshold)
     body = choice.body(detailed=False)
     vertices, joints54 = body.pose(people.pose_rad, people.betas)
     joints = np.concatenate([joints54, body.joints_h36m17(vertices)], 1)
@@ -119,6 +134,7 @@ def _predict(
     ground: GroundPlane,
     engine: EngineName,
     batch_size: int,
+    threshold: float,
 ) -> tuple[People, np.ndarray, np.ndarray, np.ndarray]:
     """People without translation, their tiles, cells of a 64 × 64 grid, and torso centres (N, 3), duplicates included."""
     size = choice.tile_px
@@ -128,7 +144,8 @@ def _predict(
     with tqdm(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:
         for rows, tiles in image.crops(layout.boxes, size, batch_size, fill=255):
             batch = views[torch.from_numpy(rows)]
-            found = decode_maps(Maps(*network(torch.from_numpy(tiles).float(), batch.camera_inputs, batch.ground_inputs)))
+            maps = Maps(*network(torch.from_numpy(tiles).float(), batch.camera_inputs, batch.ground_inputs))
+            found = decode_maps(maps, threshold)
             lifted = lift_people(found, batch)
             fields_ = (found.pose_rad, found.betas, lifted.hvip_px, lifted.hvip_cam_m, found.score, lifted.torso_cam_m, found.centers)
             valid = lifted.valid

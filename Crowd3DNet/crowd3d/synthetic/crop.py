@@ -28,16 +28,19 @@ class Crop(Truth):
 
     Attributes:
         image: (S, S, 3) uint8 red, green, blue.
+        scene_width_px: width of the huge image that the picture is cut from, in pixels of the picture.
     """
 
     image: np.ndarray
+    scene_width_px: float
 
 
-def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, float]) -> tuple[View, float]:
+def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, float]) -> tuple[View, float, float]:
     """A camera, and a window of it resized to `size` in which an adult at a random place is `person_px` high.
 
     Returns:
-        the window as a view, and how many pixels of the huge image a pixel of the window covers.
+        the window as a view, how many pixels of the huge image a pixel of the window covers, and how wide that image is in
+        pixels of the window.
     """
     while True:
         image_size = _SIZES[rng.integers(len(_SIZES))]
@@ -51,7 +54,7 @@ def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, f
         side = size * height / wanted
         left = foot[0] - rng.uniform(0.1, 0.9) * side
         top = foot[1] - rng.uniform(0.35, 1.05) * side
-        return view.window(left, top, side, size), side / size
+        return view.window(left, top, side, size), side / size, image_size[0] * size / side
 
 
 def _place(rng: np.random.Generator, view: View, world: World, people: int, farthest: float) -> Placement:
@@ -108,7 +111,7 @@ def sample_crop(
         person_px: height range, logarithmic, of an adult at the place that the crop is cut for; others follow perspective.
         empty_share: share of crops without people, with more furniture and trees instead.
     """
-    view, scale = sample_window(rng, size, person_px)
+    view, scale, scene_width = sample_window(rng, size, person_px)
     empty = rng.random() < empty_share
     probes = ground_points(rng, view, 40)
     farthest = float(np.percentile(np.hypot(*probes.T), 90)) if len(probes) else 30.0
@@ -126,4 +129,4 @@ def sample_crop(
     kept = seen.pixels >= 4
     rows = {name: array[kept] for name, array in truth.arrays().items()}
     pixels = degrade(rng, image, scale)
-    return Crop(camera=truth.camera, ground=truth.ground, image=pixels, **rows)
+    return Crop(camera=truth.camera, ground=truth.ground, image=pixels, scene_width_px=scene_width, **rows)

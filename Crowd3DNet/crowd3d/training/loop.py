@@ -1,185 +1,194 @@
-"""The training loop of the default networks: one optimiser, one schedule, exact resume."""
+"""The training loop of every network: one optimiser step after the other, on any number of processes, with exact resume.
+
+All that is random in step i follows from i, the batches too, so that a run that was killed goes on as if it had not been.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
-from queue import Full, Queue
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
-from crowd3d.errors import Crowd3DError, MissingAsset
-from crowd3d.files import atomic_path
+from crowd3d.errors import TrainingFailed
 from crowd3d.model import save_weights
+from crowd3d.training.recipe import Recipe
+from crowd3d.training.record import Record
+from crowd3d.training.state import TrainingState, parameter_groups
 
 log = logging.getLogger(__name__)
 
-WARMUP_STEPS = 200
-COOLDOWN_SHARE = 0.35
-AVERAGE_DECAY = 0.998
-SAVE_EVERY = 300
-REPORT_EVERY = 50
+AHEAD = 4
+STATE_FILE, WEIGHTS_FILE, BEST_FILE = "state.pt", "weights.safetensors", "best.safetensors"
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how fast to train.
-
-    Attributes:
-        steps: length of the run; may be changed when resuming.
-        learning_rate: peak, held until the last `COOLDOWN_SHARE` of the steps, then lowered linearly to 2 %.
-        weight_decay: of matrices and kernels.
-        validate_every: steps between validations.
-    """
-
-    steps: int
-    learning_rate: float
-    weight_decay: float = 0.02
-    validate_every: int = 1000
+Batches = Callable[[int, int], Iterator[Any]]
+"""(first, last + 1) → the batches of those numbers; step i with n batches per step takes number n · i and the following."""
+Loss = Callable[[nn.Module, Any], dict[str, Tensor]]
+Validate = Callable[[nn.Module], dict[str, float]]
+Draw = Callable[[nn.Module], np.ndarray]
 
 
 def fit(
     network: nn.Module,
-    make_batch: Callable[[np.random.Generator], Any],
-    loss: Callable[[nn.Module, Any], dict[str, Tensor]],
-    validate: Callable[[nn.Module], dict[str, float]],
+    batches: Batches,
+    loss: Loss,
+    validate: Validate,
     recipe: Recipe,
     folder: Path,
     metadata: dict[str, str],
+    *,
+    fabric: Fabric | None = None,
+    draw: Draw | None = None,
 ) -> None:
-    """Train `network` and keep the running average of its weights as ``folder/weights.safetensors``.
+    """Train `network`; write ``weights.safetensors``, and ``best.safetensors`` if the recipe says what is best.
 
-    Batch i comes from a generator seeded with i, made ahead in a thread, so that a run that was killed and resumed sees the
-    same batches. State: ``state.pt``; figures: ``log.jsonl`` and TensorBoard files in the same folder.
+    The state is in ``state.pt``, figures in ``log.jsonl`` and TensorBoard files, all in `folder`.
+
+    Args:
+        network: what to train; left with its last weights.
+        batches: see `Batches`; what it gives is moved to the network's device by `loss`.
+        loss: weighted terms of a batch, which are summed, always the same ones. With several processes the average over them must be
+            the loss of all their batches together.
+        validate: figures of a network in eval mode, called without gradients in the first process only.
+        recipe: length, rate and rhythm.
+        folder: where everything goes.
+        metadata: stored beside the weights, with the figures.
+        fabric: devices, precision and processes, already launched; by default one CPU.
+        draw: (H, W, 3) uint8 picture for TensorBoard at every validation.
 
     Raises:
         MissingAsset: ``state.pt`` does not fit the network.
-        Crowd3DError: the loss is no longer a number; the last good state is kept.
+        TrainingFailed: loss or gradient is no number; the last saved state is kept.
+        BadOutput: the folder cannot be written; the last saved state is kept.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(_parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
-    average = {key: value.clone() for key, value in network.state_dict().items()}
-    state_path = Path(folder) / "state.pt"
-    step = _resume(state_path, network, optimizer, average)
-    writer = SummaryWriter(str(folder))
-    batches = _ahead(make_batch, step, recipe.steps)
-    means: dict[str, float] = {}
-    started, first = time.time(), step
-    while step < recipe.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _rate(step, recipe.steps)
-        torch.manual_seed(step)
-        terms = loss(network, batches.get())
-        total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total):
-            raise Crowd3DError(f"loss became {float(total.detach())} at step {step}; the state before it is kept in {state_path}")
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        step += 1
-        _update_average(average, network, step)
-        for name, value in terms.items():
-            means[name] = 0.98 * means.get(name, float(value.detach())) + 0.02 * float(value.detach())
-        if step % REPORT_EVERY == 0:
-            speed = (step - first) / (time.time() - started)
-            log.info("step %d/%d, %.2f steps/s, %s", step, recipe.steps, speed, {k: round(v, 4) for k, v in means.items()})
-            for name, mean in means.items():
-                writer.add_scalar(f"loss/{name}", mean, step)
-        if step % SAVE_EVERY == 0 or step == recipe.steps:
-            _save_state(state_path, network, optimizer, average, step)
-        if step % recipe.validate_every == 0 or step == recipe.steps:
-            weights_path = Path(folder) / "weights.safetensors"
-            figures = _publish(network, average, validate, weights_path, {**metadata, "steps": str(step)})
-            log.info("validation at %d: %s", step, figures)
-            with open(Path(folder) / "log.jsonl", "a", encoding="utf-8") as lines:
-                lines.write(json.dumps({"step": step, "seconds": round(time.time() - started), **figures}) + "\n")
-            for name, figure in figures.items():
-                writer.add_scalar(f"validation/{name}", figure, step)
-    writer.close()
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+    state = TrainingState(network, optimizer, {key: value.clone() for key, value in network.state_dict().items()})
+    state.resume(folder / STATE_FILE, fabric.device)
+    if state.step >= recipe.steps:
+        log.info("trained before, %d steps: %s", state.step, folder)
+        return
+    if state.step:
+        log.info("resuming at step %d of %d: %s", state.step, recipe.steps, folder)
+    if state.scaler:
+        fabric.strategy.precision.load_state_dict(state.scaler)
+    trained = fabric.setup(network, optimizer)
+    source = iter(batches(state.step * recipe.accumulate, recipe.steps * recipe.accumulate))
+    record = Record(folder, state.step, recipe.steps) if fabric.is_global_zero else None
+    with record or nullcontext():
+        while state.step < recipe.steps:
+            terms = _step(fabric, trained, source, loss, recipe, state, folder)
+            if record is not None:
+                record.add(terms)
+                _keep(state, recipe, record, folder, metadata, validate, draw)
+            if recipe.due(recipe.validate_every, state.step):
+                fabric.barrier()
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def _step(
+    fabric: Fabric,
+    trained: tuple[Any, Any],
+    source: Iterator[Any],
+    loss: Loss,
+    recipe: Recipe,
+    state: TrainingState,
+    folder: Path,
+) -> dict[str, Tensor]:
+    """One optimiser step; returns the loss terms, means over what is accumulated."""
+    module, optimizer = trained
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.rate(state.step)
+    torch.manual_seed(state.step * fabric.world_size + fabric.global_rank)
+    optimizer.zero_grad(set_to_none=True)
+    means: dict[str, Tensor] = {}
+    for part in range(recipe.accumulate):
+        with fabric.no_backward_sync(module, enabled=part < recipe.accumulate - 1):
+            terms = {name: term / recipe.accumulate for name, term in loss(module, next(source)).items()}
+            fabric.backward(torch.stack(list(terms.values())).sum())
+        means = {name: means.get(name, 0.0) + term.detach() for name, term in terms.items()}
+    values = cast(Tensor, fabric.all_reduce(torch.stack(list(means.values())), reduce_op="mean"))
+    _check("loss", values.sum(), state, folder)
+    length = fabric.clip_gradients(module, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+    if getattr(fabric.strategy.precision, "scaler", None) is None:
+        # With fp16, infinite gradients are normal: the scaler skips such a step and scales the next one less.
+        _check("gradient", length, state, folder)
+    optimizer.step()
+    state.step += 1
+    state.update_average(recipe.average_decay)
+    state.scaler = fabric.strategy.precision.state_dict()
+    return dict(zip(means, values, strict=True))
 
 
-def _rate(step: int, steps: int) -> float:
-    left = (steps - step) / (COOLDOWN_SHARE * steps)
-    return min(1.0, (step + 1) / WARMUP_STEPS) * max(0.02, min(1.0, left))
+def _check(what: str, value: Tensor | None, state: TrainingState, folder: Path) -> None:
+    if value is not None and not torch.isfinite(value):
+        raise TrainingFailed(
+            f"{what} became {float(value)} at step {state.step}; the state before it is kept in {folder / STATE_FILE}; "
+            "try a lower rate, or fp32 instead of fp16"
+        )
 
 
-def _update_average(average: dict[str, Tensor], network: nn.Module, step: int) -> None:
-    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                average[key].lerp_(value, 1 - decay)
-            else:
-                average[key].copy_(value)
+def _keep(
+    state: TrainingState, recipe: Recipe, record: Record, folder: Path, metadata: dict[str, str], validate: Validate, draw: Draw | None
+) -> None:
+    """Report, validate and save after a step, when it is time."""
+    record.bar.update()
+    if recipe.due(recipe.report_every, state.step):
+        record.report(state.step, recipe.rate(state.step - 1))
+    if recipe.due(recipe.validate_every, state.step):
+        record.validation(state.step, *_publish(state, recipe, folder, {**metadata, "steps": str(state.step)}, validate, draw))
+    if recipe.due(recipe.save_every, state.step):
+        state.save(folder / STATE_FILE)
 
 
 def _publish(
-    network: nn.Module, average: dict[str, Tensor], validate: Callable[[nn.Module], dict[str, float]], path: Path, metadata: dict[str, str]
-) -> dict[str, float]:
+    state: TrainingState, recipe: Recipe, folder: Path, metadata: dict[str, str], validate: Validate, draw: Draw | None
+) -> tuple[dict[str, float], np.ndarray | None]:
     """Validate the averaged weights and write them with their figures; the network itself is left as it was."""
+    network = state.network
     current = {key: value.clone() for key, value in network.state_dict().items()}
-    network.load_state_dict(average)
+    network.load_state_dict(state.average)
     network.eval()
     with torch.inference_mode():
         figures = validate(network)
-    save_weights(path, network, {**metadata, **{name: f"{value:.5g}" for name, value in figures.items()}}, half=True)
+        picture = None if draw is None else draw(network)
+    metadata = {**metadata, **{name: f"{value:.5g}" for name, value in figures.items()}}
+    save_weights(folder / WEIGHTS_FILE, network, metadata, half=recipe.half)
+    if recipe.best_by is not None and figures[recipe.best_by] > state.best:
+        state.best = figures[recipe.best_by]
+        save_weights(folder / BEST_FILE, network, metadata, half=recipe.half)
     network.load_state_dict(current)
     network.train()
-    return figures
+    return figures, picture
 
 
-def _save_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor], step: int) -> None:
-    with atomic_path(path) as temporary:
-        torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average, "step": step}, temporary)
+def made_ahead(make_batch: Callable[[np.random.Generator], Any]) -> Batches:
+    """Batches from a function; batch i comes from a generator seeded with i, in a thread that stays a few ahead."""
+
+    def batches(start: int, stop: int) -> Iterator[Any]:
+        numbers = iter(range(start, stop))
+        pool = ThreadPoolExecutor(1)
+        try:
+            waiting = deque(pool.submit(_numbered, make_batch, number) for number in islice(numbers, AHEAD))
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(pool.submit(_numbered, make_batch, number) for number in islice(numbers, 1))
+                yield batch
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    return batches
 
 
-def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return 0
-    try:
-        state = torch.load(path, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.update(state["average"])
-    except (RuntimeError, KeyError, ValueError, EOFError) as error:
-        raise MissingAsset(f"cannot resume from {path}: {str(error).splitlines()[0]}; delete it to start again") from error
-    log.info("resuming at step %d", state["step"])
-    return int(state["step"])
-
-
-def _ahead(make_batch: Callable[[np.random.Generator], Any], start: int, stop: int) -> Queue:
-    """Batches of steps start…stop, made by a thread that stays a few ahead and dies with the program."""
-    queue: Queue = Queue(maxsize=4)
-
-    def produce() -> None:
-        for step in range(start, stop):
-            batch = make_batch(np.random.default_rng(step))
-            while True:
-                try:
-                    queue.put(batch, timeout=1.0)
-                    break
-                except Full:
-                    if not threading.main_thread().is_alive():
-                        return
-
-    threading.Thread(target=produce, daemon=True).start()
-    return queue
+def _numbered(make_batch: Callable[[np.random.Generator], Any], number: int) -> Any:
+    return make_batch(np.random.default_rng(number))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, HVIP, TORSO, KeypointNet, decode_crop_points
 from crowd3d.training.keypoint_loss import keypoint_loss
-from crowd3d.training.loop import Recipe, fit
+from crowd3d.training.loop import fit, made_ahead
 from crowd3d.training.person_crops import PersonBatch, sample_person_crops
+from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
 
 BATCH = 64
@@ -36,7 +37,8 @@ def train_keypoints(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) 
         images, *labels = batch.tensors()
         return keypoint_loss(*network(images), *labels)
 
-    fit(KeypointNet(), make_batch, loss, lambda network: keypoint_figures(network, crops), recipe, folder, {"network": "keypoints"})
+    metadata = {"network": "keypoints"}
+    fit(KeypointNet(), made_ahead(make_batch), loss, lambda network: keypoint_figures(network, crops), recipe, folder, metadata)
 
 
 def gather(batches: list[PersonBatch]) -> PersonBatch:

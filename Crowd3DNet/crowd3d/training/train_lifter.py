@@ -16,7 +16,8 @@ from crowd3d.model import load_weights
 from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import Lifter, LifterInput
 from crowd3d.training.lifter_data import LifterPairs, LifterTruth, PairMaker, predicted_pairs
-from crowd3d.training.loop import Recipe, fit
+from crowd3d.training.loop import fit, made_ahead
+from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
 
 BATCH_SIMULATED, BATCH_REAL = 400, 112
@@ -55,7 +56,7 @@ def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: P
         }
 
     metadata = {"network": "lifter", "body": "free"}
-    fit(Lifter(), make_batch, loss, lambda lifter: lifter_figures(lifter, held, joints), recipe, folder, metadata)
+    fit(Lifter(), made_ahead(make_batch), loss, lambda lifter: lifter_figures(lifter, held, joints), recipe, folder, metadata)
 
 
 def lifter_figures(lifter: nn.Module, held: LifterPairs, joints: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from crowd3d.model import Crowd3DNet, decode_maps
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
-from crowd3d.training.loop import Recipe, fit
+from crowd3d.training.loop import fit, made_ahead
+from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
 from crowd3d.training.tile_crops import TileBatch, sample_tiles
 from crowd3d.training.tile_loss import tile_loss
@@ -37,7 +38,7 @@ def train_tiles(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> N
         return tile_loss(network(*tensors[:3]), tensors)
 
     metadata = {"network": "crowd3dnet", "backbone": "compact"}
-    fit(Crowd3DNet("compact"), make_batch, loss, lambda network: tile_figures(network, held), recipe, folder, metadata)
+    fit(Crowd3DNet("compact"), made_ahead(make_batch), loss, lambda network: tile_figures(network, held), recipe, folder, metadata)
 
 
 def tile_figures(network: nn.Module, batches: list[TileBatch]) -> dict[str, float]:
