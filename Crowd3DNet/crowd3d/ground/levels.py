@@ -8,7 +8,7 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
-from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
+from crowd3d.ground.estimate import GroundEstimate, assumption_of, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
 from crowd3d.ground.observations import Observations
@@ -20,7 +20,7 @@ _LEAST_SHARE = 0.08
 _LEAST_AGREEMENT = 0.5
 _STRAIGHT = -2.0
 _ROUNDS = 3
-_HEIGHT = np.array([False, False, False, True, False])
+_HEIGHT = np.array([False, False, False, True, False, False])
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,16 @@ def estimate_levels(
     stature, knowns = stature or StaturePrior(child_share=0.0), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
     people = prepare(keypoints, nominal)
-    prior, evidence = prior_of(camera, knowns, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
+    prior, evidence = prior_of(camera, knowns, stature, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
     found = None if labels is None else _ranked(np.asarray(labels)[people.rows])
     level = _search(people, stature, prior, evidence, most) if found is None else found
     solutions = _solve_levels(people, level, stature, prior, evidence)
     estimates: list[GroundEstimate] = []
+    assumption = assumption_of(stature, knowns)
     assigned = np.full(len(keypoints), -1)
     for k, solution in enumerate(solutions):
         members = people[level == k]
-        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints))
+        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints), assumption)
         if k > 0:
             estimate = _share_camera(estimate, estimates[0])
         estimates.append(estimate)

@@ -69,7 +69,7 @@ class LineEvidence:
     azimuth: np.ndarray
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
-        """(B, 5) → (B,)."""
+        """(B, 6) → (B,)."""
         azimuth = self.fit_azimuth(parameters)
         return -0.5 * (self.misses(parameters, azimuth) ** 2) @ self.weight
 

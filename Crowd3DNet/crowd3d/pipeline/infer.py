@@ -139,7 +139,7 @@ def read_observations(mid: MidFolder) -> Observations:
 
 
 def estimate_from(
-    image: GigapixelImage, observed: Observations, camera: Camera | None = None, knowns: Knowns | None = None
+    image: GigapixelImage, observed: Observations, camera: Camera | None = None, knowns: Knowns | None = None, *, use_lines: bool = True
 ) -> GroundEstimate:
     """Camera and ground from people, the photograph's line segments, and EXIF's focal length if nothing else is known.
 
@@ -148,14 +148,19 @@ def estimate_from(
     """
     if knowns is None and camera is None and (focal := image.exif_focal_px()) is not None:
         knowns = Knowns(focal_px=focal)
-    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
-    lines = detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
+    lines = segments(image) if use_lines else None
     embedded = bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
     stature = StaturePrior().for_span(EMBEDDED_SPAN) if embedded else StaturePrior()
     keypoints = observed.keypoints.array
     estimate = estimate_ground(keypoints, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
     _report(estimate)
     return estimate
+
+
+def segments(image: GigapixelImage) -> np.ndarray:
+    """(L, 4) line segments of the reduced photograph, in pixels of the whole (see `detect_lines`)."""
+    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
+    return detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
 
 
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
