@@ -9,7 +9,8 @@ import numpy as np
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.knowns import Knowns, measured_distance
-from crowd3d.ground.lines import segments_of, sharpen
+from crowd3d.ground.line_search import sharpen
+from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations, fit_noise, observe
 from crowd3d.ground.solver import Evidence, Prior, Solution, solve
 from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
