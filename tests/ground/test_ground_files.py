@@ -4,13 +4,17 @@ import argparse
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from crowd3d.cli import ground as verb
+from crowd3d.cli.camera import read_camera
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
+    POPULATION_SIGMA,
+    StaturePrior,
     estimate_ground,
     ground_position_covariance,
     read_release_ground,
@@ -88,9 +92,14 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = (str(tmp_path / "people.npy"), "--size", "19200", "6480", "--output", str(tmp_path / "out"))
     assert verb.run(parse(*args)) == 0
     report = json.loads((tmp_path / "out" / "ground.json").read_text())
-    expected = estimate_ground(keypoints, SIZE)
+    expected = estimate_ground(keypoints, SIZE, stature=StaturePrior(mean_sigma=POPULATION_SIGMA))
     assert report["fov_x_deg"] == pytest.approx(expected.camera.fov_x_deg)
-    assert f"{expected.ground.offset_m:.2f}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{expected.ground.offset_m:.2f}" in out
+    assert "mean stature of 1.70 m" in out
+    assert report["assumption"] in out
+    assert len(report["levels"]) == 1
+    assert report["sigma"]["height_m"] > 0.03 * report["height_m"]
     assert read_release_ground(tmp_path / "out" / "ground")[1].offset_m == pytest.approx(expected.ground.offset_m, rel=1e-6)
 
 
@@ -103,6 +112,58 @@ def test_command_with_knowns(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert "view 50.00 ± 0.00" in capsys.readouterr().out
     verb.run(parse(*base, "--camera_height", "12"))
     assert "height 12.00 ± 0.00 m" in capsys.readouterr().out
+
+
+def test_command_finds_another_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """150 people 12 m below the camera, 60 people 8 m below it; found by itself, and told by a mask on the image's rows."""
+    rng = np.random.default_rng(2)
+    crowds = [simulate_crowd(CAMERA, GroundPlane.from_angles(0.25, 0.02, height), n, rng) for height, n in ((12.0, 150), (8.0, 60))]
+    np.save(tmp_path / "people.npy", np.concatenate([crowd.keypoints for crowd in crowds]))
+    base = (str(tmp_path / "people.npy"), "--size", "19200", "6480", "--output", str(tmp_path))
+    verb.run(parse(*base))
+    told = capsys.readouterr().out.split("on another level, ")[1]
+    assert 3.4 < float(told.split()[0]) < 4.6
+    assert "m higher" in told
+    level = np.array(json.loads((tmp_path / "ground.json").read_text())["level"])
+    assert (level[:150] == 0).mean() > 0.9
+    assert (level[150:] == 1).mean() > 0.9
+    verb.run(parse(*base, "--levels", "1"))
+    level = np.array(json.loads((tmp_path / "ground.json").read_text())["level"])
+    assert (level[150:] == -1).mean() > 0.8
+
+
+def test_mask_tells_levels(tmp_path: Path) -> None:
+    mask = np.zeros((65, 192), np.uint8)
+    mask[:, 96:] = 9
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    keypoints = np.full((4, 17, 3), 0.8)
+    keypoints[..., :2] = np.array([[100.0, 100.0], [9700.0, 3000.0], [25000.0, 100.0], [19100.0, 6400.0]])[:, None]
+    assert verb.level_labels(tmp_path / "mask.png", keypoints, SIZE).tolist() == [-1, 9, -1, 9]
+    with pytest.raises(MissingAsset, match="mask"):
+        verb.level_labels(tmp_path / "absent.png", keypoints, SIZE)
+
+
+def test_camera_files(tmp_path: Path) -> None:
+    """scene.json's and K's form, another size, with and without the ground; nonsense is refused."""
+    path = tmp_path / "camera.json"
+    scene = {"camera": vars(CAMERA), "ground": GROUND.coefficients.tolist()}
+    half = {"K": [[CAMERA.fx / 2, 0, 4800], [0, CAMERA.fy / 2, 1620], [0, 0, 1]], "width": 9600, "height": 3240}
+    angles = {**vars(CAMERA), "height_m": 12.0, "tilt_deg": np.rad2deg(0.25), "roll_deg": np.rad2deg(0.02)}
+    for values, ground in ((scene, True), (half, False), (angles, True), (vars(CAMERA), False)):
+        path.write_text(json.dumps(values))
+        camera, plane, height = read_camera(path, SIZE)
+        np.testing.assert_allclose(camera.K, CAMERA.K)
+        assert height is None
+        assert (plane is not None) == ground
+        if plane is not None:
+            np.testing.assert_allclose(plane.coefficients, GROUND.coefficients, atol=1e-12)
+    path.write_text(json.dumps({**vars(CAMERA), "ground": None, "height_m": 5}))
+    assert read_camera(path, SIZE)[1:] == (None, 5.0)
+    square = {**vars(CAMERA), "height": CAMERA.width}
+    for bad in ({**scene, "ground": [1, 2]}, square, {**vars(CAMERA), "fx": -1}, {**vars(CAMERA), "tilt_deg": 3}, [1]):
+        path.write_text(json.dumps(bad))
+        with pytest.raises(MissingAsset, match="cannot read camera"):
+            read_camera(path, SIZE)
 
 
 def test_command_reports_bad_files(tmp_path: Path) -> None:

@@ -1,77 +1,107 @@
-"""``crowd3d ground``: camera and ground from a file of keypoints."""
+"""``crowd3d ground``: camera and ground from a file of keypoints, the photograph's lines if it is given, and several levels."""
 
 from __future__ import annotations
 
 import argparse
-import json
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from crowd3d.cli.camera import add_camera_arguments, known_camera
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_json
-from crowd3d.geometry import Camera
-from crowd3d.ground import GroundEstimate, Knowns, StaturePrior, estimate_ground
+from crowd3d.ground import JOINT_CENTRE_SPAN, POPULATION_SIGMA, GroundEstimate, Levels, StaturePrior, estimate_ground, estimate_levels
 from crowd3d.ground.release_files import write_release_ground
+from crowd3d.ground.stature import ANKLE_FRACTION, SHOULDER_FRACTION
+from crowd3d.imaging import GigapixelImage
+from crowd3d.pipeline.infer import segments
+from crowd3d.pose.file_backend import read_npy
+
+ANKLES = [15, 16]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("keypoints", type=Path, metavar="KEYPOINTS.npy", help="(N, 17, 3) COCO-17 keypoints u, v, score in pixels")
-    parser.add_argument("--size", type=int, nargs=2, required=True, metavar=("W", "H"), help="size of the image in pixels")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="size of the image in pixels; not needed with --image")
+    parser.add_argument("--image", type=Path, metavar="IMAGE", help="the photograph: edges of buildings and paving sharpen the camera")
+    parser.add_argument("--levels", type=int, default=4, metavar="N", help="look for at most so many horizontal levels; 1 is one ground for all")
+    parser.add_argument(
+        "--level_mask",
+        type=Path,
+        metavar="PNG",
+        help="grey picture of the photograph's shape that tells the levels instead: equal values are one level, 0 is unknown",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="write ground.json and the release's mid/ and ground/ folders here")
+    parser.add_argument(
+        "--keypoint_span",
+        type=float,
+        default=round(SHOULDER_FRACTION - ANKLE_FRACTION, 3),
+        metavar="SHARE",
+        help="ankle to shoulder midpoints as a share of stature: the default are the published landmarks of somebody who stands, "
+        f"{JOINT_CENTRE_SPAN} suits a detector's keypoints of a crowd of which half walks",
+    )
     add_camera_arguments(parser)
-
-
-def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
-    """What may be known about the camera; shared with the other verbs that estimate the ground."""
-    lens = parser.add_mutually_exclusive_group()
-    lens.add_argument("--fov_deg", type=float, help="exact horizontal field of view in degrees")
-    lens.add_argument("--focal_px", type=float, help="exact focal length in pixels of the whole image")
-    lens.add_argument("--camera_json", type=Path, help="exact intrinsics: JSON with fx, fy, cx, cy")
-    lens.add_argument("--exif_focal_px", type=float, help="focal length in pixels, good to about 5 %%, as computed from EXIF data")
-    parser.add_argument("--camera_height", type=float, metavar="METRES", help="exact height of the camera over the ground")
-    names = ("U1", "V1", "U2", "V2", "METRES")
-    parser.add_argument("--scale_points", type=float, nargs=5, metavar=names, help="a known distance between two ground pixels")
-    parser.add_argument("--stature", type=float, default=1.70, metavar="METRES", help="mean stature of the adults (default 1.70)")
-
-
-def camera_from_arguments(args: argparse.Namespace, image_size: tuple[int, int]) -> tuple[Camera | None, Knowns, StaturePrior]:
-    """Keyword values for `estimate_ground`.
-
-    Raises:
-        MissingAsset: the camera file cannot be read or lacks a value.
-    """
-    camera = None
-    if args.fov_deg is not None:
-        camera = Camera.from_fov(args.fov_deg, image_size)
-    elif args.focal_px is not None:
-        camera = Camera.from_focal(args.focal_px, image_size)
-    elif args.camera_json is not None:
-        camera = _read_camera(args.camera_json, image_size)
-    scale = tuple(args.scale_points) if args.scale_points else None
-    knowns = Knowns(focal_px=args.exif_focal_px, height_m=args.camera_height, scale_points=scale)
-    return camera, knowns, StaturePrior(mean_m=args.stature)
 
 
 def run(args: argparse.Namespace) -> int:
     """Estimate, print a summary, write files if asked."""
-    size = (args.size[0], args.size[1])
-    camera, knowns, stature = camera_from_arguments(args, size)
-    estimate = estimate_ground(_read_keypoints(args.keypoints), size, camera=camera, stature=stature, knowns=knowns)
-    print(describe(estimate))
+    image = None if args.image is None else GigapixelImage(args.image)
+    if image is None and args.size is None:
+        raise MissingAsset("the size of the image is not known; give --size W H or --image")
+    size = image.size if image is not None else (args.size[0], args.size[1])
+    keypoints, known = read_npy(args.keypoints), known_camera(args, size)
+    stature = StaturePrior(mean_m=args.stature, mean_sigma=POPULATION_SIGMA).for_span(args.keypoint_span)
+    given = {"camera": known.camera, "knowns": known.knowns, "lines": None if image is None else segments(image)}
+    labels = None if args.level_mask is None else level_labels(args.level_mask, keypoints, size)
+    levels = None
+    if args.levels > 1:
+        levels = estimate_levels(keypoints, size, stature=replace(stature, child_share=0.0), labels=labels, most=args.levels, **given)
+    if levels is None or (labels is None and len(levels.estimates) == 1):
+        estimate = estimate_ground(keypoints, size, stature=stature, **given)
+        levels = Levels((estimate,), np.where(estimate.inliers, 0, -1))
+    print(describe(levels))
     if args.output is not None:
-        write_json(args.output / "ground.json", ground_report(estimate))
-        write_release_ground(args.output / "mid", args.output / "ground", estimate.camera, estimate.ground)
+        first = levels.estimates[0]
+        write_json(args.output / "ground.json", ground_report(levels))
+        write_release_ground(args.output / "mid", args.output / "ground", first.camera, first.ground)
     return 0
 
 
-def ground_report(estimate: GroundEstimate) -> dict[str, object]:
-    """Everything in an estimate as JSON values."""
-    camera, ground = estimate.camera, estimate.ground
+def level_labels(path: Path, keypoints: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """(N,) value of the mask at everybody's feet, −1 where it is 0 or the feet are outside.
+
+    Raises:
+        MissingAsset: no readable grey picture.
+    """
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    if mask is None:
+        raise MissingAsset(f"cannot read the mask {path}; give a grey picture of the photograph's shape, 0 where the level is unknown")
+    known = (keypoints[:, ANKLES, 2] > 0).all(1)
+    ankles, lowest = keypoints[:, ANKLES, :2].mean(1), keypoints[np.arange(len(keypoints)), keypoints[..., 1].argmax(1), :2]
+    place = np.where(known[:, None], ankles, lowest) / image_size * mask.shape[::-1]
+    column, row = np.floor(np.nan_to_num(place, nan=-1.0)).astype(np.int64).T
+    inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
+    values = np.where(inside, mask[np.where(inside, row, 0), np.where(inside, column, 0)].astype(np.int64), 0)
+    return np.where(values > 0, values, -1)
+
+
+def ground_report(levels: Levels) -> dict[str, object]:
+    """Everything as JSON values: the first level as if it were alone, then all levels and who stands on which."""
     return {
-        "camera": {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy, "width": camera.width, "height": camera.height},
-        "fov_x_deg": camera.fov_x_deg,
+        **_level_report(levels.estimates[0]),
+        "levels": [_level_report(estimate) for estimate in levels.estimates],
+        "level": levels.level.tolist(),
+    }
+
+
+def _level_report(estimate: GroundEstimate) -> dict[str, object]:
+    ground = estimate.ground
+    return {
+        "camera": vars(estimate.camera),
+        "fov_x_deg": estimate.camera.fov_x_deg,
         "ground": ground.coefficients.tolist(),
         "tilt_deg": float(np.rad2deg(ground.tilt_rad)),
         "roll_deg": float(np.rad2deg(ground.roll_rad)),
@@ -81,11 +111,13 @@ def ground_report(estimate: GroundEstimate) -> dict[str, object]:
         "standing": np.flatnonzero(estimate.inliers).tolist(),
         "weak": estimate.weak,
         "reason": estimate.reason,
+        "assumption": estimate.assumption,
     }
 
 
-def describe(estimate: GroundEstimate) -> str:
+def describe(levels: Levels) -> str:
     """A few lines for the console."""
+    estimate, *others = levels.estimates
     sigma, ground = estimate.sigma, estimate.ground
     lines = [
         f"field of view {estimate.camera.fov_x_deg:.2f} ± {sigma['fov_deg']:.2f}°",
@@ -94,23 +126,9 @@ def describe(estimate: GroundEstimate) -> str:
         f"camera height {ground.offset_m:.2f} ± {sigma['height_m']:.2f} m",
         f"{int(estimate.inliers.sum())} of {len(estimate.inliers)} people stand on the plane",
     ]
-    return "\n".join(lines + ([f"weak: {estimate.reason}"] if estimate.weak else []))
-
-
-def _read_keypoints(path: Path) -> np.ndarray:
-    try:
-        keypoints = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise MissingAsset(f"cannot read keypoints {path}: {error}; give an .npy file of shape (N, 17, 3)") from error
-    if keypoints.ndim != 3 or keypoints.shape[1:] != (17, 3):
-        raise MissingAsset(f"keypoints {path} have shape {keypoints.shape}; (N, 17, 3) is needed: COCO-17 u, v, score")
-    return keypoints
-
-
-def _read_camera(path: Path, image_size: tuple[int, int]) -> Camera:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        fx, fy, cx, cy = (float(values[key]) for key in ("fx", "fy", "cx", "cy"))
-        return Camera(fx, fy, cx, cy, *image_size)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MissingAsset(f"cannot read camera {path}: {error}; it needs the numbers fx, fy, cx, cy") from error
+    for other in others:
+        people, higher = int(other.inliers.sum()), ground.offset_m - other.ground.offset_m
+        lines.append(f"{people} more on another level, {abs(higher):.2f} m {'higher' if higher > 0 else 'lower'}")
+    if estimate.weak:
+        lines.append(f"weak: {estimate.reason}")
+    return "\n".join([*lines, estimate.assumption]).rstrip()

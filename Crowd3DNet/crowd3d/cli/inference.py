@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from crowd3d.cli.camera import add_camera_arguments, known_camera
 from crowd3d.cli.process import add_image_arguments, mid_folder
 from crowd3d.cli.run import run_cli
-from crowd3d.geometry import Camera
-from crowd3d.ground import Knowns
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.configs import read_config
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.infer import ANY_CROWD, InferOptions, infer
 from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
@@ -46,11 +46,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
     parser.add_argument("--save_mesh", action="store_true", help="write the release's OBJ files into extract_mesh/")
     parser.add_argument("--save_mesh_mode", choices=["single", "multi", "all"], default="all", help="which of them")
-    parser.add_argument("--fov_deg", type=float, help="horizontal field of view, if known")
-    parser.add_argument("--focal_px", type=float, help="focal length in pixels, if known")
-    parser.add_argument("--camera_height", type=float, metavar="METRES", help="height of the camera over the ground, if known")
-    distance = ("U1", "V1", "U2", "V2", "METRES")
-    parser.add_argument("--scale_points", type=float, nargs=5, metavar=distance, help="two pixels on the ground and their distance")
+    add_camera_arguments(parser)
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser, epochs: int) -> None:
@@ -74,28 +70,20 @@ def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
     return path
 
 
-def knowns(args: argparse.Namespace, width: int) -> Knowns | None:
-    """What the user knows about camera and ground."""
-    focal = args.focal_px
-    if args.fov_deg is not None:
-        focal = Camera.from_fov(args.fov_deg, (width, width)).fx
-    if focal is None and args.camera_height is None and args.scale_points is None:
-        return None
-    return Knowns(
-        focal_px=focal, focal_sigma=0.0, height_m=args.camera_height, scale_points=tuple(args.scale_points) if args.scale_points else None
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Reconstruct the photograph."""
     settings = load_settings()
     mid = mid_folder(args, settings)
     results = ResultFolder((args.save_res_folder or settings.single_image_res_root) / args.scene_image_path.stem)
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
+    known = known_camera(args, GigapixelImage(args.scene_image_path).size)
     options = InferOptions(
         weights=chosen_weights(args.weights, settings),
         smpl_folder=settings.smpl_model_root,
-        knowns=knowns(args, GigapixelImage(args.scene_image_path).size[0]),
+        camera=known.camera,
+        ground=known.ground,
+        knowns=known.knowns,
+        stature=replace(ANY_CROWD, mean_m=args.stature),
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,

@@ -9,14 +9,15 @@ import numpy as np
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.knowns import Knowns, measured_distance
-from crowd3d.ground.lines import segments_of, sharpen
+from crowd3d.ground.line_search import sharpen
+from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations, fit_noise, observe
 from crowd3d.ground.solver import Evidence, Prior, Solution, solve
-from crowd3d.ground.stature import StaturePrior
+from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
 
 # wide enough that a hundred people overrule them: long lenses to panoramas, a person's eyes to a tower
-_PRIOR_MEAN = np.array([0.0, np.deg2rad(15.0), 0.0, np.log(8.0), np.log(np.deg2rad(3.0))])
-_PRIOR_SIGMA = np.array([0.6, np.deg2rad(30.0), np.deg2rad(6.0), 1.5, 0.5])
+_PRIOR_MEAN = np.array([0.0, np.deg2rad(15.0), 0.0, np.log(8.0), np.log(np.deg2rad(3.0)), 0.0])
+_PRIOR_SIGMA = np.array([0.6, np.deg2rad(30.0), np.deg2rad(6.0), 1.5, 0.5, 0.0])
 _WEAK_SIGMA = np.array([0.12, np.deg2rad(3.0), np.deg2rad(3.0), 0.12])
 _FEW_PEOPLE = 12
 _FEW_SHARE = 0.4
@@ -36,6 +37,7 @@ class GroundEstimate:
         inliers: (N,) bool, the people who stand on the plane, in the caller's order.
         weak: True when priors and assumptions carry the answer rather than the people.
         reason: why it is weak, for the user; empty otherwise.
+        assumption: what fixes the scale when nothing but the statures does, for the user; empty if something was measured.
     """
 
     camera: Camera
@@ -44,6 +46,7 @@ class GroundEstimate:
     inliers: np.ndarray
     weak: bool
     reason: str
+    assumption: str
 
     @property
     def sigma(self) -> dict[str, float]:
@@ -88,11 +91,11 @@ def estimate_ground(
     nominal = camera or Camera.from_focal(max(image_size), image_size)
     observations = prepare(keypoints, nominal)
     evidence = evidence_of(knowns, nominal, observations.unit_px)
-    prior = prior_of(camera, knowns, observations.unit_px)
+    prior = prior_of(camera, knowns, stature, observations.unit_px)
     solution = solve(observations, stature, prior, evidence)
     if lines is not None:
         solution = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
-    return conclude(solution, observations, nominal, camera, len(keypoints))
+    return conclude(solution, observations, nominal, camera, len(keypoints), assumption_of(stature, knowns))
 
 
 def prepare(keypoints: np.ndarray, nominal: Camera) -> Observations:
@@ -116,7 +119,7 @@ def evidence_of(knowns: Knowns, nominal: Camera, unit_px: float) -> tuple[Eviden
     return (measured_distance(knowns.scale_points, nominal, unit_px),)
 
 
-def prior_of(camera: Camera | None, knowns: Knowns, unit_px: float) -> Prior:
+def prior_of(camera: Camera | None, knowns: Knowns, stature: StaturePrior, unit_px: float) -> Prior:
     """Wide priors, narrowed or fixed by what is known; focal lengths in units of `unit_px`."""
     mean, sigma = _PRIOR_MEAN.copy(), _PRIOR_SIGMA.copy()
     if camera is not None:
@@ -125,10 +128,28 @@ def prior_of(camera: Camera | None, knowns: Knowns, unit_px: float) -> Prior:
         mean[0], sigma[0] = np.log(knowns.focal_px / unit_px), knowns.focal_sigma
     if knowns.height_m is not None:
         mean[3], sigma[3] = np.log(knowns.height_m), knowns.height_sigma_m / knowns.height_m
+    sigma[5] = max(stature.mean_sigma, POPULATION_SIGMA if knowns.tell_size else 0.0)
     return Prior(mean, sigma)
 
 
-def conclude(solution: Solution, observations: Observations, nominal: Camera, camera: Camera | None, people: int) -> GroundEstimate:
+def assumption_of(stature: StaturePrior, knowns: Knowns) -> str:
+    """One photograph shows proportions, not sizes: what the sizes rest on, in words; empty if something was measured.
+
+    Children and adults of the same proportions differ by nothing but the height of the camera. Limbs and heads tell them apart by one or
+    two per cent, less than detectors differ in where they put joints, so that a crowd of children of one age is not noticed.
+    """
+    if knowns.tell_size:
+        return ""
+    mean, child = stature.mean_m / stature.span_ratio, stature.child_mean_m / stature.span_ratio
+    return (
+        f"all lengths assume a mean stature of {mean:.2f} m; for children of {child:.2f} m alone they would be "
+        f"{100 * (1 - child / mean):.0f} % shorter (--stature, --camera_height and --scale_points set the scale)"
+    )
+
+
+def conclude(
+    solution: Solution, observations: Observations, nominal: Camera, camera: Camera | None, people: int, assumption: str
+) -> GroundEstimate:
     """The estimate that follows from a solution; `camera` if it was given.
 
     Raises:
@@ -153,7 +174,7 @@ def conclude(solution: Solution, observations: Observations, nominal: Camera, ca
         covariance[3, 3] += (children * _CHILD_MEAN_SIGMA) ** 2
         reasons.append(f"{100 * children:.0f} % of the people look like children, whose mean stature is uncertain")
     ground = GroundPlane.from_angles(float(tilt), float(roll), float(np.exp(log_height)))
-    return GroundEstimate(camera, ground, covariance, inliers, bool(reasons), "; ".join(reasons))
+    return GroundEstimate(camera, ground, covariance, inliers, bool(reasons), "; ".join(reasons), assumption)
 
 
 def _weaknesses(covariance: np.ndarray, standing: int, people: int) -> list[str]:

@@ -31,6 +31,11 @@ class Knowns:
     height_sigma_m: float = 0.0
     scale_points: tuple[float, float, float, float, float] | None = None
 
+    @property
+    def tell_size(self) -> bool:
+        """Whether a length is among them, so that the scale does not rest on people's statures alone."""
+        return self.height_m is not None or self.scale_points is not None
+
 
 @dataclass(frozen=True)
 class MeasuredDistance:
@@ -45,7 +50,7 @@ class MeasuredDistance:
     distance_m: float
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
-        """(B, 5) → (B,)."""
+        """(B, 6) → (B,)."""
         up = up_vectors(parameters[:, 1], parameters[:, 2])
         focal = np.exp(parameters[:, 0])[:, None, None]
         rays = np.concatenate([self.points[None] / focal, np.ones((len(parameters), 2, 1))], -1)

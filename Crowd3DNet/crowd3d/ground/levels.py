@@ -8,9 +8,11 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
-from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
+from crowd3d.ground.estimate import GroundEstimate, assumption_of, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
+from crowd3d.ground.line_search import sharpen
+from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations
 from crowd3d.ground.solver import Evidence, Prior, Solution, solve
 from crowd3d.ground.stature import StaturePrior
@@ -20,7 +22,7 @@ _LEAST_SHARE = 0.08
 _LEAST_AGREEMENT = 0.5
 _STRAIGHT = -2.0
 _ROUNDS = 3
-_HEIGHT = np.array([False, False, False, True, False])
+_HEIGHT = np.array([False, False, False, True, False, False])
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def estimate_levels(
     stature: StaturePrior | None = None,
     knowns: Knowns | None = None,
     labels: np.ndarray | None = None,
+    lines: np.ndarray | None = None,
     most: int = 4,
 ) -> Levels:
     """Camera from the level with most people, then the heights of the others among those who do not fit it.
@@ -59,6 +62,7 @@ def estimate_levels(
         stature: what is known of people's heights.
         knowns: focal length, height of the camera over the first level, or a distance on it.
         labels: (N,) int, which people share a level, such as the value of a mask at their feet; negative = unknown.
+        lines: (L, 4) segments as in `estimate_ground`; they sharpen the camera once everybody has a level.
         most: greatest number of levels that are looked for without `labels`.
 
     Raises:
@@ -68,15 +72,17 @@ def estimate_levels(
     stature, knowns = stature or StaturePrior(child_share=0.0), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
     people = prepare(keypoints, nominal)
-    prior, evidence = prior_of(camera, knowns, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
+    prior, evidence = prior_of(camera, knowns, stature, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
     found = None if labels is None else _ranked(np.asarray(labels)[people.rows])
     level = _search(people, stature, prior, evidence, most) if found is None else found
-    solutions = _solve_levels(people, level, stature, prior, evidence)
+    ends = None if lines is None else segments_of(lines, nominal, people.unit_px)
+    solutions = _solve_levels(people, level, stature, prior, evidence, ends)
     estimates: list[GroundEstimate] = []
+    assumption = assumption_of(stature, knowns)
     assigned = np.full(len(keypoints), -1)
     for k, solution in enumerate(solutions):
         members = people[level == k]
-        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints))
+        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints), assumption)
         if k > 0:
             estimate = _share_camera(estimate, estimates[0])
         estimates.append(estimate)
@@ -114,10 +120,17 @@ def _search(people: Observations, stature: StaturePrior, prior: Prior, evidence:
 
 
 def _solve_levels(
-    people: Observations, level: np.ndarray, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...]
+    people: Observations,
+    level: np.ndarray,
+    stature: StaturePrior,
+    prior: Prior,
+    evidence: tuple[Evidence, ...],
+    ends: np.ndarray | None = None,
 ) -> list[Solution]:
     """The first level with its camera, then the heights of the others."""
     base = solve(people[level == 0], stature, prior, evidence)
+    if ends is not None:
+        base = sharpen(base, ends, prior, evidence)
     same_camera = Prior(base.parameters, np.where(_HEIGHT, 1.0, 0.0))
     return [base, *(solve(people[level == k], stature, same_camera) for k in range(1, level.max() + 1))]
 

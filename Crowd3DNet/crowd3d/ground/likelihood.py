@@ -3,8 +3,9 @@
 The ankle (or knee) midpoint, put at its height over the ground, predicts the shoulder midpoint. The difference is normal with the
 sum of four covariances: pixel noise of the shoulders, pixel noise of the ankles carried along, stature, and lean in two
 directions. Parameters are
-(log focal in image units, tilt, roll, log height of the camera over the soles, log standard deviation of the lean in radians).
-Everything is evaluated for a batch of parameter vectors at once, B below.
+(log focal in image units, tilt, roll, log height of the camera over the soles, log standard deviation of the lean in radians,
+log of the crowd's mean stature over the expected one). The people tell only the height over the stature; whatever else is known of
+the scene's size tells both. Everything is evaluated for a batch of parameter vectors at once, B below.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy.special import log_ndtr
 from crowd3d.ground.observations import Observations
 from crowd3d.ground.stature import HIP_FRACTION, KNEE_FRACTION, SHOULDER_FRACTION, StaturePrior
 
-PARAMETERS = 5
+PARAMETERS = 6
 _MIN_DOWN = 1e-3
 OUTLIER_AREA = 0.4
 """Where the shoulders of people who do not stand may be, in squared person sizes."""
@@ -61,10 +62,10 @@ class Prediction:
 
 
 def predict(parameters: np.ndarray, observations: Observations, stature_m: float) -> Prediction:
-    """(B, 5) parameters → shoulders of everybody, standing with `stature_m`."""
+    """(B, 6) parameters → shoulders of everybody, standing with `stature_m` times the crowd's own factor; metres are over that factor."""
     f = np.exp(parameters[:, 0])[:, None]
     up = up_vectors(parameters[:, 1], parameters[:, 2])
-    height = np.exp(parameters[:, 3])[:, None]
+    height = np.exp(parameters[:, 3] - parameters[:, 5])[:, None]
     lean = np.exp(parameters[:, 4])[:, None]
     nx, ny, nz = (up[:, k, None] for k in range(3))
     low, span = observations.low_fraction, SHOULDER_FRACTION - observations.low_fraction
@@ -184,17 +185,17 @@ class Mixture:
         return np.concatenate([terms, np.broadcast_to(outlier, terms[:1].shape)])
 
     def log_likelihood(self, parameters: np.ndarray) -> np.ndarray:
-        """(B, 5) → (B,)."""
+        """(B, 6) → (B,)."""
         terms = self.log_terms(predict(parameters, self.observations, self.stature.mean_m))
         return np.logaddexp.reduce(terms, axis=0) @ self.observations.weight
 
     def responsibilities(self, parameters: np.ndarray) -> np.ndarray:
-        """(5,) → (3, N) posterior probabilities of adult, child, outlier."""
+        """(6,) → (3, N) posterior probabilities of adult, child, outlier."""
         terms = self.log_terms(predict(parameters[None], self.observations, self.stature.mean_m))[:, 0]
         return np.exp(terms - np.logaddexp.reduce(terms, axis=0))
 
     def score_and_information(self, parameters: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """(5,) → log likelihood, gradient (5,), Fisher information (5, 5) given who is standing."""
+        """(6,) → log likelihood, gradient (6,), Fisher information (6, 6) given who is standing."""
         step = 1e-5
         offsets = step * np.eye(PARAMETERS)
         batch = np.concatenate([parameters[None], parameters + offsets, parameters - offsets])
@@ -215,7 +216,7 @@ class Mixture:
 
 
 def fisher_information(parameters: np.ndarray, observations: Observations, stature: StaturePrior) -> np.ndarray:
-    """(5, 5) information of standing adults with the given parameters (5,): the inverse of the Cramér-Rao bound."""
+    """(6, 6) information of standing adults with the given parameters (6,): the inverse of the Cramér-Rao bound."""
     step = 1e-5
     offsets = step * np.eye(PARAMETERS)
     prediction = predict(np.concatenate([parameters[None], parameters + offsets, parameters - offsets]), observations, stature.mean_m)

@@ -2,7 +2,7 @@
 
 People say roughly where both are; segments that agree with that sharpen it. A segment tells the line through its midpoint towards a
 vanishing point, and how far its ends are off. Horizontal segments come in families of one azimuth each (façades), which is fitted
-along. Lines that would move the camera further than the people allow are not used at all.
+along. Which lines are used is the matter of `line_search`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,12 @@ import numpy as np
 
 from crowd3d.geometry import Camera
 from crowd3d.ground.likelihood import up_vectors
-from crowd3d.ground.solver import Evidence, Prior, Solution, refine
 
-_GATE_RAD = np.deg2rad([3.0, 1.5, 1.0, 0.7, 0.5])
 _FAMILIES = 3
 _FAMILY_SHARE = 0.1
 _LEAST_SEGMENTS = 6
-_LEAST_SIGMA_PX = 0.7
 # several segments often lie on one and the same edge, and some members of a family are strangers
-_REPEATS = 4.0
-# 99.7 % of chi-square with four degrees of freedom
-_AGREEMENT = 16.0
+REPEATS = 4.0
 _AZIMUTH_STEP = 1e-4
 
 
@@ -69,7 +64,7 @@ class LineEvidence:
     azimuth: np.ndarray
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
-        """(B, 5) → (B,)."""
+        """(B, 6) → (B,)."""
         azimuth = self.fit_azimuth(parameters)
         return -0.5 * (self.misses(parameters, azimuth) ** 2) @ self.weight
 
@@ -108,21 +103,7 @@ def _axes(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return up, np.cross(forward, up), forward
 
 
-def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> Solution:
-    """The people's solution with those (L, 2, 2) segments that agree with it; the same solution if too few do."""
-    best = solution
-    for gate in _GATE_RAD:
-        lines = _choose(ends, best.parameters, float(gate), _LEAST_SIGMA_PX / best.mixture.observations.unit_px)
-        if lines is None:
-            return solution
-        best = refine(best, prior, (*evidence, lines))
-    free = prior.free
-    change = (best.parameters - solution.parameters)[free]
-    agrees = change @ np.linalg.solve(solution.covariance[np.ix_(free, free)], change) < _AGREEMENT
-    return best if agrees else solution
-
-
-def _choose(ends: np.ndarray, parameters: np.ndarray, gate: float, least_sigma: float) -> LineEvidence | None:
+def choose(ends: np.ndarray, parameters: np.ndarray, gate: float, least_sigma: float) -> LineEvidence | None:
     """Segments that point at the vertical vanishing point or belong to a family, within `gate` radians; None if few."""
     focal = np.exp(parameters[:1])
     up, right, forward = (axis[0] for axis in _axes(parameters[None]))
@@ -153,7 +134,7 @@ def _choose(ends: np.ndarray, parameters: np.ndarray, gate: float, least_sigma: 
         members = chosen.family == k
         if members.any():
             sigma[members] = max(1.4826 * float(np.median(distance[members])), least_sigma)
-    weight = 1.0 / (1.0 + (distance / (2.0 * sigma)) ** 2) ** 2 / sigma**2 / _REPEATS
+    weight = 1.0 / (1.0 + (distance / (2.0 * sigma)) ** 2) ** 2 / sigma**2 / REPEATS
     return LineEvidence(chosen.ends, chosen.family, weight, chosen.azimuth)
 
 

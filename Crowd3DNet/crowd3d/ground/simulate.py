@@ -134,7 +134,7 @@ def cramer_rao_bound(crowd: Crowd, stature: StaturePrior | None = None) -> np.nd
     observations = observe(crowd.keypoints[crowd.kind == STANDING], crowd.camera)
     observations = with_true_noise(observations, crowd)
     unit = observations.unit_px
-    parameters = np.empty(PARAMETERS)
+    parameters = np.zeros(PARAMETERS)
     parameters[:4] = truth_vector(crowd.camera, crowd.ground) - np.array([np.log(unit), 0.0, 0.0, 0.0])
     parameters[4] = np.log(max(crowd.condition.lean_rad, 1e-4))
     information = fisher_information(parameters, observations, stature)[:4, :4]

@@ -18,17 +18,17 @@ _OUTLIER_PRIOR = (1.0, 12.0)
 _CHILD_PRIOR_PEOPLE = 4.0
 _ALL_CHILDREN = 0.8
 _CONVERGED = 1e-3
-_MAX_STEP = np.array([0.4, 0.25, 0.25, 0.6, 1.5])
-_LIMIT = np.array([[-3.0, -1.5, -np.pi, np.log(0.3), np.log(1e-4)], [4.5, 1.56, np.pi, np.log(5000.0), np.log(0.4)]])
+_MAX_STEP = np.array([0.4, 0.25, 0.25, 0.6, 1.5, 0.3])
+_LIMIT = np.array([[-3.0, -1.5, -np.pi, np.log(0.3), np.log(1e-4), -1.0], [4.5, 1.56, np.pi, np.log(5000.0), np.log(0.4), 1.0]])
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Independent normal priors of the five parameters (see `likelihood`); a standard deviation of 0 fixes a parameter.
+    """Independent normal priors of the six parameters (see `likelihood`); a standard deviation of 0 fixes a parameter.
 
     Attributes:
-        mean: (5,) expected values.
-        sigma: (5,) standard deviations.
+        mean: (6,) expected values.
+        sigma: (6,) standard deviations.
     """
 
     mean: np.ndarray
@@ -36,16 +36,16 @@ class Prior:
 
     @property
     def free(self) -> np.ndarray:
-        """(5,) bool: the parameters to be found."""
+        """(6,) bool: the parameters to be found."""
         return self.sigma > 0
 
     @property
     def precision(self) -> np.ndarray:
-        """(5,) inverse variances, 0 for fixed parameters."""
+        """(6,) inverse variances, 0 for fixed parameters."""
         return np.where(self.free, 1.0 / np.where(self.free, self.sigma, 1.0) ** 2, 0.0)
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
-        """(B, 5) → (B,) up to a constant."""
+        """(B, 6) → (B,) up to a constant."""
         return -0.5 * ((parameters - self.mean) ** 2) @ self.precision
 
 
@@ -53,7 +53,7 @@ class Evidence(Protocol):
     """Something besides the people that is known about camera and ground."""
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
-        """(B, 5) → (B,) up to a constant."""
+        """(B, 6) → (B,) up to a constant."""
         ...
 
 
@@ -62,8 +62,8 @@ class Solution:
     """What the people say.
 
     Attributes:
-        parameters: (5,) maximum a posteriori.
-        covariance: (5, 5) inverse of the observed information; rows of fixed parameters are 0.
+        parameters: (6,) maximum a posteriori.
+        covariance: (6, 6) inverse of the observed information; rows of fixed parameters are 0.
         mixture: the likelihood at the solution.
         roles: (3, N) probability that a person is a standing adult, a standing child, or something else.
         value: log posterior, up to a constant.
@@ -202,7 +202,7 @@ def _step(
 
 
 def _derivatives(function, parameters: np.ndarray, step: float = 1e-4) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient (5,) and Hessian (5, 5) of a batched scalar function by central differences."""
+    """Gradient (6,) and Hessian (6, 6) of a batched scalar function by central differences."""
     p = PARAMETERS
     unit = step * np.eye(p)
     i, j = np.triu_indices(p, 1)

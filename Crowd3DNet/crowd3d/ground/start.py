@@ -15,7 +15,7 @@ _START_LEAN_RAD = np.deg2rad(4.0)
 
 
 def starting_points(observations: Observations, stature_m: float, focal: float | None = None) -> np.ndarray:
-    """(B, 5) parameter vectors (see `likelihood`), two per focal length of a scan, or two for a known `focal` (image units)."""
+    """(B, 6) parameter vectors (see `likelihood`), two per focal length of a scan, or two for a known `focal` (image units)."""
     if focal is None:
         wide = np.tan(np.deg2rad(_FOV_RANGE_DEG) / 2.0)
         focals = 0.5 / np.geomspace(wide[0], wide[1], _FOCALS)
@@ -77,7 +77,7 @@ def _with_height(o: Observations, focals: np.ndarray, up: np.ndarray, stature_m:
     length = (ax * bx + ay * by) / np.maximum(ax * ax + ay * ay, 1e-12)
     # the low joint is at its own height, so the plane that was used is `height - low` below the camera
     height = stature_m * ((SHOULDER_FRACTION - o.low_fraction) / np.maximum(length, 1e-4) + o.low_fraction)
-    start = np.empty((len(focals), PARAMETERS))
+    start = np.zeros((len(focals), PARAMETERS))
     start[:, 0] = np.log(focals)
     start[:, 1] = np.arcsin(np.clip(-up[:, 2], -0.9999, 0.9999))
     start[:, 2] = np.arctan2(up[:, 0], -up[:, 1])

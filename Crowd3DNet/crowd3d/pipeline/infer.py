@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +15,8 @@ from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import write_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
+    JOINT_CENTRE_SPAN,
+    POPULATION_SIGMA,
     GroundEstimate,
     Knowns,
     StaturePrior,
@@ -45,9 +47,10 @@ HVIP_SIGMA_M = 0.06
 """Spread of a lifted HVIP across the line of sight, metres."""
 EMBEDDED_SPAN = 0.722
 """Ankle to shoulder midpoints of the free body's standing and walking poses, in statures: what the embedded networks have learned."""
+ANY_CROWD = StaturePrior(mean_sigma=POPULATION_SIGMA)
+"""Statures when the user says nothing."""
 LINE_LEVEL_PX = 4000
 """Width of the reduced photograph in which line segments are looked for."""
-
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class InferOptions:
         camera: exact intrinsics, if known.
         ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
         knowns: focal length, camera height or a distance on the ground, if known.
+        stature: what is known of people's heights.
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
         threshold: score above which the network sees a person.
@@ -75,6 +79,7 @@ class InferOptions:
     camera: Camera | None = None
     ground: GroundPlane | None = None
     knowns: Knowns | None = None
+    stature: StaturePrior = ANY_CROWD
     engine: EngineName = "auto"
     batch_size: int = 32
     threshold: float = INFERENCE_THRESHOLD
@@ -99,7 +104,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
     choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
-    known = {name: None if value is None else vars(value) for name, value in (("camera", options.camera), ("knowns", options.knowns))}
+    given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
+    known = {name: None if value is None else vars(value) for name, value in given}
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
     if options.ground is not None:
         inputs["ground"] = options.ground.coefficients.tolist()
@@ -149,33 +155,47 @@ def read_observations(mid: MidFolder) -> Observations:
 
 
 def estimate_from(
-    image: GigapixelImage, observed: Observations, camera: Camera | None = None, knowns: Knowns | None = None
+    image: GigapixelImage,
+    observed: Observations,
+    camera: Camera | None = None,
+    knowns: Knowns | None = None,
+    *,
+    stature: StaturePrior = ANY_CROWD,
+    use_lines: bool = True,
 ) -> GroundEstimate:
-    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if nothing else is known.
+    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if no other is known.
 
     Raises:
         UnsolvableGround: the people do not determine them.
     """
-    if knowns is None and camera is None and (focal := image.exif_focal_px()) is not None:
-        knowns = Knowns(focal_px=focal)
-    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
-    lines = detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
+    knowns = knowns or Knowns()
+    if knowns.focal_px is None and camera is None and (focal := image.exif_focal_px()) is not None:
+        knowns = replace(knowns, focal_px=focal)
+    lines = segments(image) if use_lines else None
     embedded = bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
-    stature = StaturePrior().for_span(EMBEDDED_SPAN) if embedded else StaturePrior()
+    stature = stature.for_span(EMBEDDED_SPAN if embedded else JOINT_CENTRE_SPAN)
     keypoints = observed.keypoints.array
     estimate = estimate_ground(keypoints, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
     _report(estimate)
     return estimate
 
 
+def segments(image: GigapixelImage) -> np.ndarray:
+    """(L, 4) line segments of the reduced photograph, in pixels of the whole (see `detect_lines`)."""
+    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
+    return detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
+
+
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
     if options.camera is not None and options.ground is not None:
-        camera, ground, covariance, weak = options.camera, options.ground, None, ""
+        camera, ground, covariance, weak, assumption = options.camera, options.ground, None, "", ""
     else:
-        estimate = estimate_from(image, observed, options.camera, options.knowns)
-        camera, ground, covariance, weak = estimate.camera, estimate.ground, estimate.covariance.tolist(), estimate.reason
+        estimate = estimate_from(image, observed, options.camera, options.knowns, stature=options.stature)
+        camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()
+        weak, assumption = estimate.reason, estimate.assumption
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
-    write_json(raw, {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance, "weak": weak})
+    told = {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
+    write_json(raw, {**told, "weak": weak, "assumption": assumption})
 
 
 def _report(estimate: GroundEstimate) -> None:
@@ -190,6 +210,8 @@ def _report(estimate: GroundEstimate) -> None:
     )
     if estimate.weak:
         log.warning("camera and ground are uncertain: %s", estimate.reason)
+    if estimate.assumption:
+        log.info("%s", estimate.assumption)
 
 
 def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None]:

@@ -66,7 +66,7 @@ class FileBackend:
         """
         self.check()
         if self.path.suffix == ".npy":
-            keypoints = _read_npy(self.path)
+            keypoints = read_npy(self.path)
             return complete(keypoints[has_torso(keypoints)])
         found = [detection for file in self.files() for detection in read_detections(file)]
         keypoints = np.nan_to_num(np.array([values for _, values in found], np.float64).reshape(-1, 17, 3))
@@ -127,11 +127,18 @@ def _mean_known_score(keypoints: np.ndarray) -> np.ndarray:
     return keypoints[..., 2].sum(axis=1) / np.maximum((keypoints[..., 2] > 0).sum(axis=1), 1)
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def read_npy(path: Path) -> np.ndarray:
+    """(N, 17, 3) float64 u, v, score of an ``.npy`` file; what is not finite is unknown: score 0.
+
+    Raises:
+        MissingAsset: the file is absent, unreadable or of another shape.
+    """
     try:
         keypoints = np.load(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise MissingAsset(f"cannot read keypoints {path}: {error}; save them with numpy.save as an array (N, 17, 3)") from error
     if keypoints.ndim != 3 or keypoints.shape[1:] != (17, 3):
         raise MissingAsset(f"keypoints {path} have the shape {keypoints.shape}, not (N, 17, 3) u, v, score in COCO order")
-    return np.nan_to_num(keypoints.astype(np.float64))
+    keypoints = keypoints.astype(np.float64)
+    keypoints[~np.isfinite(keypoints).all(-1)] = 0.0
+    return keypoints

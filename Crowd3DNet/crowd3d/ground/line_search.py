@@ -1,0 +1,121 @@
+"""Finding the camera with which the image's lines and the people agree, and sharpening the people's estimate with those lines.
+
+The people's focal length may be wrong by more than the spread of a family of lines allows, because errors of keypoints that many
+people share (hidden feet) are not part of their noise. So the search begins at several cameras along the direction in which the
+people are least sure, lets lines and people settle, and compares what each is worth: for every segment the gain of its density over
+that of a line of any direction, against the people's disagreement. Nothing is used unless the gain is clear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from crowd3d.ground.lines import REPEATS, LineEvidence, choose
+from crowd3d.ground.solver import Evidence, Prior, Solution, refine
+
+_SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
+_FINAL_GATES = np.deg2rad([0.7, 0.5])
+_SETTLING = 2
+_STARTS = np.array([0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5])
+_DISTRUST = 2.0
+"""The people's standard deviations are taken so many times as large as they say, for errors that people share."""
+_FLOOR = np.array([0.04, np.deg2rad(0.7), np.deg2rad(0.4)])
+_MOST_SEGMENTS = 1500
+_LEAST_SIGMA_PX = 0.7
+_LEAST_SIGMA_RAD = np.deg2rad(0.25)
+_STRANGERS = 0.5
+_FAMILY_COST = 6.0
+"""A family may have any of some 400 directions: that much gain comes by chance."""
+_LEAST_GAIN = 8.0
+_AGREEMENT = 16.0
+"""99.7 % of chi-square with four degrees of freedom."""
+_STEP = 1e-4
+
+
+def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> Solution:
+    """The people's solution with those (L, 2, 2) segments that agree with it; the same solution if too few do."""
+    view = np.flatnonzero(prior.free[:3])
+    if not len(view):
+        return solution
+    trust = _trust(solution, view)
+    least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
+    length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+    longest = ends[np.argsort(-length, kind="stable")[:_MOST_SEGMENTS]]
+    best, gain = solution.parameters, -np.inf
+    for start in _starts(solution, view):
+        settled = _settle(longest, start, solution.parameters, view, trust, least_sigma)
+        if settled is not None and (value := _gain(longest, settled, solution.parameters, view, trust, least_sigma)) > gain:
+            best, gain = settled, value
+    if gain < _LEAST_GAIN:
+        return solution
+    sharper = replace(solution, parameters=_carry_along(solution, view, best))
+    for gate in _FINAL_GATES:
+        lines = choose(ends, sharper.parameters, float(gate), least_sigma)
+        if lines is None:
+            return solution
+        sharper = refine(sharper, prior, (*evidence, lines))
+    change = (sharper.parameters - solution.parameters)[view]
+    return sharper if change @ trust @ change < _AGREEMENT else solution
+
+
+def _trust(solution: Solution, view: np.ndarray) -> np.ndarray:
+    """Inverse covariance of those of focal length, tilt and roll that are free, as far as the people are trusted."""
+    return np.linalg.inv(_DISTRUST**2 * solution.covariance[np.ix_(view, view)] + np.diag(_FLOOR[view] ** 2))
+
+
+def _starts(solution: Solution, view: np.ndarray) -> list[np.ndarray]:
+    """Cameras along the direction in which the focal length is least sure."""
+    if view[0] != 0:
+        return [solution.parameters]
+    spread = np.sqrt(solution.covariance[0, 0])
+    along = solution.covariance[:, 0] / spread
+    return [solution.parameters + _DISTRUST * step * along for step in _STARTS]
+
+
+def _settle(
+    ends: np.ndarray, start: np.ndarray, people: np.ndarray, view: np.ndarray, trust: np.ndarray, least_sigma: float
+) -> np.ndarray | None:
+    """Gauss-Newton on lines and people while the gate narrows; None if too few lines pass it."""
+    parameters = start.copy()
+    for gate in _SEARCH_GATES:
+        lines = choose(ends, parameters, float(gate), least_sigma)
+        if lines is None:
+            return None
+        for _ in range(_SETTLING):
+            miss, slope = _linearised(lines, parameters, view)
+            gradient = slope.T @ (lines.weight * miss) + trust @ (parameters - people)[view]
+            curvature = slope.T @ (lines.weight[:, None] * slope) + trust
+            parameters[view] -= np.linalg.solve(curvature, gradient)
+    return parameters if np.isfinite(parameters).all() else None
+
+
+def _linearised(lines: LineEvidence, parameters: np.ndarray, view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Misses (L,) and their slopes (L, len(view)), directions of the families fitted along."""
+    batch = np.concatenate([parameters[None], parameters + _STEP * np.eye(len(parameters))[view]])
+    miss = lines.misses(batch, lines.fit_azimuth(batch))
+    return miss[0], (miss[1:] - miss[0]).T / _STEP
+
+
+def _gain(
+    ends: np.ndarray, parameters: np.ndarray, people: np.ndarray, view: np.ndarray, trust: np.ndarray, least_sigma: float
+) -> float:
+    """Log likelihood ratio of the lines at `parameters` against lines of any direction, less what the people object."""
+    lines = choose(ends, parameters, float(_SEARCH_GATES[-1]), least_sigma)
+    if lines is None:
+        return -np.inf
+    half = np.linalg.norm(lines.ends[:, 1] - lines.ends[:, 0], axis=1) / 2
+    angle = lines.misses(parameters[None], lines.fit_azimuth(parameters[None]))[0] / half
+    sigma = np.hypot(_LEAST_SIGMA_RAD, least_sigma / half)
+    density = np.exp(-0.5 * (angle / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+    worth = np.log((1.0 - _STRANGERS) * np.pi * density + _STRANGERS)
+    change = (parameters - people)[view]
+    return float(worth.sum() / REPEATS - _FAMILY_COST * len(lines.azimuth) - 0.5 * change @ trust @ change)
+
+
+def _carry_along(solution: Solution, view: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """The other parameters follow those of the view as the people's covariance says."""
+    covariance = solution.covariance
+    change = (parameters - solution.parameters)[view]
+    return solution.parameters + covariance[:, view] @ np.linalg.solve(covariance[np.ix_(view, view)], change)
