@@ -19,7 +19,7 @@ from crowd3d.training.datasets.synthetic import draw_tile
 SIZE = 256
 LENS = np.array([-0.2, 0.25, -0.003, -0.001, -0.0014])
 IMAGE_TERMS = LossWeights(*(0.0,) * 12)
-SPACE = replace(IMAGE_TERMS, keypoints_2d=1, mpjpe=1, pa_mpjpe=1, pose=1, shape=1, hvip=1, torso_offset=1, root_cam=1)
+SPACE = replace(IMAGE_TERMS, keypoints_2d=1, mpjpe=1, pa_mpjpe=1, pose=1, shape=1, hvip=1, torso_offset=1, root_cam=1, out_of_bound=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,10 @@ def check_supervision(annotation: Annotation) -> None:
     batch = one_by_one(annotation.sample(SIZE))
     assert len(batch.images) >= 3
     terms = supervise(perfect_maps(batch), batch, load_body("free_low"), SPACE, None)
-    assert {name: float(value) for name, value in terms.items() if name != "root_cam" and value > 4e-3} == {}
+    assert {name: float(value) for name, value in terms.items() if name not in ("root_cam", "out_of_bound") and value > 4e-3} == {}
     # metres, tens of them away
     assert float(terms["root_cam"]) < 0.1
+    assert float(terms["out_of_bound"]) < 0.02
 
 
 def test_the_truth_has_no_loss(tile: Annotation) -> None:

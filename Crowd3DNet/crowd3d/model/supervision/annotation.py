@@ -29,7 +29,7 @@ PIXELS = ("keypoints_px", "hvip_px", "torso_px")
 
 @dataclass(frozen=True)
 class Labels:
-    """N people; unknown values are finite and meaningless. See `nobody` for the empty one.
+    """N people; unknown values are finite and meaningless. `unlabelled` makes some of whom nothing is known.
 
     Attributes:
         keypoints_px: (N, 54, 2) float64 SMPL-54 joints in scene pixels, with keypoints_known (N, 54) bool.

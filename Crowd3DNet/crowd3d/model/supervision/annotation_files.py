@@ -14,6 +14,7 @@ import numpy as np
 from crowd3d.bodies.joints import COCO17_FROM_SMPL54
 from crowd3d.bodies.unpickle import read_pickle
 from crowd3d.errors import BadImage, MissingAsset
+from crowd3d.imaging import parse_tile_name
 
 log = logging.getLogger(__name__)
 Entry = TypeVar("Entry")
@@ -95,15 +96,15 @@ def intrinsics(value: Any) -> np.ndarray:
 
 
 def named_square(name: str) -> tuple[np.ndarray, float]:
-    """Origin (2,) x, y and side in scene pixels from ``…_<top>_<left>_<bottom>_<right>.<ext>``.
+    """Origin (2,) x, y and side in scene pixels, from the name of a tile's picture.
 
     Raises:
         ValueError: the name says no square.
     """
-    top, left, bottom, right = (int(token) for token in Path(name).stem.split("_")[-4:])
-    if bottom <= top or bottom - top != right - left:
+    tile = parse_tile_name(name)
+    if tile is None or tile.bottom <= tile.top or tile.bottom - tile.top != tile.right - tile.left:
         raise ValueError(f"{name} names no square")
-    return np.array([left, top], np.float64), float(bottom - top)
+    return np.array([tile.left, tile.top], np.float64), float(tile.bottom - tile.top)
 
 
 def read_rgb(path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -91,7 +92,8 @@ def supervise(
         if people_weights and not centers_only:
             matches = match(maps.center_map, batch.person_centers, batch.known(Label.PRESENT), threshold)
             people = _reconstruct(maps, batch, matches, body)
-            terms |= {name: _term(name, people, prior, averaged) for name in people_weights}
+            compute = _terms(people, prior, averaged)
+            terms |= {name: compute[name]() for name in people_weights}
         return weigh(terms, weights, averaged)
 
 
@@ -121,9 +123,10 @@ def _reconstruct(maps: Maps, batch: Batch, matches: Matches, body: Body) -> _Peo
     )
 
 
-_OVER_PEOPLE = frozenset(
-    ("person_centers", "keypoints", "keypoints_known", "joints_cam_m", "joints_known", "rotations", "betas", "hvip", "torso", "root_cam_m")
-    + ("masks",)
+_OVER_PEOPLE = ("person_centers", "keypoints", "keypoints_known", "joints_cam_m", "joints_known", "rotations", "betas", "hvip") + (
+    "torso",
+    "root_cam_m",
+    "masks",
 )
 
 
@@ -137,38 +140,39 @@ def _targets(batch: Batch, matches: Matches) -> Batch:
     return batch._replace(**rows)
 
 
-def _term(name: str, people: _People, prior: PosePriorGmm | None, averaged: Averaged) -> Tensor:
-    """One raw term of matched people."""
-    targets, lifted, detections = people.targets, people.lifted, people.detections
-    everybody = people.known(Label.PRESENT)
-    if name == "keypoints_2d":
-        return losses.keypoint_loss(_joints_tile(people), targets.keypoints, targets.keypoints_known, lifted.valid, averaged)
-    if name == "mpjpe":
-        return losses.mpjpe_loss(people.joints_m, targets.joints_cam_m, targets.joints_known, averaged)
-    if name == "pa_mpjpe":
-        return losses.pa_mpjpe_loss(people.joints_m, targets.joints_cam_m, targets.joints_known, averaged)
-    if name == "pose":
-        orientation, pose = people.known(Label.ORIENTATION), people.known(Label.POSE)
-        return pose_loss(detections.rotations[:, :22], targets.rotations, orientation, pose, averaged)
-    if name == "shape":
-        return shape_loss(detections.betas, targets.betas, people.known(Label.BETAS), averaged)
-    if name == "prior":
-        return prior_loss(detections.pose_rad[:, 1:].flatten(1), prior, everybody, averaged)
-    if name == "hvip":
-        return losses.hvip_loss(lifted.hvip_tile, targets.hvip, people.known(Label.HVIP), averaged)
-    if name == "torso_offset":
-        return losses.torso_loss(lifted.torso_tile, targets.torso, people.known(Label.TORSO), averaged)
-    if name == "root_cam":
-        root = people.joints_m[:, losses.HIPS54].mean(1) + people.translation_cam_m
-        return losses.root_loss(root, targets.root_cam_m, people.known(Label.ROOT) & lifted.valid, averaged)
-    normals, offsets = targets.planes[:, :3], targets.planes[:, 3:]
-    if name == "out_of_bound":
+def _terms(people: _People, prior: PosePriorGmm | None, averaged: Averaged) -> dict[str, Callable[[], Tensor]]:
+    """Functions that compute the raw terms of matched people."""
+    targets, lifted, found = people.targets, people.lifted, people.detections
+    everybody, in_space = people.known(Label.PRESENT), lifted.valid
+    joints, joints_known = people.joints_m, targets.joints_known
+    normals = targets.planes[:, :3]
+
+    def root() -> Tensor:
+        middle = joints[:, losses.HIPS54].mean(1) + people.translation_cam_m
+        return losses.root_loss(middle, targets.root_cam_m, people.known(Label.ROOT) & in_space, averaged)
+
+    def out_of_bound() -> Tensor:
         vertices = people.vertices_m + people.translation_cam_m[:, None]
-        height = torch.einsum("nvc,nc->nv", vertices, normals) + offsets
-        return losses.out_of_bound_loss(height, lifted.valid, averaged)
-    if name == "ground_normal":
-        return losses.ground_normal_loss(people.joints_m.to(normals.dtype), normals, everybody, averaged)
-    raise KeyError(f"no loss term {name}")
+        height = torch.einsum("nvc,nc->nv", vertices, normals) + targets.planes[:, 3:]
+        return losses.out_of_bound_loss(height, in_space, averaged)
+
+    def pose() -> Tensor:
+        orientation, body = people.known(Label.ORIENTATION), people.known(Label.POSE)
+        return pose_loss(found.rotations[:, :22], targets.rotations, orientation, body, averaged)
+
+    return {
+        "keypoints_2d": lambda: losses.keypoint_loss(_joints_tile(people), targets.keypoints, targets.keypoints_known, in_space, averaged),
+        "mpjpe": lambda: losses.mpjpe_loss(joints, targets.joints_cam_m, joints_known, averaged),
+        "pa_mpjpe": lambda: losses.pa_mpjpe_loss(joints, targets.joints_cam_m, joints_known, averaged),
+        "pose": pose,
+        "shape": lambda: shape_loss(found.betas, targets.betas, people.known(Label.BETAS), averaged),
+        "prior": lambda: prior_loss(found.pose_rad[:, 1:].flatten(1), prior, everybody, averaged),
+        "hvip": lambda: losses.hvip_loss(lifted.hvip_tile, targets.hvip, people.known(Label.HVIP), averaged),
+        "torso_offset": lambda: losses.torso_loss(lifted.torso_tile, targets.torso, people.known(Label.TORSO), averaged),
+        "root_cam": root,
+        "out_of_bound": out_of_bound,
+        "ground_normal": lambda: losses.ground_normal_loss(joints.to(normals.dtype), normals, everybody, averaged),
+    }
 
 
 def _joints_tile(people: _People) -> Tensor:

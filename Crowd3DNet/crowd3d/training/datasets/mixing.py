@@ -27,7 +27,7 @@ class Mixture:
             raise ValueError(f"{len(datasets)} data sets with probabilities {list(probabilities)}; one positive number each is needed")
         shares /= shares.sum()
         self.datasets = list(datasets)
-        self.length = max(1, int(max(len(d) // d.subsampling / share for d, share in zip(datasets, shares, strict=True))))
+        self.length = max(1, int(max(int(len(d) / d.subsampling) / share for d, share in zip(datasets, shares, strict=True))))
         self.ends = np.round(np.cumsum(shares) * self.length).astype(np.int64)
 
     def __len__(self) -> int:
