@@ -14,7 +14,7 @@ from crowd3d.cli.main import main
 from crowd3d.errors import BadConfig
 from crowd3d.model.configs import read_config
 from crowd3d.training.config import TrainConfig
-from crowd3d.training.train_crowd3dnet import check_continued
+from crowd3d.training.train_crowd3dnet import check_continued, stage_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,3 +67,10 @@ def test_a_run_is_not_continued_as_another_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["epoch"] == 99
     with pytest.raises(BadConfig, match=r"lr=5e-05.*tag="):
         check_continued(tmp_path, replace(config, lr=1e-3))
+
+
+def test_the_small_backbone_learns_faster_unless_told_otherwise() -> None:
+    configs = ROOT / "Crowd3DNet" / "configs" / "train"
+    assert [config.lr for config in stage_configs(configs, ["dataset=synthetic"])] == [5e-5, 5e-5]
+    assert [config.lr for config in stage_configs(configs, ["backbone=compact"])] == [1e-3, 1e-3]
+    assert [config.lr for config in stage_configs(configs, ["backbone=compact", "lr=2e-4"])] == [2e-4, 2e-4]

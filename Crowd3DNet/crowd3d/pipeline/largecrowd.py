@@ -187,9 +187,9 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
     Raises:
         Crowd3DError: what `process` and `tuned_network` raise.
     """
-    scene = pictures[0].scene
-    choice = NetworkChoice.of(pictures[0].whole.weights, weights, pictures[0].whole.smpl_folder)
-    if not choice.released:
+    scene, options = pictures[0].scene, pictures[0].whole
+    choice = None if options.weights is None else NetworkChoice.of(options.weights, weights, options.smpl_folder)
+    if choice is None or not choice.released:
         return ""
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)

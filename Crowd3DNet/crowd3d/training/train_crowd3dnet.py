@@ -36,6 +36,8 @@ CONFIG_FILE = "config.json"
 MAY_CHANGE = {"epoch", "device", "model_precision", "nw", "save_every", "report_every", "validation_tiles"}
 """Keys that a run may be continued with other values of."""
 CENTER_START = 0.1
+PRESETS = {"compact": ["lr=1.0e-3"]}
+"""The published rate is for a pre-trained backbone; the small one has no pre-training and begins with random weights."""
 RELEASED_BACKBONES = ("hrnet_w32", "resnet50")
 
 
@@ -75,7 +77,7 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
         TrainingFailed: the loss is no number.
         BadOutput: the folder cannot be written.
     """
-    configs = [read_config(folders.configs / f"{stage}.yml", TrainConfig, overrides) for stage in STAGES]
+    configs = stage_configs(folders.configs, overrides)
     source = open_source(configs[0], folders.data, folders.smpl)
     fabric = make_fabric(configs[0].model_precision, processes_per_node, configs[0].device)
     body = load_body(configs[0].body_name, smpl_folder=folders.smpl)
@@ -93,6 +95,13 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
         if fabric.is_global_zero and config.backbone in RELEASED_BACKBONES and config.body_kind == "smpl":
             save_released_checkpoint(folder / f"{config.run_name}_epoch_{config.epoch - 1}.pkl", load_network(best)[0])
     return folder / BEST_FILE
+
+
+def stage_configs(folder: Path, overrides: Sequence[str]) -> list[TrainConfig]:
+    """The stages' configurations: the files, then what the backbone needs, then `overrides`."""
+    path = folder / f"{STAGES[0]}.yml"
+    of_backbone = PRESETS.get(read_config(path, TrainConfig, overrides).backbone, [])
+    return [read_config(folder / f"{stage}.yml", TrainConfig, [*of_backbone, *overrides]) for stage in STAGES]
 
 
 def train_stage(
