@@ -119,6 +119,17 @@ def test_children_only() -> None:
     assert abs(known.ground.offset_m / 12.0 - 1.0) < 0.08
 
 
+def test_children_of_one_age_cannot_be_told_and_the_estimate_says_so() -> None:
+    """Statures of 1.25 ± 0.074 m: adults seen from a camera that is 1.36 times as high. What the scale rests on is always stated."""
+    children = StaturePrior(mean_m=1.25, sd_m=0.0735, child_share=0.0)
+    crowd = simulate_crowd(*view(), 200, np.random.default_rng(8), stature=children)
+    estimate = estimate_ground(crowd.keypoints, SIZE)
+    assert estimate.ground.offset_m > 14.0
+    assert "children of 1.25 m alone" in estimate.assumption
+    measured = estimate_ground(crowd.keypoints, SIZE, knowns=Knowns(height_m=12.0))
+    assert measured.assumption == ""
+
+
 def test_one_row_is_openly_uncertain() -> None:
     rng = np.random.default_rng(9)
     feet = np.stack([rng.uniform(300, 18900, 200), rng.normal(3500, 5, 200)], -1)
@@ -228,6 +239,9 @@ def test_measured_distance_sets_the_scale() -> None:
     points = (*ends[0], *ends[1], float(np.hypot(17.0, 2.0)))
     assert estimate_ground(crowd.keypoints, SIZE).ground.offset_m < 11.4
     measured = estimate_ground(crowd.keypoints, SIZE, knowns=Knowns(scale_points=points))
+    assert abs(measured.ground.offset_m / 12.0 - 1.0) < 0.04
+    loose = estimate_ground(crowd.keypoints, SIZE, stature=StaturePrior(mean_sigma=0.035))
+    assert loose.covariance[3, 3] == pytest.approx(estimate_ground(crowd.keypoints, SIZE).covariance[3, 3] + 0.035**2, rel=0.1)
     assert abs(measured.ground.offset_m / 12.0 - 1.0) < abs(estimate_ground(crowd.keypoints, SIZE).ground.offset_m / 12.0 - 1.0)
     with pytest.raises(UnsolvableGround, match="scale points"):
         estimate_ground(crowd.keypoints, SIZE, knowns=Knowns(scale_points=(1.0, 2.0, 1.0, 2.0, 5.0)))

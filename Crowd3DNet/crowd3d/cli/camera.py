@@ -90,7 +90,7 @@ def read_camera(path: Path, image_size: tuple[int, int]) -> tuple[Camera, Ground
         return camera, GroundPlane.from_angles(float(tilt), float(roll), float(values["height_m"])), None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MissingAsset(
-            f"cannot read camera {path}: {error}; it needs the numbers fx, fy, cx, cy or K, and either none, ground or height_m and tilt_deg"
+            f"cannot read camera {path}: {error}; it needs fx, fy, cx, cy or K, and may have ground, or height_m and tilt_deg"
         ) from error
 
 

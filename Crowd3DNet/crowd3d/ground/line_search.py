@@ -16,7 +16,7 @@ from crowd3d.ground.lines import REPEATS, LineEvidence, choose
 from crowd3d.ground.solver import Evidence, Prior, Solution, refine
 
 _SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
-_FINAL_GATES = np.deg2rad([0.7, 0.5])
+_FINAL_GATES = np.deg2rad([2.0, 1.0, 0.5])
 _SETTLING = 2
 _STARTS = np.array([0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5])
 _DISTRUST = 2.0
@@ -42,11 +42,12 @@ def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[
     trust = _trust(solution, view)
     least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-    longest = ends[np.argsort(-length, kind="stable")[:_MOST_SEGMENTS]]
+    # every k-th by length: the longest alone may all be of one direction
+    some = ends[np.argsort(-length, kind="stable")[:: max(1, -(-len(ends) // _MOST_SEGMENTS))]]
     best, gain = solution.parameters, -np.inf
     for start in _starts(solution, view):
-        settled = _settle(longest, start, solution.parameters, view, trust, least_sigma)
-        if settled is not None and (value := _gain(longest, settled, solution.parameters, view, trust, least_sigma)) > gain:
+        settled = _settle(some, start, solution.parameters, view, trust, least_sigma)
+        if settled is not None and (value := _gain(some, settled, solution.parameters, view, trust, least_sigma)) > gain:
             best, gain = settled, value
     if gain < _LEAST_GAIN:
         return solution

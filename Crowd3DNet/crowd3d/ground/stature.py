@@ -18,9 +18,9 @@ JOINT_CENTRE_SPAN = 0.745
 """Ankle to shoulder midpoints of detected keypoints in a crowd of which half walks, in statures.
 
 Annotators and detectors mark joint centres. That of the shoulder is about a tenth of the upper arm below the acromion, whose 0.818 is
-the anthropometric landmark: 0.798 (de Leva 1996, J. Biomech. 29:1231). Somebody who stands straight spans 0.798 − 0.039 = 0.759. In a walking
-person one heel is off the ground most of the time and the trunk is 1 to 2 cm lower than in standing (Murray et al. 1964, J. Bone Joint Surg. 46:335;
-Winter 1991): the ankles' midpoint is 3 to 4 cm higher on average, which leaves about 0.73.
+the anthropometric landmark: 0.798 (de Leva 1996, J. Biomech. 29:1231). Somebody who stands straight spans 0.798 − 0.039 = 0.759.
+In a walking person one heel is off the ground most of the time and the trunk is 1 to 2 cm lower than in standing (Murray et al. 1964,
+J. Bone Joint Surg. 46:335): with the ankles' midpoint an estimated 3 to 4 cm higher on average, about 0.73 is left.
 """
 POPULATION_SIGMA = 0.035
 """Relative standard deviation of a crowd's mean stature around the prior's: countries differ by 2.7 %, the shares of the sexes add about
