@@ -70,19 +70,24 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     mid = mid_folder(args, settings)
     results = ResultFolder((args.save_res_folder or settings.single_image_res_root) / args.scene_image_path.stem)
-    options = InferOptions(
+    options = infer_options(args, settings, GigapixelImage(args.scene_image_path).size[0])
+    infer(args.scene_image_path, mid, results, DefaultWeights.shipped(settings), options)
+    print(results.root)
+    return 0
+
+
+def infer_options(args: argparse.Namespace, settings: Settings, width: int) -> InferOptions:
+    """The user's choices for a photograph of this width."""
+    return InferOptions(
         weights=chosen_weights(args.weights, settings),
         smpl_folder=settings.smpl_model_root,
-        knowns=knowns(args, GigapixelImage(args.scene_image_path).size[0]),
+        knowns=knowns(args, width),
         engine=args.engine,
         batch_size=min(args.inference_batch_size, 32),
         with_hvip=args.render_with_hvip,
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,
         overwrite=args.overwrite,
     )
-    infer(args.scene_image_path, mid, results, DefaultWeights.shipped(settings), options)
-    print(results.root)
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -57,6 +57,7 @@ class InferOptions:
         smpl_folder: folder of the official SMPL files.
         camera: exact intrinsics, if known.
         ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
+        ground_covariance: (4, 4) of a ground and camera that were estimated elsewhere, as in `GroundEstimate`; None for exact ones.
         knowns: focal length, camera height or a distance on the ground, if known.
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
@@ -70,6 +71,7 @@ class InferOptions:
     smpl_folder: Path | None = None
     camera: Camera | None = None
     ground: GroundPlane | None = None
+    ground_covariance: np.ndarray | None = None
     knowns: Knowns | None = None
     engine: EngineName = "auto"
     batch_size: int = 32
@@ -97,6 +99,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
     if options.ground is not None:
         inputs["ground"] = options.ground.coefficients.tolist()
+    if options.ground_covariance is not None:
+        inputs["ground_covariance"] = options.ground_covariance.tolist()
     raw = results.camera
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
     camera, ground, covariance = _read_estimate(raw)
@@ -160,7 +164,8 @@ def estimate_from(
 
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
     if options.camera is not None and options.ground is not None:
-        camera, ground, covariance, weak = options.camera, options.ground, None, ""
+        camera, ground, weak = options.camera, options.ground, ""
+        covariance = None if options.ground_covariance is None else options.ground_covariance.tolist()
     else:
         estimate = estimate_from(image, observed, options.camera, options.knowns)
         camera, ground, covariance, weak = estimate.camera, estimate.ground, estimate.covariance.tolist(), estimate.reason
