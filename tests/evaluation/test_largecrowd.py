@@ -22,7 +22,7 @@ from crowd3d.evaluation import evaluate
 from crowd3d.evaluation.benchmark import score_benchmark
 from crowd3d.evaluation.largecrowd import find_problems, read_people, read_scene
 from crowd3d.evaluation.observables import observe
-from crowd3d.evaluation.page import binned
+from crowd3d.evaluation.page import binned, ticks
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.scene.predict_json import EXTRA_NAME, write_predict_json
 from crowd3d.types import Scene
@@ -246,6 +246,12 @@ def test_command_writes_table_json_csv_and_page(
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == [f"{name}.jpg" for name in FRAMES]
     assert float(rows[0]["ppds"]) == pytest.approx(100.0, abs=1e-3)
+    with (tmp_path / "benchmark_scenes.csv").open() as file:
+        lines = {(line["scene"], line["figure"]): line for line in csv.DictReader(file)}
+    assert float(lines["all", "recall"]["mean"]) == float(lines["place_00", "recall"]["high"]) == 1.0
+    assert lines["all", "mpjpe_mm"]["mean"] == ""
+    assert "not comparable" in out
+    assert any(line.split()[:2] == ["place_00", "2"] for line in out.splitlines()), "a line for every scene"
     page = _Tags()
     page.feed((tmp_path / "benchmark.html").read_text())
     assert page.open == []
@@ -264,3 +270,16 @@ def test_groups_of_equal_size() -> None:
     np.testing.assert_allclose(rows[:, 1], 2 * rows[:, 0], atol=3)
     assert binned(np.ones(5), np.arange(5.0)).tolist() == [[1.0, 2.0, 1.0, 3.0, 5.0, 2.0]]
     assert binned(np.zeros(0), np.zeros(0)).shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]), (53.0, 198.0, [50.0, 100.0, 150.0, 200.0]), (3.0, 3.0, []), (0.0, 0.0, [])],
+)
+def test_ticks_are_round_and_span_the_data(low: float, high: float, expected: list[float]) -> None:
+    found = ticks(low, high)
+    assert found[0] <= low
+    assert found[-1] >= high
+    assert len(found) <= 7
+    if low < high:
+        assert found == pytest.approx(expected)

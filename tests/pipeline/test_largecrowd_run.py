@@ -172,6 +172,10 @@ def test_a_run_that_was_killed_does_only_what_is_missing(
     assert not prepared.submission("ground_epoch_159").exists()
     monkeypatch.setattr(benchmark, "infer", stand_in)
     assert run(inference_eval, data) == 0
+    resumed = prepared.submission("ground_epoch_159").read_bytes()
+    assert run(inference_eval, data, "--optim_epoch", "100") == 0, "another folder of results: a run that nobody kills"
+    assert prepared.submission("ground_epoch_99").read_bytes() == resumed
+    del calls[5:]
     assert sorted(calls) == sorted(path.stem for scene in SCENES for path in data.frames(scene))
 
 

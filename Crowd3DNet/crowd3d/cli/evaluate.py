@@ -11,7 +11,15 @@ from crowd3d.bodies import load_body
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import MissingAsset
 from crowd3d.evaluation import evaluate, format_table, load_truth
-from crowd3d.evaluation.benchmark import comparison_rows, score_benchmark, write_csv, write_figures
+from crowd3d.evaluation.benchmark import (
+    NOT_COMPARABLE,
+    comparison_rows,
+    scene_rows,
+    score_benchmark,
+    write_csv,
+    write_figures,
+    write_scene_csv,
+)
 from crowd3d.evaluation.largecrowd import find_problems
 from crowd3d.evaluation.page import write_page
 from crowd3d.files import write_json
@@ -73,17 +81,25 @@ def evaluate_benchmark(predict: Path, folder: LargeCrowdFolder, scenes: Sequence
     validate_predict_json(predict)
     scores = score_benchmark(predict, folder, scenes, load_settings().smpl_model_root)
     overall = scores.overall()
-    rows = list(comparison_rows(overall))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
     print(format_table(overall), end="\n\n")
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    _print_rows(list(scene_rows(scores)))
+    _print_rows(list(comparison_rows(overall)))
+    print(NOT_COMPARABLE)
     write_figures(output, scores)
-    table, page = output.with_name("benchmark.csv"), output.with_name("benchmark.html")
+    table, scene_table, page = (output.with_name(name) for name in ("benchmark.csv", "benchmark_scenes.csv", "benchmark.html"))
     write_csv(table, scores)
+    write_scene_csv(scene_table, scores)
     write_page(page, scores, f"{len(set(scores.scene))} scenes of LargeCrowd's shape")
-    print("", f"figures: {output}", f"pictures: {table}", f"report: {page}", sep="\n")
+    print("", f"figures: {output}", f"pictures: {table}", f"scenes: {scene_table}", f"report: {page}", sep="\n")
     return 0
+
+
+def _print_rows(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        print("  ".join([first.ljust(widths[0]), *cells]))
+    print()
 
 
 def _check(folder: LargeCrowdFolder) -> int:

@@ -75,9 +75,17 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     mid = mid_folder(args, settings)
     results = ResultFolder((args.save_res_folder or settings.single_image_res_root) / args.scene_image_path.stem)
+    options = infer_options(args, settings, GigapixelImage(args.scene_image_path).size)
+    infer(args.scene_image_path, mid, results, DefaultWeights.shipped(settings), options)
+    print(results.root)
+    return 0
+
+
+def infer_options(args: argparse.Namespace, settings: Settings, image_size: tuple[int, int]) -> InferOptions:
+    """The user's choices for photographs of this size."""
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
-    known = known_camera(args, GigapixelImage(args.scene_image_path).size)
-    options = InferOptions(
+    known = known_camera(args, image_size)
+    return InferOptions(
         weights=chosen_weights(args.weights, settings),
         smpl_folder=settings.smpl_model_root,
         camera=known.camera,
@@ -92,9 +100,6 @@ def run(args: argparse.Namespace) -> int:
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,
         overwrite=args.overwrite,
     )
-    infer(args.scene_image_path, mid, results, DefaultWeights.shipped(settings), options)
-    print(results.root)
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,11 @@ PART_PARAMS_FILE = "single_image_part_params.json"
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that both halves share."""
     parser.add_argument("--scene_image_path", type=Path, required=True, help="the photograph")
+    add_run_arguments(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The same without the photograph."""
     parser.add_argument("--save_mid_folder", type=Path, help="intermediate files (default: single_image/single_image_mid/NAME)")
     parser.add_argument("--engine", choices=["auto", "torch", "openvino", "onnx"], default="auto", help="what runs the networks")
     parser.add_argument("--overwrite", action="store_true", help="do everything again instead of keeping what is done")
@@ -32,6 +37,11 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_image_arguments(parser)
+    add_pose_arguments(parser)
+
+
+def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the first half alone."""
     parser.add_argument(
         "--pose_backend",
         choices=BACKEND_NAMES,
@@ -65,10 +75,23 @@ def run(args: argparse.Namespace) -> int:
     """Process the photograph."""
     settings = load_settings()
     folder = mid_folder(args, settings)
+    options = process_options(args, settings, args.scene_image_path.name)
+    weights = DefaultWeights.shipped(settings) if options.needs_weights else None
+    process(args.scene_image_path, folder, weights, options)
+    print(folder.root)
+    return 0
+
+
+def process_options(args: argparse.Namespace, settings: Settings, name: str) -> ProcessOptions:
+    """The user's choices; tile parameters also from the list that the release keeps, by file name.
+
+    Raises:
+        MissingAsset: the backend cannot run here, or the list cannot be read.
+    """
     part_params = PartParams(*args.part_params) if args.part_params else None
     listed = settings.root / "params" / PART_PARAMS_FILE
     if part_params is None and listed.is_file():
-        part_params = read_part_params(listed, args.scene_image_path.name)
+        part_params = read_part_params(listed, name)
     backend = choose_backend(
         args.pose_backend,
         alphapose_root=settings.alphapose_root,
@@ -76,11 +99,7 @@ def run(args: argparse.Namespace) -> int:
         keypoints=args.keypoints,
     )
     log.info("2D pose: %s", backend if backend == "embedded" else backend.name)
-    options = ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
-    weights = DefaultWeights.shipped(settings) if options.needs_weights else None
-    process(args.scene_image_path, folder, weights, options)
-    print(folder.root)
-    return 0
+    return ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,18 +1,83 @@
-"""``crowd3d reconstruct``: both halves in one go."""
+"""``crowd3d reconstruct``: both halves in one go, for a photograph, a folder of pictures, or a video of a static camera."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from crowd3d.cli import inference, process
+from crowd3d.errors import BadImage, Crowd3DError
+from crowd3d.imaging import GigapixelImage
+from crowd3d.pipeline.frames import Frame, is_sequence, read_frames
+from crowd3d.pipeline.sequence import SequenceFolder, SequenceOptions, reconstruct_frames
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.settings import load_settings
+
+
+def rate(text: str) -> float:
+    """A positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pictures per second")
+    return value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments: those of both halves."""
-    process.add_arguments(parser)
+    """Declare the command's arguments: those of both halves, and those of sequences."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("path", type=Path, nargs="?", help="photograph, folder of pictures, or video (mp4, avi, mov, mkv)")
+    what.add_argument("--scene_image_path", type=Path, help="the photograph, as for process.py")
+    process.add_run_arguments(parser)
+    process.add_pose_arguments(parser)
     inference.add_result_arguments(parser)
+    of_sequence = parser.add_argument_group("folder or video of a static camera")
+    of_sequence.add_argument(
+        "--fps", type=rate, default=2.0, help="pictures per second: at which those of a folder were taken, or to take from a video"
+    )
+    of_sequence.add_argument(
+        "--ground_frames", type=int, default=5, help="camera and ground from everybody in so many pictures, evenly spread; 0 is all"
+    )
+    of_sequence.add_argument("--frame_pictures", action="store_true", help="overlay, map, mesh and table for every picture, too")
 
 
 def run(args: argparse.Namespace) -> int:
     """Process, then infer."""
+    path = args.path or args.scene_image_path
+    if is_sequence(path):
+        return _run_sequence(args, path)
+    args.scene_image_path = path
     return process.run(args) or inference.run(args)
+
+
+def _run_sequence(args: argparse.Namespace, source: Path) -> int:
+    settings = load_settings()
+    # A folder may be given as "." or with a slash at its end.
+    name = source.resolve().stem if source.is_file() else source.resolve().name
+    folder = SequenceFolder(
+        args.save_mid_folder or settings.single_image_mid_root / name, (args.save_res_folder or settings.single_image_res_root) / name
+    )
+    frames = read_frames(source, folder.video, args.fps)
+    options = SequenceOptions(
+        part=process.process_options(args, settings, frames[0].path.name),
+        whole=replace(inference.infer_options(args, settings, _image_size(frames)), pictures=args.frame_pictures),
+        ground_frames=args.ground_frames,
+    )
+    found = reconstruct_frames(frames, folder, DefaultWeights.shipped(settings), options)
+    print(folder.res_root)
+    if found.failures:
+        first, reason = next(iter(found.failures.items()))
+        raise Crowd3DError(f"{len(found.failures)} of {len(frames)} pictures were skipped, {first}: {reason}; the others are done")
+    return 0
+
+
+def _image_size(frames: list[Frame]) -> tuple[int, int]:
+    """Of the first picture that can be read."""
+    for frame in frames:
+        with suppress(BadImage):
+            return GigapixelImage(frame.path).size
+    raise BadImage(f"none of the {len(frames)} pictures in {frames[0].path.parent} can be read; copy them again")

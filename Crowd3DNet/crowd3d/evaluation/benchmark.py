@@ -32,6 +32,20 @@ PUBLISHED_SCORES = {
     "Crowd3D, true ground and camera": {"ppds": 92.4, "pa_ppds": 92.4, "pcod": 93.5, "oks": 73.9},
 }
 """LargeCrowd's test set, as published with Crowd3D (CVPR 2023)."""
+NOT_COMPARABLE = "Published figures: on real LargeCrowd, not comparable with figures on synthetic or other pictures."
+SCENE_COLUMNS = {
+    "recall": ("recall", 3),
+    "precision": ("precision", 3),
+    "ppds": ("PPDS", 1),
+    "pa_ppds": ("PA-PPDS", 1),
+    "pcod": ("PCOD", 1),
+    "oks": ("OKS", 1),
+    "ground_error_median_m": ("ground error, m", 2),
+    "fov_error_deg": ("FOV error, °", 2),
+    "normal_error_deg": ("normal error, °", 2),
+    "camera_height_error_percent": ("height error, %", 1),
+}
+"""Figures of a scene's line in tables: what they are called, and how many digits are shown."""
 NEIGHBOURHOOD_M = 2.0
 _OF_CAMERA = ("fov_error_deg", "normal_error_deg", "camera_height_error_percent")
 
@@ -142,6 +156,20 @@ def write_csv(path: Path, scores: BenchmarkScores) -> None:
             writer.writerow([scene, frame, *(figures[name] if math.isfinite(figures[name]) else "" for name in names)])
 
 
+def write_scene_csv(path: Path, scores: BenchmarkScores) -> None:
+    """One line per scene and figure, and for "all": scene, figure, mean, low and high end of the 95 % interval; empty for none.
+
+    Raises:
+        BadOutput: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["scene", "figure", "mean", "low", "high"])
+        for scene, summary in (*scores.per_scene().items(), ("all", scores.overall())):
+            for name, interval in summary.items():
+                writer.writerow([scene, name, *(value if math.isfinite(value) else "" for value in interval)])
+
+
 def write_figures(path: Path, scores: BenchmarkScores) -> None:
     """JSON with ``overall`` and ``scenes`` (name → mean, low, high of the 95 % interval), ``images`` and ``published``; null for none.
 
@@ -176,7 +204,14 @@ def comparison_rows(summary: Mapping[str, Interval]) -> Iterator[tuple[str, str,
     yield "this prediction", a, b, c, d
     for method, values in PUBLISHED_SCORES.items():
         a, b, c, d = (f"{values[name]:.1f}" for name in names)
-        yield f"{method}, real LargeCrowd", a, b, c, d
+        yield f"{method}, published on real LargeCrowd", a, b, c, d
+
+
+def scene_rows(scores: BenchmarkScores) -> Iterator[tuple[str, ...]]:
+    """Header and one row per scene: name, number of pictures, means of `SCENE_COLUMNS` in the corrected form."""
+    yield "scene", "pictures", *(label for label, _ in SCENE_COLUMNS.values())
+    for name, of in scores.per_scene().items():
+        yield name, str(scores.scene.count(name)), *(f"{of[key].mean:.{digits}f}" for key, (_, digits) in SCENE_COLUMNS.items())
 
 
 def _annotated(folder: LargeCrowdFolder) -> list[str]:

@@ -102,7 +102,9 @@ def pcod_banded(predicted_depth: np.ndarray, true_depth: np.ndarray, recall: flo
     return _times_recall(ordinal(predicted_depth) == ordinal(true_depth), recall)
 
 
-def oks_matrix(true_px: np.ndarray, counted: np.ndarray, area_px: np.ndarray, predicted_px: np.ndarray) -> np.ndarray:
+def oks_matrix(
+    true_px: np.ndarray, counted: np.ndarray, area_px: np.ndarray, predicted_px: np.ndarray, least: float = 1e-12
+) -> np.ndarray:
     """Object keypoint similarity of all pairs: mean over counted joints of exp(−d² / (2 · area · (2σ)²)), as COCO.
 
     Args:
@@ -110,16 +112,17 @@ def oks_matrix(true_px: np.ndarray, counted: np.ndarray, area_px: np.ndarray, pr
         counted: (G, 17) which true joints count; a person without any has similarity 0 to everybody.
         area_px: (G,) area of the true boxes.
         predicted_px: (P, 17, 2) pixels; NaN counts as infinitely far.
+        least: what is below may be 0; the smaller, the more pairs have to be computed.
 
     Returns:
-        (G, P) in 0…1; what is below 1e-12 may be 0.
+        (G, P) in 0…1.
     """
     similarity = np.zeros((len(true_px), len(predicted_px)))
     if similarity.size == 0:
         return similarity
     true_px, predicted_px = np.nan_to_num(true_px, nan=-_FAR_PX), np.nan_to_num(predicted_px, nan=_FAR_PX)
     spread_px = 2.0 * COCO17_SIGMAS * np.sqrt(np.maximum(area_px, 1.0))[:, None]
-    g, p = _pairs_with_a_close_joint(true_px, counted, spread_px, predicted_px)
+    g, p = _pairs_with_a_close_joint(true_px, counted, np.sqrt(-2.0 * np.log(least)) * spread_px, predicted_px)
     squared = ((true_px[g] - predicted_px[p]) ** 2).sum(-1)
     closeness = np.exp(-0.5 * squared / spread_px[g] ** 2) * counted[g]
     similarity[g, p] = closeness.sum(1) / counted[g].sum(1)
@@ -127,14 +130,13 @@ def oks_matrix(true_px: np.ndarray, counted: np.ndarray, area_px: np.ndarray, pr
 
 
 def _pairs_with_a_close_joint(
-    true_px: np.ndarray, counted: np.ndarray, spread_px: np.ndarray, predicted_px: np.ndarray
+    true_px: np.ndarray, counted: np.ndarray, reach_px: np.ndarray, predicted_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (E,), (E,) of the pairs whose similarity can exceed 1e-12: most people of a crowd are far apart."""
-    reach = np.sqrt(2.0 * np.log(1e12))
+    """Rows (E,), (E,) of the pairs whose similarity can exceed the least one: most people of a crowd are far apart."""
     keys = []
     for joint in range(true_px.shape[1]):
         rows = np.flatnonzero(counted[:, joint])
-        near = cKDTree(predicted_px[:, joint]).query_ball_point(true_px[rows, joint], reach * spread_px[rows, joint])
+        near = cKDTree(predicted_px[:, joint]).query_ball_point(true_px[rows, joint], reach_px[rows, joint])
         found = np.fromiter(itertools.chain.from_iterable(near), np.int64)
         keys.append(np.repeat(rows, [len(one) for one in near]) * len(predicted_px) + found)
     return np.divmod(np.unique(np.concatenate(keys)), len(predicted_px))

@@ -79,9 +79,12 @@ def simulate_crowd(
     condition: Condition | None = None,
     stature: StaturePrior | None = None,
     feet_px: np.ndarray | None = None,
+    stature_m: np.ndarray | None = None,
     reach_m: float = 160.0,
 ) -> Crowd:
     """People scattered evenly over the visible ground, or at `feet_px` (M, 2), all keypoints inside the image before noise.
+
+    `stature_m` (M,) gives the statures of those at `feet_px`, all of them usable: the same people again, in another picture.
 
     Fewer than `people` come back where the view has no room for them or `feet_px` are partly unusable.
     """
@@ -91,6 +94,8 @@ def simulate_crowd(
     child = rng.random(count) < stature.child_share
     mean = np.where(child, stature.child_mean_m, stature.mean_m)
     tall = mean + rng.normal(size=count) * np.where(child, stature.child_sd_m, stature.sd_m)
+    if stature_m is not None:
+        tall = np.asarray(stature_m, np.float64)
     kind = np.where(rng.random(count) < condition.outliers, rng.integers(1, 3, count), STANDING)
     joints = _bodies(feet, tall, kind, condition, rng)
     points = camera.project(ground.from_world(joints))

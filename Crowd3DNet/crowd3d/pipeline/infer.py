@@ -62,6 +62,7 @@ class InferOptions:
         smpl_folder: folder of the official SMPL files.
         camera: exact intrinsics, if known.
         ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
+        ground_covariance: (4, 4) of a ground and camera that were estimated elsewhere, as in `GroundEstimate`; None for exact ones.
         knowns: focal length, camera height or a distance on the ground, if known.
         stature: what is known of people's heights.
         engine: what runs the networks.
@@ -78,6 +79,7 @@ class InferOptions:
     smpl_folder: Path | None = None
     camera: Camera | None = None
     ground: GroundPlane | None = None
+    ground_covariance: np.ndarray | None = None
     knowns: Knowns | None = None
     stature: StaturePrior = ANY_CROWD
     engine: EngineName = "auto"
@@ -109,6 +111,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
     if options.ground is not None:
         inputs["ground"] = options.ground.coefficients.tolist()
+    if options.ground_covariance is not None:
+        inputs["ground_covariance"] = options.ground_covariance.tolist()
     raw = results.camera
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
     camera, ground, covariance = _read_estimate(raw)
@@ -188,7 +192,8 @@ def segments(image: GigapixelImage) -> np.ndarray:
 
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
     if options.camera is not None and options.ground is not None:
-        camera, ground, covariance, weak, assumption = options.camera, options.ground, None, "", ""
+        camera, ground, weak, assumption = options.camera, options.ground, "", ""
+        covariance = None if options.ground_covariance is None else options.ground_covariance.tolist()
     else:
         estimate = estimate_from(image, observed, options.camera, options.knowns, stature=options.stature)
         camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crowd3d.errors import BackendFailed, BadImage, Crowd3DError, MissingAsset, NoPeopleFound, UnsolvableGround
+from crowd3d.errors import BadImage, Crowd3DError, MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import read_release_ground, write_release_files, write_release_ground
 from crowd3d.imaging import GigapixelImage
@@ -20,6 +20,7 @@ from crowd3d.pipeline.infer import InferOptions, estimate_from, infer, read_obse
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.process import ProcessOptions, process
+from crowd3d.pipeline.sequence import OF_ONE_PICTURE
 from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.file_backend import FileBackend
@@ -38,7 +39,6 @@ SELECTED = {
 }
 """Pictures from which the release takes camera and ground; of other scenes it is the first one."""
 PRE_GROUNDS = Path("params") / "pre_grounds" / "ground_info_predict_1106"
-_OF_ONE_PICTURE = (BadImage, NoPeopleFound, UnsolvableGround, BackendFailed)
 
 CameraGround = tuple[Camera, GroundPlane]
 
@@ -236,7 +236,7 @@ def reconstruct_pictures(
         log.info("picture %s", picture.frame)
         try:
             reconstruct_picture(folder, tag, picture, weights)
-        except _OF_ONE_PICTURE as error:
+        except OF_ONE_PICTURE as error:
             log.error("skipped %s: %s", picture.frame, error)
             failures[picture.frame] = str(error)
     return failures

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,11 +28,25 @@ _INK: Colour = (38, 44, 52)
 _FAINT: Colour = (104, 112, 122)
 _REGION: Colour = (105, 135, 185)
 _TRUTH: Colour = (20, 20, 20)
+_GONE: Colour = (150, 156, 164)
+_TRAIL_PX = 4
 _LEFT, _RIGHT, _TOP, _BOTTOM = 120, 46, 150, 150
 _MAP_MAX_PX = (2200, 1900)
 _MAP_MIN_PX = (1200, 640)
 _CHI2_95 = 5.991
 """95 % quantile of χ² with two degrees of freedom: squared radius of the region that holds 95 % of a planar Gaussian."""
+
+
+class Trail(NamedTuple):
+    """Where somebody went.
+
+    Attributes:
+        points_m: (L, 2) metres to the right of and in front of the camera's foot, oldest first; NaN is left out.
+        person: his row in the scene that is drawn, which gives the colour; −1 for somebody who is not in it.
+    """
+
+    points_m: np.ndarray
+    person: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,14 @@ class _Frame:
         return np.stack([_LEFT + offset[..., 0], _TOP + self.size_px[1] - offset[..., 1]], axis=-1)
 
 
-def top_view(scene: Scene, body: Body, output: Path, truth: Scene | None = None, position_covariance: np.ndarray | None = None) -> None:
+def top_view(
+    scene: Scene,
+    body: Body,
+    output: Path,
+    truth: Scene | None = None,
+    position_covariance: np.ndarray | None = None,
+    trails: Sequence[Trail] = (),
+) -> None:
     """Write a map of the crowd as PNG.
 
     Everybody is a drop whose tip shows where the shoulders face, in the colour of the overlay. Light ground is what the camera sees.
@@ -69,13 +92,14 @@ def top_view(scene: Scene, body: Body, output: Path, truth: Scene | None = None,
         output: PNG file to write.
         truth: the true scene, drawn as hollow rings, if known.
         position_covariance: (N, 2, 2) square metres of each position's (right, forward), drawn as ellipses that hold 95 %.
+        trails: where people came from, drawn as lines.
 
     Raises:
         BadOutput: `output` cannot be written.
     """
     positions = map_positions(scene)
     true_positions = np.zeros((0, 2)) if truth is None else map_positions(truth)
-    frame = _choose_frame(np.concatenate([positions, true_positions]))
+    frame = _choose_frame(np.concatenate([positions, true_positions, *(trail.points_m for trail in trails)]))
     image = _draw_ground(frame, scene.camera, scene.ground)
     step = grid_step(float(frame.size_m.max()), 16)
     _draw_grid(image, frame, step)
@@ -83,13 +107,14 @@ def top_view(scene: Scene, body: Body, output: Path, truth: Scene | None = None,
     radius_px = _marker_radius_px(frame, positions)
     if position_covariance is not None:
         image = _draw_ellipses(image, frame, positions, position_covariance)
+    _draw_trails(image, frame, trails, person_colours(scene.people))
     if truth is not None:
         _draw_rings(image, frame.to_px(true_positions), radius_px * 1.35)
     _draw_people(image, frame.to_px(positions), facing(scene, body), person_colours(scene.people), radius_px)
     _mask_margins(image, frame)
     beyond = int((~_inside(frame, positions)).sum())
     image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond))
-    image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None)
+    image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None, bool(trails))
     with atomic_path(output) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
             raise BadOutput(f"cannot write {output}: the picture could not be encoded; choose a name that ends in .png")
@@ -224,6 +249,15 @@ def _draw_ellipses(image: np.ndarray, frame: _Frame, positions: np.ndarray, cova
     return blended
 
 
+def _draw_trails(image: np.ndarray, frame: _Frame, trails: Sequence[Trail], colours: np.ndarray) -> None:
+    """Those who are still there above those who have left."""
+    for trail in sorted(trails, key=lambda trail: trail.person):
+        points = trail.points_m[np.isfinite(trail.points_m).all(axis=1)]
+        if len(points) > 1:
+            colour = _GONE if trail.person < 0 else tuple(colours[trail.person].tolist())
+            draw_polylines(image, frame.to_px(points)[None], colour, _TRAIL_PX)
+
+
 def _mask_margins(image: np.ndarray, frame: _Frame) -> None:
     width, height = frame.size_px
     image[:_TOP] = image[_TOP + height :] = 255
@@ -264,7 +298,7 @@ def camera_figures(scene: Scene) -> str:
     return f"field of view {fov}° · tilt {tilt}° · roll {roll}° · camera {height} m above the ground"
 
 
-def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellipses: bool) -> np.ndarray:
+def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellipses: bool, trails: bool) -> np.ndarray:
     """Below the map: scale bar at the right, marker key at the left."""
     right, y = _LEFT + frame.size_px[0], _TOP + frame.size_px[1] + 118
     bar = np.array([[right - step * frame.scale, y], [right, y]])
@@ -272,13 +306,17 @@ def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellip
     draw_polylines(image, np.concatenate([bar[None], ends]), _INK, 3)
     texts: list[Text] = [(f"{step} m", (bar[0, 0] - 16, y), "rm", 26, _INK)]
     x = _LEFT + 14.0
-    names = ["person, the tip faces right", *(["true position"] * truth), *(["95 % region"] * ellipses)]
+    paths = ["path so far", "path of somebody who left"] * trails
+    names = ["person, the tip faces right", *(["true position"] * truth), *(["95 % region"] * ellipses), *paths]
     for name in names:
         centre = np.array([[x, y]])
         if name == "true position":
             _draw_rings(image, centre, 11.0)
         elif name == "95 % region":
             draw_shapes(image, _discs(centre, 11.0), np.array([[198, 208, 226]]), _REGION)
+        elif name.startswith("path"):
+            colour = _GONE if "left" in name else tuple(HUES[1].tolist())
+            draw_polylines(image, (centre + np.array([[-12.0, 0.0], [14.0, 0.0]]))[None], colour, _TRAIL_PX)
         else:
             draw_shapes(image, _drops(centre, np.array([[1.0, 0.0]]), 10.0), HUES[1:2], _INK)
         texts.append((name, (x + 28, y), "lm", 24, _FAINT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -57,15 +58,16 @@ def frame_json(scene: Scene) -> dict[str, Any]:
     }
 
 
-def write_predict_json(path: Path, scenes: Iterable[Scene]) -> None:
+def write_predict_json(path: Path, scenes: Iterable[Scene], ids: Iterable[np.ndarray] | None = None) -> None:
     """Write ``predict.json`` frame by frame, and ``predict_extra.json`` beside it.
 
-    The side file holds per frame: name of the body that the betas belong to, ground plane, image size, scores and ids (rows of
-    ``person_list``). Only one scene is held at a time.
+    The side file holds per frame: name of the body that the betas belong to, ground plane, image size, scores and ids. Only one
+    scene is held at a time.
 
     Args:
         path: file to write.
         scenes: scenes with distinct image names.
+        ids: (N,) per scene, for people who were followed from picture to picture; by default the rows of ``person_list``.
 
     Raises:
         BadOutput: the folder cannot be written.
@@ -74,13 +76,13 @@ def write_predict_json(path: Path, scenes: Iterable[Scene]) -> None:
     extra: dict[str, Any] = {}
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("{")
-        for scene in scenes:
+        for scene, id_ in zip(scenes, itertools.repeat(None) if ids is None else ids, strict=False):
             file.write((",\n" if extra else "\n") + json.dumps(scene.image) + ": " + json.dumps(frame_json(scene), allow_nan=False))
             extra[scene.image] = {
                 "body": scene.body,
                 "ground": scene.ground.coefficients.tolist(),
                 "image_size": [scene.camera.width, scene.camera.height],
-                "id": list(range(len(scene.people))),
+                "id": list(range(len(scene.people))) if id_ is None else id_.tolist(),
                 "score": np.asarray(scene.people.score, np.float64).tolist(),
             }
         file.write("\n}\n")

@@ -1,0 +1,190 @@
+"""Folders and videos of a static camera: keypoints come from a file, Crowd3DNet is left out; everything else runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import crowd3d.pipeline.infer as infer_module
+from crowd3d.cli import reconstruct
+from crowd3d.cli.run import run_cli
+from crowd3d.errors import BadImage
+from crowd3d.evaluation.identity import identity_scores
+from crowd3d.files import write_npz
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.pipeline.folders import ResultFolder
+from crowd3d.pipeline.frames import is_sequence, read_frames
+from crowd3d.pipeline.sequence import TRAJECTORY_COLUMNS, spread_over
+from crowd3d.pose.file_backend import STANDING
+from crowd3d.types import People, Scene
+
+SIZE = (480, 300)
+CAMERA, GROUND = Camera.from_focal(400.0, SIZE), GroundPlane.from_angles(np.deg2rad(30.0), 0.0, 5.0)
+NAMES = tuple(f"plaza_{number}" for number in (1, 2, 9, 10, 11))
+PEOPLE = 20
+
+
+def places() -> np.ndarray:
+    """(5, 20, 2) x, z of people who walk to the right or to the left, half a second between two pictures."""
+    rng = np.random.default_rng(0)
+    z = -np.linspace(7.0, 13.0, PEOPLE)
+    pace = np.where(np.arange(PEOPLE) % 2, 1.2, -1.2)
+    x = 0.25 * z * rng.uniform(-1, 1, PEOPLE)
+    return np.array([np.stack([x + 0.5 * step * pace, z], 1) for step in range(-2, 3)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five pictures and the keypoints of the people in them."""
+    folder = tmp_path / "plaza"
+    folder.mkdir()
+    results = []
+    stature = np.random.default_rng(1).normal(1.7, 0.05, PEOPLE)
+    for number, (name, spot) in enumerate(zip(NAMES, places(), strict=True)):
+        cv2.imwrite(str(folder / f"{name}.jpg"), np.full((SIZE[1], SIZE[0], 3), 90 + number, np.uint8))
+        body = -stature[:, None] * STANDING[:, 1]
+        across = np.broadcast_to(1.7 * STANDING[:, 0], body.shape)
+        world = np.stack([spot[:, :1] + across, body, np.broadcast_to(spot[:, 1:], body.shape)], -1)
+        points = np.concatenate([CAMERA.project(GROUND.from_world(world)), np.full((PEOPLE, 17, 1), 0.95)], -1)
+        results += [{"image_id": f"{name}.jpg", "category_id": 1, "score": 0.9, "keypoints": p.ravel().tolist()} for p in points]
+    (tmp_path / "keypoints.json").write_text(json.dumps(results))
+    return folder
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the pictures that Crowd3DNet was asked for; it sees nobody."""
+    called: list[str] = []
+
+    def run_network(image, name, mid, results: ResultFolder, *others) -> None:
+        called.append(name)
+        shapes = ((24, 3), (10,), (3,), (2,), (3,))
+        write_npz(results.network, **vars(People(*(np.zeros((0, *s)) for s in shapes), np.zeros(0), np.zeros((0, 17, 3)))))
+        results.all_result.touch()
+
+    monkeypatch.setattr(infer_module, "run_network", run_network)
+    return called
+
+
+def run(source: Path, *more: str) -> int:
+    root = source.parent
+    given = ["--pose_backend", "file", "--keypoints", str(root / "keypoints.json"), "--ground_frames", "0"]
+    arguments = [str(source), "--save_mid_folder", str(root / "mid"), "--save_res_folder", str(root / "res"), *given, *more]
+    return run_cli(reconstruct.add_arguments, reconstruct.run, arguments)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_becomes_one_world_with_paths(folder: Path, calls: list[str]) -> None:
+    assert run(folder) == 0
+    result = folder.parent / "res" / "plaza"
+    assert calls == list(NAMES)
+    scenes = [Scene.load(result / "frames" / name) for name in NAMES]
+    assert len({(scene.camera, tuple(scene.ground.coefficients)) for scene in scenes}) == 1
+    assert scenes[0].ground_covariance is not None
+    rows = table(result / "trajectories.csv")
+    assert tuple(rows[0]) == TRAJECTORY_COLUMNS
+    assert {(row["frame"], row["image"], row["time_s"]) for row in rows} >= {("0", "plaza_1.jpg", "0.000"), ("3", "plaza_10.jpg", "1.500")}
+    by_frame = [[row for row in rows if row["frame"] == str(number)] for number in range(5)]
+    for scene, lines in zip(scenes, by_frame, strict=True):
+        world = scene.ground.to_world(scene.people.hvip_cam_m)
+        for line in lines:
+            assert world[int(line["person"]), [0, 2]] == pytest.approx([float(line["x_m"]), float(line["z_m"])], abs=1e-3)
+    seen = [np.array([[float(line["x_m"]), float(line["z_m"])] for line in lines]) for lines in by_frame]
+    ids = [np.array([int(line["id"]) for line in lines]) for lines in by_frame]
+    assert identity_scores(list(places()), [np.arange(PEOPLE)] * 5, seen, ids).idf1 > 0.9
+    assert np.median([float(row["speed_m_s"]) for row in rows]) == pytest.approx(1.2, abs=0.25)
+    frames = json.loads((result / "predict.json").read_text())
+    assert list(frames) == [f"{name}.jpg" for name in NAMES]
+    extra = json.loads((result / "predict_extra.json").read_text())
+    for number, name in enumerate(NAMES):
+        assert sorted(extra[f"{name}.jpg"]["id"]) == sorted(ids[number].tolist())
+    picture = cv2.imread(str(result / "topview.png"))
+    assert picture.shape[0] > 600
+
+
+def test_a_second_run_does_nothing_and_a_bad_picture_is_skipped(
+    folder: Path, calls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = folder / "plaza_9.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"no picture")
+    assert run(folder) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert len(errors) == 1
+    assert "1 of 5 pictures" in errors[0]
+    assert "plaza_9" in errors[0]
+    result = folder.parent / "res" / "plaza"
+    assert {row["image"] for row in table(result / "trajectories.csv")} == {f"{name}.jpg" for name in NAMES if name != "plaza_9"}
+    assert calls == [name for name in NAMES if name != "plaza_9"]
+    before = (result / "trajectories.csv").read_bytes(), (result / "predict.json").read_bytes()
+    assert run(folder) == 1
+    assert len(calls) == 4
+    assert ((result / "trajectories.csv").read_bytes(), (result / "predict.json").read_bytes()) == before
+    broken.write_bytes(whole)
+    assert run(folder) == 0
+    assert len(table(result / "trajectories.csv")) > 4 * PEOPLE
+
+
+def test_a_picture_of_another_size_is_skipped(folder: Path, calls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(folder / "plaza_11.jpg"), np.zeros((90, 160, 3), np.uint8))
+    assert run(folder) == 1
+    assert "160x90" in capsys.readouterr().err
+
+
+def video(path: Path, count: int = 25, rate: float = 10.0) -> None:
+    """Pictures whose grey value is 10 times their number."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v")), rate, (64, 48))
+    for number in range(count):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+
+
+@pytest.mark.parametrize("name", ["crowd [1].mp4", "crowd.avi"])
+def test_pictures_of_a_video(name: str, tmp_path: Path) -> None:
+    video(tmp_path / name)
+    store = tmp_path / "store"
+    frames = read_frames(tmp_path / name, store, 2.5)
+    assert [round(frame.time_s, 6) for frame in frames] == [0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4]
+    grey = [cv2.imread(str(frame.path)).mean() for frame in frames]
+    np.testing.assert_allclose(grey, 10.0 * np.arange(0, 25, 4), atol=6)
+    before = [frame.path.stat().st_mtime_ns for frame in frames]
+    assert read_frames(tmp_path / name, store, 2.5) == frames
+    assert [frame.path.stat().st_mtime_ns for frame in frames] == before
+    assert len(read_frames(tmp_path / name, store, 100.0)) == 25
+
+
+def test_what_is_no_sequence(tmp_path: Path) -> None:
+    assert not is_sequence(tmp_path / "crowd.jpg")
+    assert is_sequence(tmp_path)
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    assert is_sequence(tmp_path / "broken.mp4")
+    with pytest.raises(BadImage, match="MP4"):
+        read_frames(tmp_path / "broken.mp4", tmp_path / "store", 2.0)
+    with pytest.raises(BadImage, match="no folder and no video"):
+        read_frames(tmp_path / "absent.mp4", tmp_path / "store", 2.0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadImage, match="no pictures"):
+        read_frames(tmp_path / "empty", tmp_path / "store", 2.0)
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / "empty" / name).touch()
+    with pytest.raises(BadImage, match="two pictures called a"):
+        read_frames(tmp_path / "empty", tmp_path / "store", 2.0)
+
+
+def test_pictures_are_sorted_as_people_count(folder: Path) -> None:
+    assert [frame.name for frame in read_frames(folder, folder, 2.0)] == list(NAMES)
+
+
+def test_spread_over(folder: Path) -> None:
+    frames = read_frames(folder, folder, 2.0)
+    assert [frame.name for frame in spread_over(frames, 3)] == ["plaza_1", "plaza_9", "plaza_11"]
+    assert spread_over(frames, 0) == spread_over(frames, 99) == frames
