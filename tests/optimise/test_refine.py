@@ -259,7 +259,8 @@ def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body)
     scene, stature = ideal
     people = scene.people
     lifted = replace(scene, people=replace(people, translation_cam_m=people.translation_cam_m + 0.1 * scene.ground.normal))
-    setup, x, shared = state_problem(lifted, measure(scene, body), body, load_pose_prior(), stature, ("people",), 1.0, INDEPENDENT, one_frame(scene))
+    seen = measure(scene, body)
+    setup, x, shared = state_problem(lifted, seen, body, load_pose_prior(), stature, ("people",), 1.0, INDEPENDENT, one_frame(scene))
     solution = solve(setup, x, shared)
     np.testing.assert_allclose(solution.x[:, RISE] - x[:, RISE], -0.1, atol=0.02)
 

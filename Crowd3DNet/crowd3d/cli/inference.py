@@ -6,6 +6,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from crowd3d.cli.process import add_image_arguments, mid_folder
 from crowd3d.cli.run import run_cli
@@ -14,6 +15,7 @@ from crowd3d.ground import Knowns
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.optimise import OptimiseMode
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
 
@@ -36,6 +38,8 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: Crowd3DNet/pretrained/base_69.pkl if it is there, else the shipped estimator)",
     )
     parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
+    add_optimise_argument(parser)
+    parser.add_argument("--before_after", action="store_true", help="also draw the scene before the optimisation, into lifted/")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
     parser.add_argument("--save_mesh", action="store_true", help="write the release's OBJ files into extract_mesh/")
     parser.add_argument("--save_mesh_mode", choices=["single", "multi", "all"], default="all", help="which of them")
@@ -44,6 +48,16 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera_height", type=float, metavar="METRES", help="height of the camera over the ground, if known")
     distance = ("U1", "V1", "U2", "V2", "METRES")
     parser.add_argument("--scale_points", type=float, nargs=5, metavar=distance, help="two pixels on the ground and their distance")
+
+
+def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
+    """What to optimise after lifting."""
+    parser.add_argument(
+        "--optimise",
+        choices=get_args(OptimiseMode),
+        default=InferOptions.optimise,
+        help="make people, or all of people, camera and ground, agree with the keypoints",
+    )
 
 
 def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
@@ -76,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         knowns=knowns(args, GigapixelImage(args.scene_image_path).size[0]),
         engine=args.engine,
         batch_size=min(args.inference_batch_size, 32),
+        optimise=args.optimise,
+        before_after=args.before_after,
         with_hvip=args.render_with_hvip,
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,
         overwrite=args.overwrite,

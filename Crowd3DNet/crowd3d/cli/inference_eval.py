@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crowd3d.cli.inference import chosen_weights
+from crowd3d.cli.inference import add_optimise_argument, chosen_weights
 from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--optim_epoch", type=int, default=160, help="only names the folder of the results, ground_epoch_<N-1>")
     parser.add_argument("--inference_batch_size", type=int, default=128, help="at most so many tiles per batch")
     parser.add_argument("--weights", type=Path, help="Crowd3DNet for all scenes, as for single_image/inference.py")
+    add_optimise_argument(parser)
     add_data_arguments(parser)
 
 
@@ -81,6 +82,7 @@ def _pictures(
         smpl_folder=settings.smpl_model_root,
         engine=args.engine,
         batch_size=min(args.inference_batch_size, 32),
+        optimise=args.optimise,
         pictures=False,
         overwrite=args.overwrite,
     )

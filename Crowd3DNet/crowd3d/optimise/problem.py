@@ -197,11 +197,12 @@ def state_problem(
     information, shared_free = _shared_prior(scene.ground_covariance, free, trust)
     population = POPULATION_TRUST if shared_free.any() else 0.0
     precision = 1 / belief.pose**2 + population
+    pull = -population / precision * prior.coefficients(pose_rad)
     problem = Problem(
         skeleton=skeleton,
         lens=Lens(camera.fy / camera.fx, camera.cx, camera.cy),
         start=start,
-        evidence=_evidence(observed, belief, torso_cam, people.hvip_px, size, -population / precision * prior.coefficients(pose_rad), betas),
+        evidence=_evidence(observed, belief, torso_cam, people.hvip_px, size, pull, betas),
         basis=basis,
         pose_inverse=float(np.sqrt(precision)),
         lean=prior.lean,

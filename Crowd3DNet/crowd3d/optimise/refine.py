@@ -24,9 +24,6 @@ from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, People, Scene
 
 Part = Literal["people", "camera", "ground"]
-GROUND_TRUST = 0.5
-"""Share of its standard errors' inverse with which the estimate of camera and ground is believed: it comes from the same keypoints."""
-
 ROUNDS = 3
 
 
@@ -95,7 +92,7 @@ def refine(
             chosen = replace(scene, people=scene.people[rows])
             known = observed[rows]
             problem, x, shared = state_problem(
-                chosen, known, body, load_pose_prior(), stature, free, GROUND_TRUST, belief, frame[rows]
+                chosen, known, body, load_pose_prior(), stature, free, belief.ground, belief, frame[rows]
             )
             frozen = freeze(problem, x, shared, torch.full((len(rows),), LIMIT, dtype=x.dtype))
             seen = cost(problem, x, shared, frozen).isfinite().numpy()
@@ -137,7 +134,10 @@ def refine_frames(
         NoPeopleFound, BackendFailed: see `refine`.
     """
     first = scenes[0]
-    if any((s.camera, s.body) != (first.camera, first.body) or not np.allclose(s.ground.coefficients, first.ground.coefficients) for s in scenes):
+    same = [
+        (s.camera, s.body) == (first.camera, first.body) and np.allclose(s.ground.coefficients, first.ground.coefficients) for s in scenes
+    ]
+    if not all(same):
         raise ValueError("the frames of a static camera need one camera, ground and body; reconstruct them with the same ones")
     observed = Observations.joined([checked(each) for _, each in zip(scenes, keypoints, strict=True)])
     people = People(*(np.concatenate([getattr(s.people, f.name) for s in scenes]) for f in fields(People)))
