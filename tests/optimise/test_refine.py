@@ -13,7 +13,7 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BackendFailed, NoPeopleFound
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import StaturePrior
-from crowd3d.optimise import refine, refine_in_rounds
+from crowd3d.optimise import INDEPENDENT, PLAIN, refine, refine_frames, refine_in_rounds
 from crowd3d.optimise.pose_prior import PosePrior, load_pose_prior
 from crowd3d.optimise.problem import Problem, state_problem
 from crowd3d.optimise.skeleton import Skeleton
@@ -35,6 +35,11 @@ def place_error_m(scene: Scene, truth: Scene) -> float:
     """Mean distance on the ground."""
     places, true = (each.ground.to_world(each.people.hvip_cam_m) for each in (scene, truth))
     return float(np.linalg.norm(places - true, axis=1).mean())
+
+
+def one_frame(scene: Scene) -> np.ndarray:
+    """(N,) everybody in the same photograph."""
+    return np.zeros(len(scene.people), np.int64)
 
 
 def shared_of(scene: Scene) -> np.ndarray:
@@ -60,7 +65,7 @@ def problem(ideal: tuple[Scene, StaturePrior], body: Body) -> tuple[Problem, Ten
     from small_crowd import measure
 
     scene, stature = ideal
-    return state_problem(scene, measure(scene, body), body, load_pose_prior(), stature, FREE, 0.05)
+    return state_problem(scene, measure(scene, body), body, load_pose_prior(), stature, FREE, 0.05, INDEPENDENT, one_frame(scene))
 
 
 def test_the_truth_stays(problem: tuple[Problem, Tensor, Tensor]) -> None:
@@ -254,7 +259,8 @@ def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body)
     scene, stature = ideal
     people = scene.people
     lifted = replace(scene, people=replace(people, translation_cam_m=people.translation_cam_m + 0.1 * scene.ground.normal))
-    setup, x, shared = state_problem(lifted, measure(scene, body), body, load_pose_prior(), stature, ("people",), 1.0)
+    seen = measure(scene, body)
+    setup, x, shared = state_problem(lifted, seen, body, load_pose_prior(), stature, ("people",), 1.0, INDEPENDENT, one_frame(scene))
     solution = solve(setup, x, shared)
     np.testing.assert_allclose(solution.x[:, RISE] - x[:, RISE], -0.1, atol=0.02)
 
@@ -262,7 +268,39 @@ def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body)
 def test_prior_without_directions_keeps_poses(crowd: Scene, noisy: Observations, body: Body) -> None:
     prior = load_pose_prior()
     stiff = PosePrior(prior.mean_rad, prior.basis_rad[:, :1] * 1e-6, prior.lean)
-    setup, x, shared = state_problem(crowd, noisy, body, stiff, StaturePrior(), ("people",), 1.0)
+    setup, x, shared = state_problem(crowd, noisy, body, stiff, StaturePrior(), ("people",), 1.0, INDEPENDENT, one_frame(crowd))
     solution = solve(setup, x, shared)
     local = setup.start.pose_rad + solution.x[:, POSE:-10] @ setup.basis.T
     torch.testing.assert_close(local, setup.start.pose_rad, rtol=0, atol=1e-4)
+
+
+def test_frames_of_one_camera_tell_more_together(crowd: Scene, noisy: Observations, body: Body) -> None:
+    start = worse(crowd, body)
+    halves = [np.arange(0, 24, 2), np.arange(1, 24, 2)]
+    scenes = [replace(start, people=start.people[half], image=f"{row}.jpg") for row, half in enumerate(halves)]
+    refined, report = refine_frames(scenes, [noisy[half] for half in halves], body=body)
+    alone = [refine(scene, noisy[half], body=body)[0] for scene, half in zip(scenes, halves, strict=True)]
+    truth = shared_of(crowd)
+    sigma = np.sqrt(np.diag(report.covariance))
+    error = np.linalg.norm((shared_of(refined[0]) - truth) / sigma)
+    assert error <= max(np.linalg.norm((shared_of(scene) - truth) / sigma) for scene in alone)
+    assert (np.diag(report.covariance) < np.diag(alone[0].ground_covariance)).all()
+    assert [scene.image for scene in refined] == ["0.jpg", "1.jpg"]
+    assert refined[0].camera == refined[1].camera
+    assert [len(scene.people) for scene in refined] == [12, 12]
+    with pytest.raises(ValueError, match="one camera"):
+        refine_frames([scenes[0], replace(scenes[1], camera=crowd.camera)], [noisy[half] for half in halves], body=body)
+
+
+def test_people_of_different_frames_do_not_push_each_other(crowd: Scene, noisy: Observations, body: Body) -> None:
+    twice = replace(crowd, people=crowd.people[np.array([0, 0])])
+    apart, _ = refine_frames([replace(crowd, people=crowd.people[[0]])] * 2, [noisy[[0]]] * 2, body=body, free=("people",))
+    pushed, _ = refine(twice, noisy[[0, 0]], body=body, free=("people",))
+    np.testing.assert_allclose(apart[0].people.hvip_cam_m, apart[1].people.hvip_cam_m, atol=1e-9)
+    assert np.linalg.norm(np.diff(pushed.people.hvip_cam_m, axis=0)) > 0.1
+
+
+def test_given_people_stay_where_nothing_contradicts_them(crowd: Scene, seen: Observations, body: Body) -> None:
+    refined, _ = refine(crowd, seen, body=body, free=("people",), belief=PLAIN)
+    assert joint_error_m(refined, crowd, body) < 0.002
+    assert place_error_m(refined, crowd) < 0.005

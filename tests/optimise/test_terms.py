@@ -13,6 +13,7 @@ from crowd3d.bodies import COCO17_FROM_SMPL54, Body
 from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.ground import StaturePrior
+from crowd3d.optimise.belief import INDEPENDENT
 from crowd3d.optimise.contacts import deepest_overlap, find_contacts
 from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, quadratic
 from crowd3d.optimise.pose_prior import fit_pose_prior, load_pose_prior
@@ -33,7 +34,8 @@ def somewhere(crowd: Scene, seen: Observations, body: Body) -> tuple[Problem, Te
     rng = torch.Generator().manual_seed(0)
     people = slice(0, 4)
     scene = Scene(crowd.camera, crowd.ground, crowd.people[people], crowd.body, crowd.image, crowd.ground_covariance)
-    problem, x, shared = state_problem(scene, seen[people], body, load_pose_prior(), StaturePrior(), ("people", "camera", "ground"), 1.0)
+    free, frame = ("people", "camera", "ground"), np.zeros(4, np.int64)
+    problem, x, shared = state_problem(scene, seen[people], body, load_pose_prior(), StaturePrior(), free, 1.0, INDEPENDENT, frame)
     x = x + 0.03 * torch.randn(x.shape, generator=rng, dtype=torch.float64)
     shared = shared + torch.tensor([0.02, 0.01, -0.01, 0.03], dtype=torch.float64)
     away = torch.nn.functional.normalize(torch.randn(4, 3, 3, generator=rng, dtype=torch.float64), dim=-1)
@@ -129,7 +131,7 @@ def test_contacts_of_two_balls() -> None:
     centres[..., 1] = torch.linspace(0, 30, len(SPHERES))
     centres[1] = centres[0] + torch.tensor([0.15, 0.0, 0.0])
     stature = torch.full((3,), 1.7, dtype=torch.float64)
-    ball, away, bound = find_contacts(centres, stature)
+    ball, away, bound = find_contacts(centres, stature, torch.zeros(3))
     radius = SPHERES[1][1]
     assert ball[:2, 0].tolist() == [1, 1]
     torch.testing.assert_close(away[:2, 0], torch.tensor([[-1.0, 0, 0], [1.0, 0, 0]]).double())

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from crowd3d.cli.camera import add_camera_arguments, known_camera
 from crowd3d.cli.process import add_image_arguments, mid_folder
@@ -16,6 +17,7 @@ from crowd3d.model.configs import read_config
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.infer import ANY_CROWD, InferOptions, infer
 from crowd3d.pipeline.network import InferenceConfig
+from crowd3d.pipeline.optimise import OptimiseMode
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
@@ -43,6 +45,8 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_tuning_arguments(parser, epochs=100)
     parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
+    add_optimise_argument(parser)
+    parser.add_argument("--before_after", action="store_true", help="also draw the scene before the optimisation, into lifted/")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
     parser.add_argument("--save_mesh", action="store_true", help="write the release's OBJ files into extract_mesh/")
     parser.add_argument("--save_mesh_mode", choices=["single", "multi", "all"], default="all", help="which of them")
@@ -50,17 +54,28 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser, epochs: int) -> None:
-    """How released weights are fine-tuned to a photograph or scene."""
-    parser.add_argument("--optim_epoch", type=int, default=epochs, help="epochs of fine-tuning released weights to the scene; 0 for none")
+    """How ``--optimise network`` fine-tunes Crowd3DNet to a photograph or scene."""
+    parser.add_argument("--optim_epoch", type=int, default=epochs, help="epochs of the fine-tuning (--optimise network)")
     parser.add_argument("--optim_batch_size", type=int, default=64, help="tiles per step of the fine-tuning")
 
 
 def chosen_tuning(args: argparse.Namespace, settings: Settings, config: str) -> Tuning | None:
     """The fine-tuning that the arguments ask for."""
-    if args.optim_epoch < 1:
+    if args.optimise != "network":
         return None
     checkpoints = settings.root / "Crowd3DNet" / "checkpoints"
     return Tuning(args.optim_epoch, args.optim_batch_size, settings.configs_root / "optim" / config, checkpoints)
+
+
+def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
+    """What to optimise after lifting."""
+    parser.add_argument(
+        "--optimise",
+        choices=get_args(OptimiseMode),
+        default=InferOptions.optimise,
+        help="make people, or all of people, camera and ground, agree with the keypoints in one least-squares problem; "
+        "or fine-tune Crowd3DNet's weights to the scene, as the release does",
+    )
 
 
 def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
@@ -95,6 +110,8 @@ def infer_options(args: argparse.Namespace, settings: Settings, image_size: tupl
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,
+        optimise=args.optimise,
+        before_after=args.before_after,
         with_hvip=args.render_with_hvip,
         tuning=chosen_tuning(args, settings, "optim_single_image.yml"),
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crowd3d.cli.inference import LARGEST_BATCH, add_tuning_arguments, chosen_tuning, chosen_weights
+from crowd3d.cli.inference import LARGEST_BATCH, add_optimise_argument, add_tuning_arguments, chosen_tuning, chosen_weights
 from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tuning_arguments(parser, epochs=160)
     parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
     parser.add_argument("--weights", type=Path, help="Crowd3DNet for all scenes, as for single_image/inference.py")
+    add_optimise_argument(parser)
     add_data_arguments(parser)
 
 
@@ -91,6 +92,7 @@ def _pictures(
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,
+        optimise=args.optimise,
         pictures=False,
         overwrite=args.overwrite,
     )

@@ -16,12 +16,13 @@ MARGIN_M = 0.05
 MEAN_STATURE_M = 1.7
 
 
-def find_contacts(centres: Tensor, stature_m: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def find_contacts(centres: Tensor, stature_m: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For everybody the deepest contacts with others.
 
     Args:
         centres: (N, B, 3) balls of everybody in the upright world, metres.
         stature_m: (N,) statures, which scale the balls.
+        frame: (N,) photograph that each person is in.
 
     Returns:
         ball (N, M), away (N, M, 3) and bound (N, M) of `terms.Frozen`.
@@ -31,6 +32,8 @@ def find_contacts(centres: Tensor, stature_m: Tensor) -> tuple[Tensor, Tensor, T
     away, bound = centres.new_zeros(count, CONTACTS, 3), centres.new_zeros(count, CONTACTS)
     place = centres.mean(1)[:, [0, 2]].numpy()
     pairs = cKDTree(place).query_pairs(REACH_M, output_type="ndarray") if count else np.zeros((0, 2), np.int64)
+    together = frame.numpy()
+    pairs = pairs[together[pairs[:, 0]] == together[pairs[:, 1]]]
     if len(pairs) == 0:
         return balls, away, bound
     first, second = torch.from_numpy(np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64)).unbind(1)
@@ -60,6 +63,6 @@ def find_contacts(centres: Tensor, stature_m: Tensor) -> tuple[Tensor, Tensor, T
 
 def deepest_overlap(centres: Tensor, stature_m: Tensor) -> Tensor:
     """(N,) metres by which everybody's balls reach into somebody else's, 0 for most."""
-    ball, away, bound = find_contacts(centres, stature_m)
+    ball, away, bound = find_contacts(centres, stature_m, torch.zeros(len(centres)))
     at = centres.gather(1, ball[..., None].expand(*ball.shape, 3))
     return 2 * (bound - (at * away).sum(-1)).amax(1).clamp(min=0.0)

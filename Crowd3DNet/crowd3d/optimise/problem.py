@@ -13,18 +13,15 @@ from crowd3d.errors import BackendFailed
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.ground import StaturePrior
+from crowd3d.optimise.belief import Belief
 from crowd3d.optimise.pose_prior import PosePrior
 from crowd3d.optimise.skeleton import Skeleton, locate
 from crowd3d.optimise.state import BETAS, POSE, SHARED, TORSO17, Lens, Start, posture_of
 from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, People, Scene
 
-START_TRUST = 1.0
-"""Spread of the given poses around the truth, in standard deviations of people's poses."""
 POPULATION_TRUST = 0.5
-"""Weight of the poses of everybody beside the given pose, which knows them already."""
-HVIP_SIGMA = 0.03
-"""Spread of a measured HVIP, as a share of stature."""
+"""Weight of the poses of everybody beside the given pose while camera and ground are free; without it the given pose is believed alone."""
 LEAST_SIGMA_PX = 0.05
 
 
@@ -41,7 +38,7 @@ class Evidence:
         hvip: (N, 2) measured HVIP minus the given one, in statures.
         hvip_inverse: (N,) 1 / spread.
         pose: (N, K) centre of the prior of the pose, in coordinates relative to the given pose.
-        place: (N, 2) and turn (N, 3): centres of the priors of place and turn, relative to the given ones.
+        betas: (N, 10) given betas.
     """
 
     xy_px: Tensor
@@ -52,8 +49,7 @@ class Evidence:
     hvip: Tensor
     hvip_inverse: Tensor
     pose: Tensor
-    place: Tensor
-    turn: Tensor
+    betas: Tensor
 
     def __getitem__(self, rows: slice) -> Evidence:
         return Evidence(*(getattr(self, f.name)[rows] for f in fields(self)))
@@ -72,6 +68,8 @@ class Problem:
         shared_mean: (4,) and shared_information (4, 4): prior of the shared unknowns.
         shared_free: (4,) bool.
         people_free: whether bodies and places may change.
+        belief: spreads of what is given.
+        frame: (N,) photograph that each person is in; people of different ones do not touch.
     """
 
     skeleton: Skeleton
@@ -86,6 +84,8 @@ class Problem:
     shared_information: Tensor
     shared_free: Tensor
     people_free: bool
+    belief: Belief
+    frame: Tensor
 
     def __len__(self) -> int:
         return len(self.start)
@@ -152,7 +152,15 @@ def usable(scene: Scene) -> np.ndarray:
 
 
 def state_problem(
-    scene: Scene, observed: Observations, body: Body, prior: PosePrior, stature: StaturePrior, free: tuple[str, ...], trust: float
+    scene: Scene,
+    observed: Observations,
+    body: Body,
+    prior: PosePrior,
+    stature: StaturePrior,
+    free: tuple[str, ...],
+    trust: float,
+    belief: Belief,
+    frame: np.ndarray,
 ) -> tuple[Problem, Tensor, Tensor]:
     """Set up the problem of a scene whose people are all `usable`.
 
@@ -164,6 +172,8 @@ def state_problem(
         stature: of heights.
         free: what may change: ``people``, ``camera``, ``ground``.
         trust: standard deviations of `Scene.ground_covariance` to believe in.
+        belief: in the given people and in the measurements.
+        frame: (N,) photograph that each person is in.
 
     Returns:
         Problem, unknowns of the people (N, P), shared unknowns (4,).
@@ -185,12 +195,14 @@ def state_problem(
     x[:, 2] = torch.from_numpy(ground.signed_distance(torso_cam))
     shared = torch.tensor([np.log(camera.fx), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m)], dtype=torch.float64)
     information, shared_free = _shared_prior(scene.ground_covariance, free, trust)
-    precision = 1 / START_TRUST**2 + POPULATION_TRUST
+    population = POPULATION_TRUST if shared_free.any() else 0.0
+    precision = 1 / belief.pose**2 + population
+    pull = -population / precision * prior.coefficients(pose_rad)
     problem = Problem(
         skeleton=skeleton,
         lens=Lens(camera.fy / camera.fx, camera.cx, camera.cy),
         start=start,
-        evidence=_evidence(observed, torso_cam, people.hvip_px, size, -POPULATION_TRUST / precision * prior.coefficients(pose_rad)),
+        evidence=_evidence(observed, belief, torso_cam, people.hvip_px, size, pull, betas),
         basis=basis,
         pose_inverse=float(np.sqrt(precision)),
         lean=prior.lean,
@@ -199,6 +211,8 @@ def state_problem(
         shared_information=information,
         shared_free=shared_free,
         people_free="people" in free,
+        belief=belief,
+        frame=torch.from_numpy(frame),
     )
     return problem, x, shared
 
@@ -213,20 +227,28 @@ def _shared_prior(covariance: np.ndarray | None, free: tuple[str, ...], trust: f
     return torch.from_numpy(information), torch.from_numpy(allowed)
 
 
-def _evidence(observed: Observations, torso_cam_m: np.ndarray, hvip_px: np.ndarray, size: np.ndarray, pose: np.ndarray) -> Evidence:
-    depth_known = np.isfinite(observed.depth_m) & np.isfinite(observed.depth_sigma_m)
-    hvip_known = np.isfinite(observed.hvip_px).all(1)
+def _evidence(
+    observed: Observations,
+    belief: Belief,
+    torso_cam_m: np.ndarray,
+    hvip_px: np.ndarray,
+    size: np.ndarray,
+    pose: np.ndarray,
+    betas: Tensor,
+) -> Evidence:
+    depth_sigma = observed.depth_sigma_m * belief.depth
+    depth_known = np.isfinite(observed.depth_m) & np.isfinite(depth_sigma)
+    hvip_known = np.isfinite(observed.hvip_px).all(1) & np.isfinite(belief.hvip)
     hvip = np.where(hvip_known[:, None], (observed.hvip_px - hvip_px) / size[:, None], 0.0)
     arrays = (
         observed.xy_px,
-        1.0 / observed.sigma_px,
+        1.0 / (observed.sigma_px * belief.keypoints),
         np.where(depth_known, observed.depth_m, 0.0),
-        np.where(depth_known, 1.0 / np.where(depth_known, observed.depth_sigma_m, 1.0), 0.0),
+        np.where(depth_known, 1.0 / np.where(depth_known, depth_sigma, 1.0), 0.0),
         torso_cam_m / np.linalg.norm(torso_cam_m, axis=1, keepdims=True),
         hvip,
-        hvip_known / HVIP_SIGMA,
+        hvip_known / belief.hvip,
         pose,
-        np.zeros((len(pose), 2)),
-        np.zeros((len(pose), 3)),
+        betas.numpy(),
     )
     return Evidence(*(torch.from_numpy(np.asarray(a, np.float64)) for a in arrays))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from crowd3d.errors import NoPeopleFound
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import matrix_to_axis_angle
 from crowd3d.ground import StaturePrior
+from crowd3d.optimise.belief import INDEPENDENT, Belief
 from crowd3d.optimise.pose_prior import load_pose_prior
 from crowd3d.optimise.problem import Problem, checked, state_problem, usable
 from crowd3d.optimise.solver import LIMIT, cost, freeze, solve
@@ -23,9 +24,6 @@ from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, People, Scene
 
 Part = Literal["people", "camera", "ground"]
-GROUND_TRUST = 0.5
-"""Share of its standard errors' inverse with which the estimate of camera and ground is believed: it comes from the same keypoints."""
-
 ROUNDS = 3
 
 
@@ -54,6 +52,8 @@ def refine(
     body: Body,
     free: tuple[Part, ...] = ("people", "camera", "ground"),
     stature: StaturePrior | None = None,
+    belief: Belief = INDEPENDENT,
+    frame: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda iteration: None,
 ) -> tuple[Scene, RefineReport]:
     """Make camera, ground and everybody agree with the 2D measurements, with each other, and with what is known of people.
@@ -68,6 +68,8 @@ def refine(
         body: the scene's body, with its mesh; a low level of detail is enough.
         free: what may change.
         stature: what is known of people's heights.
+        belief: in the given people and in the measurements; see `belief.belief_of` for people lifted from these measurements.
+        frame: (N,) photograph of one static camera that each person is in, by default the same; see `refine_frames`.
         progress: called with the number of each finished iteration.
 
     Returns:
@@ -82,12 +84,16 @@ def refine(
         raise ValueError(f"{len(observed.score)} observations for {len(scene.people)} people")
     rows = np.flatnonzero(usable(scene))
     stature = stature or StaturePrior()
+    frame = np.zeros(len(scene.people), np.int64) if frame is None else frame
     with torch.inference_mode():
         while True:
             if len(rows) == 0:
                 raise NoPeopleFound(f"none of {len(scene.people)} people stands on the ground in front of the camera; estimate both anew")
             chosen = replace(scene, people=scene.people[rows])
-            problem, x, shared = state_problem(chosen, observed[rows], body, load_pose_prior(), stature, free, GROUND_TRUST)
+            known = observed[rows]
+            problem, x, shared = state_problem(
+                chosen, known, body, load_pose_prior(), stature, free, belief.ground, belief, frame[rows]
+            )
             frozen = freeze(problem, x, shared, torch.full((len(rows),), LIMIT, dtype=x.dtype))
             seen = cost(problem, x, shared, frozen).isfinite().numpy()
             if seen.all():
@@ -99,8 +105,48 @@ def refine(
     mask = np.zeros(len(scene.people), bool)
     mask[rows] = True
     report = RefineReport(solution.cost_before, solution.cost_after, solution.iterations, covariance, mask)
-    known = scene.ground_covariance if not problem.shared_free.any() else covariance
-    return replace(refined, people=_merged(scene.people, refined.people, rows), ground_covariance=known), report
+    sure = covariance if problem.shared_free.any() else scene.ground_covariance
+    return replace(refined, people=_merged(scene.people, refined.people, rows), ground_covariance=sure), report
+
+
+def refine_frames(
+    scenes: Sequence[Scene],
+    keypoints: Sequence[Keypoints | Observations],
+    *,
+    body: Body,
+    free: tuple[Part, ...] = ("people", "camera", "ground"),
+    stature: StaturePrior | None = None,
+    belief: Belief = INDEPENDENT,
+    progress: Callable[[int], None] = lambda iteration: None,
+) -> tuple[list[Scene], RefineReport]:
+    """`refine` for several photographs of one static camera: they share camera and ground, and nobody touches people of another one.
+
+    Args:
+        scenes: at least one, all with the same camera and ground; the covariance of the first counts.
+        keypoints: of each scene's people, in the same order.
+        body, free, stature, belief, progress: see `refine`.
+
+    Returns:
+        The refined scenes, and one report whose `refined` covers everybody in order.
+
+    Raises:
+        ValueError: the scenes differ in camera, ground or body, or there are not as many measurements as scenes.
+        NoPeopleFound, BackendFailed: see `refine`.
+    """
+    first = scenes[0]
+    same = [
+        (s.camera, s.body) == (first.camera, first.body) and np.allclose(s.ground.coefficients, first.ground.coefficients) for s in scenes
+    ]
+    if not all(same):
+        raise ValueError("the frames of a static camera need one camera, ground and body; reconstruct them with the same ones")
+    observed = Observations.joined([checked(each) for _, each in zip(scenes, keypoints, strict=True)])
+    people = People(*(np.concatenate([getattr(s.people, f.name) for s in scenes]) for f in fields(People)))
+    frame = np.repeat(np.arange(len(scenes)), [len(s.people) for s in scenes])
+    together = replace(first, people=people)
+    found, report = refine(together, observed, body=body, free=free, stature=stature, belief=belief, frame=frame, progress=progress)
+    return [
+        replace(found, people=found.people[frame == index], image=scene.image) for index, scene in enumerate(scenes)
+    ], report
 
 
 def refine_in_rounds(
@@ -112,6 +158,7 @@ def refine_in_rounds(
     body: Body,
     free: tuple[Part, ...] = ("people", "camera", "ground"),
     stature: StaturePrior | None = None,
+    belief: Belief = INDEPENDENT,
     rounds: int = ROUNDS,
     progress: Callable[[int], None] = lambda iteration: None,
 ) -> tuple[Scene, np.ndarray, RefineReport]:
@@ -125,7 +172,7 @@ def refine_in_rounds(
         rows: (N,) rows that the scene's people have in `observed`.
         observed: measurements of everybody.
         lift: (camera, ground) → people and their rows in `observed`, as `scene.placing.reconstruct_people` gives them.
-        body, free, stature, progress: see `refine`.
+        body, free, stature, belief, progress: see `refine`.
         rounds: how often to refine; once is all when camera and ground are exact.
 
     Returns:
@@ -136,7 +183,7 @@ def refine_in_rounds(
     """
     known = scene.ground_covariance
     for left in reversed(range(rounds)):
-        scene, report = refine(scene, observed[rows], body=body, free=free, stature=stature, progress=progress)
+        scene, report = refine(scene, observed[rows], body=body, free=free, stature=stature, belief=belief, progress=progress)
         if left == 0 or not report.covariance.any():
             break
         people, rows = lift(scene.camera, scene.ground)

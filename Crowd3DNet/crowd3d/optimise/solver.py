@@ -13,7 +13,7 @@ from torch import Tensor
 from crowd3d.optimise.contacts import find_contacts
 from crowd3d.optimise.problem import Problem
 from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, pose_people
-from crowd3d.optimise.terms import TERMS, Chunk, Frozen, Rows, ball_mixture
+from crowd3d.optimise.terms import Chunk, Frozen, Rows, ball_mixture, reprojection, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -179,15 +179,17 @@ def weigh(rows: Rows) -> tuple[Tensor, Tensor]:
 
 def cost(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> Tensor:
     """(N,) cost of everybody."""
-    parts = [sum(weigh(term(chunk))[0] for term in TERMS.values()) for _, chunk in chunks(problem, x, shared, frozen, False)]
+    terms = terms_of(problem).values()
+    parts = [sum(weigh(term(chunk))[0] for term in terms) for _, chunk in chunks(problem, x, shared, frozen, False)]
     return torch.cat(parts)  # type: ignore[arg-type]
 
 
 def cost_per_term(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> dict[str, float]:
     """Cost of everybody by term, that of the shared prior included."""
-    total = dict.fromkeys(TERMS, 0.0)
+    terms = terms_of(problem)
+    total = dict.fromkeys(terms, 0.0)
     for _, chunk in chunks(problem, x, shared, frozen, False):
-        for name, term in TERMS.items():
+        for name, term in terms.items():
             total[name] += float(weigh(term(chunk))[0].sum())
     return total | {"camera and ground": float(shared_cost(problem, shared))}
 
@@ -204,7 +206,7 @@ def linearise(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> Sy
     sizes = ((count,), (count, unknowns), (count, unknowns, unknowns), (count, unknowns, SHARED), (SHARED,), (SHARED, SHARED))
     system = System(*(x.new_zeros(size) for size in sizes))
     for rows, chunk in chunks(problem, x, shared, frozen, True):
-        terms = [term(chunk) for term in TERMS.values()]
+        terms = [term(chunk) for term in terms_of(problem).values()]
         weighed = [weigh(term) for term in terms]
         system.cost[rows] = sum(costs for costs, _ in weighed)
         pairs = zip(terms, weighed, strict=True)
@@ -226,7 +228,7 @@ def freeze(problem: Problem, x: Tensor, shared: Tensor, limit: Tensor) -> Frozen
     skeleton = problem.skeleton
     centres = torch.cat([ball_mixture(posed.points) for posed in _everybody(problem, x, shared)])
     stature = skeleton.stature[0] + x[:, -BETAS:] @ skeleton.stature[1:]
-    return Frozen(limit, shared, *find_contacts(centres, stature))
+    return Frozen(limit, shared, *find_contacts(centres, stature, problem.frame))
 
 
 def robust_limit(problem: Problem, x: Tensor, shared: Tensor, ceiling: float) -> Tensor:
@@ -234,7 +236,7 @@ def robust_limit(problem: Problem, x: Tensor, shared: Tensor, ceiling: float) ->
     wide = Frozen(torch.full((len(problem),), torch.inf, dtype=x.dtype), shared, *_no_contacts(problem, x))
     medians = []
     for _, chunk in chunks(problem, x, shared, wide, False):
-        size = TERMS["reprojection"](chunk).residual.norm(dim=-1)
+        size = reprojection(chunk).residual.norm(dim=-1)
         known = chunk.evidence.xy_inverse > 0
         medians.append(torch.where(known, size, torch.nan).nanmedian(1).values)
     return (3 * torch.cat(medians)).nan_to_num(LIMIT).clamp(LIMIT, ceiling)

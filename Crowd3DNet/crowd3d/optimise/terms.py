@@ -13,10 +13,6 @@ from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, qua
 from crowd3d.optimise.problem import Evidence, Problem
 from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, Start, view
 
-PLACE_SIGMA = 0.15
-"""Spread of a given HVIP around the true one, as a share of stature."""
-TURN_SIGMA_RAD = (0.3, 0.6, 0.3)
-"""Spread of a given pelvis' orientation about the world's axes."""
 TOUCH_SIGMA_M = 0.01
 PERSON_GAP_SIGMA_M = 0.01
 LIMIT_SIGMA_RAD = 0.05
@@ -158,15 +154,14 @@ def hvip_cue(chunk: Chunk) -> Rows:
 
 def start_place(chunk: Chunk) -> Rows:
     """The HVIP about where it was given."""
-    residual = (chunk.x[:, None, PLACE] - chunk.evidence.place[:, None]) / PLACE_SIGMA
-    return chunk.rows(residual, chunk.linear(PLACE, torch.eye(2).to(chunk.x) / PLACE_SIGMA), None, cauchy(3.0))
+    inverse = 1 / chunk.problem.belief.place
+    return chunk.rows(chunk.x[:, None, PLACE] * inverse, chunk.linear(PLACE, torch.eye(2).to(chunk.x) * inverse), None, cauchy(3.0))
 
 
 def start_turn(chunk: Chunk) -> Rows:
     """The pelvis about as it was given."""
-    inverse = 1 / torch.tensor(TURN_SIGMA_RAD).to(chunk.x)
-    residual = (chunk.x[:, None, TURN] - chunk.evidence.turn[:, None]) * inverse
-    return chunk.rows(residual, chunk.linear(TURN, torch.diag(inverse)), None, quadratic)
+    inverse = 1 / torch.tensor(chunk.problem.belief.turn_rad).to(chunk.x)
+    return chunk.rows(chunk.x[:, None, TURN] * inverse, chunk.linear(TURN, torch.diag(inverse)), None, quadratic)
 
 
 def pose_prior(chunk: Chunk) -> Rows:
@@ -199,6 +194,13 @@ def touch_ground(chunk: Chunk) -> Rows:
     """The lowest point of the body is on the ground."""
     person = chunk.posed.lowest_person[:, None, None] / TOUCH_SIGMA_M if chunk.changes else None
     return chunk.rows(chunk.posed.lowest[:, None, None] / TOUCH_SIGMA_M, person, None, quadratic)
+
+
+def start_shape(chunk: Chunk) -> Rows:
+    """The betas about as they were given."""
+    inverse = 1 / chunk.problem.belief.betas
+    residual = (chunk.x[:, None, -BETAS:] - chunk.evidence.betas[:, None]) * inverse
+    return chunk.rows(residual, chunk.linear(slice(-BETAS, None), torch.eye(BETAS).to(chunk.x) * inverse), None, quadratic)
 
 
 def shape_prior(chunk: Chunk) -> Rows:
@@ -247,13 +249,15 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index[..., None].expand(*index.shape, values.shape[-1]))
 
 
-TERMS: dict[str, Callable[[Chunk], Rows]] = {
+Term = Callable[[Chunk], Rows]
+TERMS: dict[str, Term] = {
     "reprojection": reprojection,
     "depth": depth_cue,
     "hvip": hvip_cue,
     "place": start_place,
     "turn": start_turn,
     "pose": pose_prior,
+    "given shape": start_shape,
     "joint limits": joint_limits,
     "upright": upright,
     "ground contact": touch_ground,
@@ -261,3 +265,14 @@ TERMS: dict[str, Callable[[Chunk], Rows]] = {
     "stature": stature_prior,
     "people apart": keep_apart,
 }
+
+POPULATION = ("upright", "shape", "stature")
+"""What is known of people at large; people who were lifted with a camera and ground that stay contain it already."""
+GIVEN = ("given shape",)
+"""What holds such people, and would hold back camera and ground."""
+
+
+def terms_of(problem: Problem) -> dict[str, Term]:
+    """The terms of a problem: camera and ground follow from people at large, people alone from what was given."""
+    unused = GIVEN if problem.shared_free.any() else POPULATION
+    return {name: term for name, term in TERMS.items() if name not in unused}

@@ -90,6 +90,16 @@ class ResultFolder:
         return self.root / "camera_ground.json"
 
     @property
+    def estimate(self) -> Path:
+        """The same before the optimisation."""
+        return self.root / "lifted" / "camera_ground.json"
+
+    @property
+    def lifted(self) -> Path:
+        """The scene before the optimisation, and pictures of it if they were asked for."""
+        return self.root / "lifted"
+
+    @property
     def network(self) -> Path:
         """People as Crowd3DNet says, everybody once."""
         return self.root / "network.npz"

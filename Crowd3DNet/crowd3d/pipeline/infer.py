@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -31,15 +32,23 @@ from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
+from crowd3d.pipeline.optimise import (
+    OptimiseMode,
+    match_observations,
+    observations_of,
+    optimised,
+    read_lifted,
+    write_lifted,
+    write_result,
+)
 from crowd3d.pipeline.process import read_layout
 from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.render import person_colours, render_overlay, render_overview, top_view
-from crowd3d.scene import write_predict_json
 from crowd3d.scene.measuring import guess_hvip
 from crowd3d.scene.placing import load_lifter, reconstruct_people
-from crowd3d.types import Keypoints, Scene
+from crowd3d.types import Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +77,8 @@ class InferOptions:
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
         threshold: score above which the network sees a person.
+        optimise: what is made to agree with the keypoints after lifting; see `pipeline.optimise`.
+        before_after: draw the pictures of the scene before the optimisation, too.
         with_hvip: mark HVIPs in the overlay.
         tuning: fine-tune weights in the release's format to this photograph first; None to use them as they are.
         mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
@@ -85,6 +96,8 @@ class InferOptions:
     engine: EngineName = "auto"
     batch_size: int = 32
     threshold: float = INFERENCE_THRESHOLD
+    optimise: OptimiseMode = "people"
+    before_after: bool = False
     with_hvip: bool = False
     tuning: Tuning | None = None
     mesh_mode: str | None = None
@@ -106,6 +119,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
     choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
+    if options.optimise == "network" and not choice.released:
+        raise MissingAsset("--optimise network fine-tunes weights of Crowd3DNet; give some (--weights), or choose people, all or none")
     given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
     known = {name: None if value is None else vars(value) for name, value in given}
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
@@ -113,7 +128,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         inputs["ground"] = options.ground.coefficients.tolist()
     if options.ground_covariance is not None:
         inputs["ground_covariance"] = options.ground_covariance.tolist()
-    raw = results.camera
+    raw = results.estimate
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
     camera, ground, covariance = _read_estimate(raw)
 
@@ -133,10 +148,19 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     run.stage(
         "people",
         {"weights": weights.fingerprint()},
-        [results.predict, results.root / "scene.npz"],
+        [results.lifted / "scene.npz", results.lifted / "rows.npy"],
         lambda: _join(image_path, results, choice, weights, observed, camera, ground, covariance),
     )
+    run.stage(
+        "optimise",
+        {"mode": options.optimise},
+        [results.predict, results.root / "scene.npz"],
+        lambda: _optimise(mid, results, choice, weights, observed, options.optimise),
+    )
     scene = Scene.load(results.root)
+    if options.pictures and options.before_after:
+        before = ResultFolder(results.lifted)
+        run.stage("pictures before", {}, [before.overlay], lambda: _draw(read_lifted(results)[0], image, before, choice, options))
     if options.pictures:
         pictures = [results.overlay, results.overview, results.top_view, results.mesh, results.table]
         run.stage("pictures", {"with_hvip": options.with_hvip}, pictures, lambda: _draw(scene, image, results, choice, options))
@@ -243,16 +267,38 @@ def _join(
     seen = read_people(results.network)
     body = choice.body(detailed=False)
     if choice.released:
-        people = seen
+        rows = match_observations(seen, body, camera, observed)
+        keypoints = observations_of(rows, observed).keypoints.array
+        people = replace(seen, keypoints_px=np.where((rows >= 0)[:, None, None], keypoints, 0.0))
     else:
-        hvip_px = guess_hvip(observed, seen.hvip_px)
-        people, _ = reconstruct_people(load_lifter(weights.lifter), body, camera, ground, observed, hvip_px)
+        people, rows = _lift(results, choice, weights, observed, camera, ground)
     if len(people) == 0:
         raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
-    scene = Scene(camera, ground, people, "smpl_neutral" if choice.released else "free", image_path.name, covariance)
-    scene.save(results.root)
-    write_predict_json(results.predict, [scene])
-    log.info("%d people in one world: %s", len(people), results.root)
+    body_name = "smpl_neutral" if choice.released else "free"
+    write_lifted(Scene(camera, ground, people, body_name, image_path.name, covariance), rows, results)
+
+
+def _lift(
+    results: ResultFolder, choice: NetworkChoice, weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane
+) -> tuple[People, np.ndarray]:
+    """People from their observations, and their rows in them."""
+    hvip_px = guess_hvip(observed, read_people(results.network).hvip_px)
+    return reconstruct_people(load_lifter(weights.lifter), choice.body(detailed=False), camera, ground, observed, hvip_px)
+
+
+def _optimise(
+    mid: MidFolder,
+    results: ResultFolder,
+    choice: NetworkChoice,
+    weights: DefaultWeights,
+    observed: Observations,
+    mode: OptimiseMode,
+) -> None:
+    scene, rows = read_lifted(results)
+    if mode in ("people", "all"):
+        lift = None if choice.released else partial(_lift, results, choice, weights, observed)
+        scene = optimised(scene, rows, observed, choice.body(detailed=False), mode, lift)
+    write_result(scene, mid, results)
 
 
 def _position_covariance(scene: Scene) -> np.ndarray | None:

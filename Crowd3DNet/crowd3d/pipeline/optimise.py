@@ -1,0 +1,128 @@
+"""The stage between lifting and pictures: people, or people with camera and ground, made to agree with the 2D measurements."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from scipy.spatial import cKDTree
+from tqdm import tqdm
+
+from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body
+from crowd3d.files import write_json, write_npy
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import write_release_ground
+from crowd3d.optimise import belief_of, refine, refine_in_rounds
+from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pose.observations import Observations, person_size_px
+from crowd3d.scene import write_predict_json
+from crowd3d.types import People, Scene
+
+log = logging.getLogger(__name__)
+
+OptimiseMode = Literal["none", "people", "all", "network"]
+"""``network`` fine-tunes the network before it looks; afterwards nothing is left to optimise."""
+Lift = Callable[[Camera, GroundPlane], tuple[People, np.ndarray]]
+"""(camera, ground) → people and their rows in the observations."""
+
+NOBODY = -1
+SAME_PERSON = 0.2
+"""A person and an observation are one when their torso centres and their keypoints are nearer than this share of his size."""
+
+
+def match_observations(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
+    """(N,) row of everybody in `observed`, `NOBODY` for those who were not observed; nobody shares a row.
+
+    People of a network that looks at tiles do not come from the keypoints; each is matched with the observation that is nearest to
+    him, if he is also the nearest to it.
+    """
+    rows = np.full(len(people), NOBODY)
+    if len(people) == 0 or len(observed) == 0:
+        return rows
+    joints = camera.project(people.joints_cam_m(body.restrict()))
+    torso, size = joints[:, TORSO54].mean(1), person_size_px(observed.xy_px)
+    known = np.isfinite(torso).all(1)
+    nearest = cKDTree(observed.torso_px).query(np.where(known[:, None], torso, -1e9))[1]
+    back = cKDTree(np.where(known[:, None], torso, 1e9)).query(observed.torso_px)[1]
+    apart = np.linalg.norm(torso - observed.torso_px[nearest], axis=1)
+    miss = np.median(np.linalg.norm(joints[:, COCO17_FROM_SMPL54] - observed.xy_px[nearest], axis=2), axis=1)
+    same = known & (back[nearest] == np.arange(len(people))) & (np.maximum(apart, miss) < SAME_PERSON * size[nearest])
+    rows[same] = nearest[same]
+    return rows
+
+
+def observations_of(rows: np.ndarray, observed: Observations) -> Observations:
+    """Measurements of people with the given rows (N,) in `observed`; nothing is known of `NOBODY`."""
+    absent = rows == NOBODY
+    chosen = observed[rows]
+    return replace(
+        chosen,
+        sigma_px=np.where(absent[:, None], np.inf, chosen.sigma_px),
+        depth_m=np.where(absent[:, None], np.nan, chosen.depth_m),
+        hvip_px=np.where(absent[:, None], np.nan, chosen.hvip_px),
+    )
+
+
+def optimised(scene: Scene, rows: np.ndarray, observed: Observations, body: Body, mode: OptimiseMode, lift: Lift | None) -> Scene:
+    """The scene after the bundle adjustment.
+
+    Args:
+        scene: the start.
+        rows: (N,) of its people in `observed`.
+        observed: what the 2D stage measured.
+        body: the scene's, in a low level of detail.
+        mode: ``people`` keeps camera and ground; ``all`` frees what of them is not exact.
+        lift: how to lift everybody again; None for people who come from elsewhere.
+    """
+    belief = belief_of(observed)
+    seen = observations_of(rows, observed)
+    with tqdm(desc="optimising", unit="iteration") as bar:
+
+        def progress(_: int) -> None:
+            bar.update()
+
+        if mode == "all" and lift is None:
+            found, report = refine(scene, seen, body=body, belief=belief, progress=progress)
+        else:
+            if mode == "all" and lift is not None:
+                # people held camera and ground down to what is common of people; with those found, what was seen of each counts again
+                viewed, _, _ = refine_in_rounds(scene, rows, observed, lift, body=body, belief=belief, progress=progress)
+                people, rows = lift(viewed.camera, viewed.ground)
+                scene, seen = replace(viewed, people=people), observed[rows]
+            found, report = refine(scene, seen, body=body, free=("people",), belief=belief, progress=progress)
+    before, after = sum(report.cost_before.values()), sum(report.cost_after.values())
+    log.info("optimised %d of %d people in %d iterations: cost %.0f → %.0f", *_counts(report.refined), report.iterations, before, after)
+    return found
+
+
+def _counts(refined: np.ndarray) -> tuple[int, int]:
+    return int(refined.sum()), len(refined)
+
+
+def write_result(scene: Scene, mid: MidFolder, results: ResultFolder) -> None:
+    """Write the scene, and its camera and ground wherever later programs look for them.
+
+    Raises:
+        BadOutput: a folder cannot be written.
+    """
+    covariance = scene.ground_covariance
+    write_release_ground(mid.raw_ground, mid.ground, scene.camera, scene.ground)
+    values = {"camera": vars(scene.camera), "ground": scene.ground.coefficients.tolist()}
+    write_json(results.camera, values | {"covariance": None if covariance is None else covariance.tolist()})
+    scene.save(results.root)
+    write_predict_json(results.predict, [scene])
+    log.info("%d people in one world: %s", len(scene.people), results.root)
+
+
+def write_lifted(scene: Scene, rows: np.ndarray, results: ResultFolder) -> None:
+    """Keep the scene before the optimisation, and the rows (N,) of its people in the observations."""
+    write_npy(results.lifted / "rows.npy", rows)
+    scene.save(results.lifted)
+
+
+def read_lifted(results: ResultFolder) -> tuple[Scene, np.ndarray]:
+    """What `write_lifted` wrote."""
+    return Scene.load(results.lifted), np.load(results.lifted / "rows.npy")
