@@ -122,7 +122,7 @@ def picture(network: nn.Module, batch: Batch, threshold: float) -> np.ndarray:
     """(S, n · S, 3) uint8: the first tiles of `batch`, true centres as green circles, predicted ones as red crosses."""
     batch = Batch(*(tensor[:SHOWN] for tensor in batch)).to(next(network.parameters()).device)
     people = decode_maps(_maps(network, batch), threshold)
-    tiles = [np.ascontiguousarray(tile) for tile in batch.images.cpu().numpy()]
+    tiles = list(batch.images.cpu().numpy().copy())  # not drawn into the tiles themselves
     size = tiles[0].shape[0]
     for image, person in batch.known(Label.PRESENT).nonzero().tolist():
         x, y = ((batch.person_centers[image, person] + 1) / 2 * size).round().int().tolist()
