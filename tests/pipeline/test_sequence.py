@@ -73,7 +73,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def run(source: Path, *more: str) -> int:
     root = source.parent
-    given = ["--pose_backend", "file", "--keypoints", str(root / "keypoints.json"), "--ground_frames", "0"]
+    given = ["--pose_backend", "file", "--keypoints", str(root / "keypoints.json"), "--ground_frames", "3"]
+    given += ["--part_params", "60", "120", "20", "300"]  # a few large tiles, known without an estimate
     arguments = [str(source), "--save_mid_folder", str(root / "mid"), "--save_res_folder", str(root / "res"), *given, *more]
     return run_cli(reconstruct.add_arguments, reconstruct.run, arguments)
 

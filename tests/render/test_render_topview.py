@@ -14,7 +14,7 @@ from crowd3d.errors import BadOutput
 from crowd3d.geometry import Camera
 from crowd3d.render.colours import person_colours
 from crowd3d.render.drawing import grid_step
-from crowd3d.render.topview import _choose_frame, camera_figures, facing, top_view
+from crowd3d.render.topview import _GONE, Trail, _choose_frame, camera_figures, facing, top_view
 
 PLACES = np.array([[-6.0, 9.0], [-1.0, 24.0], [4.0, 15.0], [7.0, 31.0], [-7.0, 33.0]])
 
@@ -93,3 +93,18 @@ def test_unwritable_output_is_one_clear_error(make_scene, body, tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(BadOutput, match="cannot write"):
         top_view(make_scene(PLACES), body, tmp_path / "file" / "top.png")
+
+
+def test_paths_have_the_colours_of_those_who_walked_them(make_scene, body, tmp_path: Path) -> None:
+    scene = make_scene(PLACES)
+    came = np.array([[0.0, -6.0], [np.nan, np.nan], [0.0, -3.0], [0.0, 0.0]]) + PLACES[1]
+    gone = np.array([[-3.0, 14.0], [0.0, 14.0]])
+    plain, full = tmp_path / "plain.png", tmp_path / "full.png"
+    top_view(scene, body, plain)
+    top_view(scene, body, full, trails=[Trail(gone, -1), Trail(came, 1)])
+    before, after = (read(path)[150:-150, 120:-46] for path in (plain, full))
+    colour = person_colours(scene.people)[1]
+    more = (after == colour).all(-1).sum() - (before == colour).all(-1).sum()
+    scale = _choose_frame(PLACES).scale
+    assert more > 0.8 * 4.0 * scale * 3, "four metres or more of a line that is about four pixels wide"
+    assert ((after == _GONE).all(-1).sum() - (before == _GONE).all(-1).sum()) > 0.8 * 3.0 * scale * 3

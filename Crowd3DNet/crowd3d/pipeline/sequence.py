@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -165,18 +166,20 @@ def _common_ground(
     frames: Sequence[Frame], folder: SequenceFolder, weights: DefaultWeights, options: SequenceOptions
 ) -> tuple[Camera, GroundPlane, np.ndarray]:
     """Camera and ground from everybody in the selected pictures."""
-    hashes: dict[Frame, str] = {}
+    images: dict[Frame, GigapixelImage] = {}
     for frame in frames:
         try:
-            hashes[frame] = GigapixelImage(frame.path).content_hash
+            images[frame] = GigapixelImage(frame.path)
         except BadImage as error:
             log.error("not used for the ground: %s", error)
-    if not hashes:
+    if not images:
         raise BadImage(f"none of the {len(frames)} pictures in {frames[0].path.parent} can be read; copy them again")
-    chosen = spread_over(list(hashes), options.ground_frames)
+    # A picture of another size is by another camera; only headers have been read so far.
+    usual, _ = Counter(image.size for image in images.values()).most_common(1)[0]
+    chosen = spread_over([frame for frame, image in images.items() if image.size == usual], options.ground_frames)
     knowns = options.whole.knowns
     inputs = {
-        "images": [hashes[frame] for frame in chosen],
+        "images": [images[frame].content_hash for frame in chosen],
         "backend": repr(options.part.backend),
         "part_params": options.part.part_params,
         "knowns": None if knowns is None else vars(knowns),
