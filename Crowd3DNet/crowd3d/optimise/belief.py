@@ -20,7 +20,7 @@ class Belief:
     """Spreads of what is given, and factors on the stated spreads of what is measured.
 
     Attributes:
-        keypoints: factor on the spreads of keypoints.
+        keypoints: factors on the spreads of the 17 keypoints.
         depth: factor on the spreads of depths, infinite if they are not to be used.
         hvip: spread of a measured HVIP, as a share of stature; infinite if it is not to be used.
         pose: spread of the given poses, in standard deviations of people's poses.
@@ -31,7 +31,7 @@ class Belief:
             errors that people have in common would move them.
     """
 
-    keypoints: float
+    keypoints: tuple[float, ...]
     depth: float
     hvip: float
     pose: float
@@ -41,14 +41,16 @@ class Belief:
     ground: float
 
 
-INDEPENDENT = Belief(keypoints=1.0, depth=1.0, hvip=0.03, pose=1.0, turn_rad=(0.3, 0.6, 0.3), place=0.15, betas=1.0, ground=0.5)
+INDEPENDENT = Belief(
+    keypoints=17 * (1.0,), depth=1.0, hvip=0.03, pose=1.0, turn_rad=(0.3, 0.6, 0.3), place=0.15, betas=1.0, ground=0.5
+)
 """Measurements that the given people do not know, with honest independent errors."""
 PLAIN = Belief(
-    keypoints=2.0, depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=1.0
+    keypoints=17 * (2.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=1.0
 )
 """People lifted from plain keypoints, whose errors are nearly independent."""
 EMBEDDED = Belief(
-    keypoints=4.0, depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=4.0
+    keypoints=17 * (4.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=4.0
 )
 """People lifted from the embedded networks' measurements."""
 

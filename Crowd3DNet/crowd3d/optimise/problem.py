@@ -242,7 +242,7 @@ def _evidence(
     hvip = np.where(hvip_known[:, None], (observed.hvip_px - hvip_px) / size[:, None], 0.0)
     arrays = (
         observed.xy_px,
-        1.0 / (observed.sigma_px * belief.keypoints),
+        1.0 / (observed.sigma_px * np.array(belief.keypoints)),
         np.where(depth_known, observed.depth_m, 0.0),
         np.where(depth_known, 1.0 / np.where(depth_known, depth_sigma, 1.0), 0.0),
         torso_cam_m / np.linalg.norm(torso_cam_m, axis=1, keepdims=True),
