@@ -35,8 +35,8 @@ from crowd3d.types import Rows, TileLayout
 TILE_PX = 256
 FIRST_THRESHOLD = 0.12
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
-PERSON_THRESHOLD = 0.77
-CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -6.0, (0.435, 0.714, -2.643)
+PERSON_THRESHOLD = 0.68
+CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -8.467, (0.345, 0.802, -3.598)
 TORSO_HEIGHT_M = 1.05
 """Mean height of torso centres over the ground, seated people and children included: turns lengths in pixels into a scale."""
 SAME_PERSON = 0.16
