@@ -54,13 +54,16 @@ def run(args: argparse.Namespace) -> int:
     size = image.size if image is not None else (args.size[0], args.size[1])
     keypoints, known = read_npy(args.keypoints), known_camera(args, size)
     stature = StaturePrior(mean_m=args.stature, mean_sigma=POPULATION_SIGMA).for_span(args.keypoint_span)
-    given = {"camera": known.camera, "knowns": known.knowns, "lines": None if image is None else segments(image)}
+    lines = None if image is None else segments(image)
     labels = None if args.level_mask is None else level_labels(args.level_mask, keypoints, size)
     levels = None
     if args.levels > 1:
-        levels = estimate_levels(keypoints, size, stature=replace(stature, child_share=0.0), labels=labels, most=args.levels, **given)
+        adults = replace(stature, child_share=0.0)
+        levels = estimate_levels(
+            keypoints, size, stature=adults, labels=labels, most=args.levels, camera=known.camera, knowns=known.knowns, lines=lines
+        )
     if levels is None or (labels is None and len(levels.estimates) == 1):
-        estimate = estimate_ground(keypoints, size, stature=stature, **given)
+        estimate = estimate_ground(keypoints, size, stature=stature, camera=known.camera, knowns=known.knowns, lines=lines)
         levels = Levels((estimate,), np.where(estimate.inliers, 0, -1))
     print(describe(levels))
     if args.output is not None:
@@ -79,12 +82,13 @@ def level_labels(path: Path, keypoints: np.ndarray, image_size: tuple[int, int])
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
     if mask is None:
         raise MissingAsset(f"cannot read the mask {path}; give a grey picture of the photograph's shape, 0 where the level is unknown")
-    known = (keypoints[:, ANKLES, 2] > 0).all(1)
+    known = np.all(keypoints[:, ANKLES, 2] > 0, axis=1)
     ankles, lowest = keypoints[:, ANKLES, :2].mean(1), keypoints[np.arange(len(keypoints)), keypoints[..., 1].argmax(1), :2]
     place = np.where(known[:, None], ankles, lowest) / image_size * mask.shape[::-1]
     column, row = np.floor(np.nan_to_num(place, nan=-1.0)).astype(np.int64).T
     inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
-    values = np.where(inside, mask[np.where(inside, row, 0), np.where(inside, column, 0)].astype(np.int64), 0)
+    values = np.zeros(len(keypoints), np.int64)
+    values[inside] = mask[row[inside], column[inside]]
     return np.where(values > 0, values, -1)
 
 

@@ -118,7 +118,7 @@ class KeypointNet(nn.Module):
         return heat, self.attributes(points).float()
 
 
-def look_twice(network: Callable[[Tensor], tuple[Tensor, Tensor]], images: Tensor) -> tuple[Tensor, Tensor]:
+def look_twice(network: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> tuple[Tensor, Tensor]:
     """What `network` says of crops (B, 128, 96, 3) and of their mirror images, together.
 
     Returns:
