@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -212,9 +212,9 @@ def _initial(config: TrainConfig, folders: Folders, start: Path | None) -> Crowd
 
 def careful_start(network: Crowd3DNet) -> None:
     """Every cell is a centre with confidence 0.1: from random values the focal loss begins far above its cap and hardly moves."""
-    last = network.final_layers["2"][2]
+    last = cast(nn.Conv2d, cast(nn.Sequential, network.final_layers["2"])[2])
     nn.init.normal_(last.weight, std=0.01)
-    nn.init.constant_(last.bias, CENTER_START)
+    nn.init.constant_(cast(Tensor, last.bias), CENTER_START)
 
 
 def _published_start(module: nn.Module) -> None:
