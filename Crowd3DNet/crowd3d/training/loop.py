@@ -164,7 +164,7 @@ def _publish(
         picture = None if draw is None else draw(network)
     metadata = {**metadata, **{name: f"{value:.5g}" for name, value in figures.items()}}
     save_weights(folder / WEIGHTS_FILE, network, metadata, half=recipe.half)
-    if recipe.best_by is not None and figures[recipe.best_by] > state.best:
+    if recipe.best_by is not None and figures[recipe.best_by] >= state.best:
         state.best = figures[recipe.best_by]
         save_weights(folder / BEST_FILE, network, metadata, half=recipe.half)
     network.load_state_dict(current)

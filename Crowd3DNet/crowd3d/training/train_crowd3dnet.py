@@ -25,7 +25,7 @@ from crowd3d.training.batches import NumberedBatch, held_out, loader, open_sourc
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.datasets import TileSource
 from crowd3d.training.distributed import make_fabric, synchronise_batch_norm
-from crowd3d.training.loop import BEST_FILE, Loss, fit
+from crowd3d.training.loop import BEST_FILE, WEIGHTS_FILE, Loss, fit
 from crowd3d.training.recipe import Recipe, milestones
 from crowd3d.training.validation import figures, picture
 
@@ -83,17 +83,17 @@ def train_crowd3dnet(folders: Folders, overrides: Sequence[str], processes_per_n
     body = load_body(configs[0].body_name, smpl_folder=folders.smpl)
     prior = load_network_prior(folders.smpl)
     held = held_out(configs[0]) if fabric.is_global_zero else []
-    best: Path | None = None
+    previous: Path | None = None
     for config in configs:
         folder = folders.log / config.run_name
         if fabric.is_global_zero:
             check_continued(folder, config)
         torch.manual_seed(config.seed)
-        network = _initial(config, folders, best)
+        network = _initial(config, folders, previous)
         train_stage(config, network, source, held, body, prior, folder, fabric)
-        best = folder / BEST_FILE
+        previous = folder / WEIGHTS_FILE
         if fabric.is_global_zero and config.backbone in RELEASED_BACKBONES and config.body_kind == "smpl":
-            save_released_checkpoint(folder / f"{config.run_name}_epoch_{config.epoch - 1}.pkl", load_network(best)[0])
+            save_released_checkpoint(folder / f"{config.run_name}_epoch_{config.epoch - 1}.pkl", load_network(folder / BEST_FILE)[0])
     return folder / BEST_FILE
 
 
