@@ -15,7 +15,7 @@ from crowd3d.ground import Knowns
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
-from crowd3d.pipeline.optimise import OptimiseMode
+from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
 
@@ -54,9 +54,10 @@ def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
     """What to optimise after lifting."""
     parser.add_argument(
         "--optimise",
-        choices=get_args(OptimiseMode),
+        choices=get_args(OptimiseChoice),
         default=InferOptions.optimise,
-        help="make people, or all of people, camera and ground, agree with the keypoints",
+        help="make people, or people with camera and ground, agree with the keypoints; "
+        "auto: people if the keypoints come from another backend, nothing with the embedded networks'",
     )
 
 
