@@ -14,7 +14,16 @@ from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import read_release_ground
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.optimise import NOBODY, match_observations, observations_of, optimised, read_lifted, write_lifted, write_result
+from crowd3d.pipeline.optimise import (
+    NOBODY,
+    match_observations,
+    observations_of,
+    optimised,
+    read_lifted,
+    resolve,
+    write_lifted,
+    write_result,
+)
 from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, People, Scene
 
@@ -125,3 +134,9 @@ def test_all_files_hold_the_optimised_camera_and_ground(truth: Scene, tmp_path: 
     assert json.loads(results.camera.read_text())["camera"]["fx"] == better.camera.fx
     assert Scene.load(results.root).camera == better.camera
     assert results.predict.is_file()
+
+
+def test_the_default_depends_on_who_found_the_keypoints(observed: Observations) -> None:
+    assert resolve("auto", observed) == "people"
+    assert resolve("auto", replace(observed, depth_m=np.zeros((8, 17)))) == "none"
+    assert resolve("all", observed) == "all"

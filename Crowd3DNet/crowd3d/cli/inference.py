@@ -17,7 +17,7 @@ from crowd3d.model.configs import read_config
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.infer import ANY_CROWD, InferOptions, infer
 from crowd3d.pipeline.network import InferenceConfig
-from crowd3d.pipeline.optimise import OptimiseMode
+from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
@@ -71,10 +71,10 @@ def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
     """What to optimise after lifting."""
     parser.add_argument(
         "--optimise",
-        choices=get_args(OptimiseMode),
+        choices=get_args(OptimiseChoice),
         default=InferOptions.optimise,
-        help="make people, or all of people, camera and ground, agree with the keypoints in one least-squares problem; "
-        "or fine-tune Crowd3DNet's weights to the scene, as the release does",
+        help="make people, or all of people, camera and ground, agree with the keypoints; network: fine-tune Crowd3DNet to the scene, "
+        "as the release does; auto: people if the keypoints come from another backend, nothing with the embedded networks'",
     )
 
 

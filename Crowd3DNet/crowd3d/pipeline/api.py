@@ -9,7 +9,7 @@ from crowd3d.geometry import Camera
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
-from crowd3d.pipeline.optimise import OptimiseMode
+from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.backends import BackendName, choose_backend
@@ -24,7 +24,7 @@ def reconstruct(
     pose_backend: BackendName = "auto",
     camera: Camera | None = None,
     engine: EngineName = "auto",
-    optimise: OptimiseMode = "people",
+    optimise: OptimiseChoice = "auto",
     folder: str | Path | None = None,
 ) -> Scene:
     """Reconstruct everybody in a photograph.
@@ -35,7 +35,7 @@ def reconstruct(
         pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
         camera: exact intrinsics, if known.
         engine: what runs the networks.
-        optimise: ``people``, ``all`` or ``none``, as ``--optimise`` of inference.py.
+        optimise: ``auto``, ``people``, ``all`` or ``none``, as ``--optimise`` of inference.py.
         folder: keep all files of the run here, pictures included, and resume from them; by default nothing is kept.
 
     Raises:

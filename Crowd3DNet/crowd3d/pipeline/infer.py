@@ -33,11 +33,13 @@ from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
 from crowd3d.pipeline.optimise import (
+    OptimiseChoice,
     OptimiseMode,
     match_observations,
     observations_of,
     optimised,
     read_lifted,
+    resolve,
     write_lifted,
     write_result,
 )
@@ -96,7 +98,7 @@ class InferOptions:
     engine: EngineName = "auto"
     batch_size: int = 32
     threshold: float = INFERENCE_THRESHOLD
-    optimise: OptimiseMode = "people"
+    optimise: OptimiseChoice = "auto"
     before_after: bool = False
     with_hvip: bool = False
     tuning: Tuning | None = None
@@ -151,11 +153,12 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         [results.lifted / "scene.npz", results.lifted / "rows.npy"],
         lambda: _join(image_path, results, choice, weights, observed, camera, ground, covariance),
     )
+    mode = resolve(options.optimise, observed)
     run.stage(
         "optimise",
-        {"mode": options.optimise},
+        {"mode": mode},
         [results.predict, results.root / "scene.npz"],
-        lambda: _optimise(mid, results, choice, weights, observed, options.optimise),
+        lambda: _optimise(mid, results, choice, weights, observed, mode),
     )
     scene = Scene.load(results.root)
     if options.pictures and options.before_after:
@@ -167,8 +170,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     if options.mesh_mode:
         mesh = results.root / "extract_mesh"
         body = choice.body(detailed=True)
-        mode = options.mesh_mode
-        run.stage("meshes", {"mode": mode}, [mesh / "ground.obj"], lambda: write_release_objs(mesh, name, scene, body, mode))
+        which = options.mesh_mode
+        run.stage("meshes", {"mode": which}, [mesh / "ground.obj"], lambda: write_release_objs(mesh, name, scene, body, which))
     return scene
 
 

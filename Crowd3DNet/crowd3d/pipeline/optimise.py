@@ -25,12 +25,24 @@ log = logging.getLogger(__name__)
 
 OptimiseMode = Literal["none", "people", "all", "network"]
 """``network`` fine-tunes the network before it looks; afterwards nothing is left to optimise."""
+OptimiseChoice = Literal["auto", "none", "people", "all", "network"]
 Lift = Callable[[Camera, GroundPlane], tuple[People, np.ndarray]]
 """(camera, ground) → people and their rows in the observations."""
 
 NOBODY = -1
 SAME_PERSON = 0.2
 """A person and an observation are one when their torso centres and their keypoints are nearer than this share of his size."""
+
+
+def resolve(choice: OptimiseChoice, observed: Observations) -> OptimiseMode:
+    """What ``auto`` means: people where the keypoints come from elsewhere; nothing with the embedded networks', which tell depths.
+
+    Bodies lifted from plain keypoints gain in every figure. The lifter was trained on the embedded networks' own errors and leaves nothing
+    to gain in theirs: more people coincide with their keypoints, but their bodies and places come out no better.
+    """
+    if choice != "auto":
+        return choice
+    return "none" if np.isfinite(observed.depth_m).any() else "people"
 
 
 def match_observations(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
