@@ -56,6 +56,15 @@ def last_sample() -> int:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the other processes: the order of additions, and so the last bits, depends on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def others(folder: Path, last_sample: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """One process that will be killed, and two that share their batches; all at once, because most of the time they import."""
     with socket.socket() as free:

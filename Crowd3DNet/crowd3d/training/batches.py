@@ -106,6 +106,8 @@ def loader(source: TileSource, batch_size: int, workers: int, seed: int, fabric:
             pin_memory=fabric.device.type == "cuda",
             worker_init_fn=_start_worker,
             prefetch_factor=4 if workers else None,
+            # A forked worker inherits the locks of threads that it does not have, and waits for them for ever.
+            multiprocessing_context="spawn" if workers else None,
         )
         yield from made
 
