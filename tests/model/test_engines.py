@@ -10,8 +10,11 @@ from torch import nn
 from crowd3d.errors import BackendFailed, MissingAsset
 from crowd3d.model import Crowd3DNet, make_engine
 
-needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
-needs_onnx = pytest.mark.skipif(find_spec("onnxruntime") is None or find_spec("onnxscript") is None, reason="ONNX Runtime is not installed")
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="optional engine, not installed: pip install openvino")
+needs_onnx = pytest.mark.skipif(
+    find_spec("onnxruntime") is None or find_spec("onnxscript") is None,
+    reason="optional engine, not installed: pip install onnxruntime onnx onnxscript",
+)
 ENGINES = ["torch", pytest.param("openvino", marks=needs_openvino), pytest.param("onnx", marks=needs_onnx)]
 
 
