@@ -22,7 +22,8 @@ from crowd3d.ground.simulate import CONDITIONS, Condition, Crowd, random_view, s
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder
-from crowd3d.pipeline.infer import estimate_from, read_observations
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.infer import read_observations
 from crowd3d.pose.observations import Observations
 from crowd3d.synthetic.cameras import PUBLISHED, published_view
 

@@ -22,7 +22,8 @@ from crowd3d.evaluation import load_truth
 from crowd3d.ground import GroundEstimate
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import MidFolder
-from crowd3d.pipeline.infer import estimate_from, read_observations
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.infer import read_observations
 from crowd3d.synthetic.plaza import FAR_EDGE, usable_ground
 from crowd3d.synthetic.scene import choose_view
 from crowd3d.types import Scene

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands: arguments, one-line errors, exit codes."""

@@ -16,7 +16,7 @@ from crowd3d.ground import JOINT_CENTRE_SPAN, POPULATION_SIGMA, GroundEstimate, 
 from crowd3d.ground.release_files import write_release_ground
 from crowd3d.ground.stature import ANKLE_FRACTION, SHOULDER_FRACTION
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pipeline.infer import segments
+from crowd3d.pipeline.ground import segments
 from crowd3d.pose.file_backend import read_npy
 
 ANKLES = [15, 16]

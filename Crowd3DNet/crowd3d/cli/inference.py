@@ -15,7 +15,8 @@ from crowd3d.cli.run import run_cli
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.configs import read_config
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.infer import ANY_CROWD, InferOptions, infer
+from crowd3d.pipeline.ground import ANY_CROWD
+from crowd3d.pipeline.infer import InferOptions, infer
 from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.tuning import Tuning

@@ -8,28 +8,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import (
-    JOINT_CENTRE_SPAN,
-    POPULATION_SIGMA,
-    GroundEstimate,
-    Knowns,
-    StaturePrior,
-    detect_lines,
-    estimate_ground,
-    ground_position_covariance,
-    write_release_ground,
-)
+from crowd3d.ground import Knowns, StaturePrior, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.ground import ANY_CROWD, estimate_from
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
 from crowd3d.pipeline.optimise import (
@@ -56,12 +46,6 @@ log = logging.getLogger(__name__)
 
 HVIP_SIGMA_M = 0.06
 """Spread of a lifted HVIP across the line of sight, metres."""
-EMBEDDED_SPAN = 0.722
-"""Ankle to shoulder midpoints of the free body's standing and walking poses, in statures: what the embedded networks have learned."""
-ANY_CROWD = StaturePrior(mean_sigma=POPULATION_SIGMA)
-"""Statures when the user says nothing."""
-LINE_LEVEL_PX = 4000
-"""Width of the reduced photograph in which line segments are looked for."""
 
 
 @dataclass(frozen=True)
@@ -185,38 +169,6 @@ def read_observations(mid: MidFolder) -> Observations:
     return Observations.from_keypoints(keypoints)
 
 
-def estimate_from(
-    image: GigapixelImage,
-    observed: Observations,
-    camera: Camera | None = None,
-    knowns: Knowns | None = None,
-    *,
-    stature: StaturePrior = ANY_CROWD,
-    use_lines: bool = True,
-) -> GroundEstimate:
-    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if no other is known.
-
-    Raises:
-        UnsolvableGround: the people do not determine them.
-    """
-    knowns = knowns or Knowns()
-    if knowns.focal_px is None and camera is None and (focal := image.exif_focal_px()) is not None:
-        knowns = replace(knowns, focal_px=focal)
-    lines = segments(image) if use_lines else None
-    embedded = bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
-    stature = stature.for_span(EMBEDDED_SPAN if embedded else JOINT_CENTRE_SPAN)
-    keypoints = observed.keypoints.array
-    estimate = estimate_ground(keypoints, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
-    _report(estimate)
-    return estimate
-
-
-def segments(image: GigapixelImage) -> np.ndarray:
-    """(L, 4) line segments of the reduced photograph, in pixels of the whole (see `detect_lines`)."""
-    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
-    return detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
-
-
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
     if options.camera is not None and options.ground is not None:
         camera, ground, weak, assumption = options.camera, options.ground, "", ""
@@ -228,22 +180,6 @@ def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observ
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
     told = {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
     write_json(raw, {**told, "weak": weak, "assumption": assumption})
-
-
-def _report(estimate: GroundEstimate) -> None:
-    sigma = estimate.sigma
-    log.info(
-        "field of view %.1f ± %.1f°, tilt %.1f ± %.1f°, roll %.1f ± %.1f°, camera %.2f ± %.2f m above the ground, from %d standing people",
-        *(estimate.camera.fov_x_deg, sigma["fov_deg"]),
-        *(np.rad2deg(estimate.ground.tilt_rad), sigma["tilt_deg"]),
-        *(np.rad2deg(estimate.ground.roll_rad), sigma["roll_deg"]),
-        *(estimate.ground.offset_m, sigma["height_m"]),
-        estimate.inliers.sum(),
-    )
-    if estimate.weak:
-        log.warning("camera and ground are uncertain: %s", estimate.reason)
-    if estimate.assumption:
-        log.info("%s", estimate.assumption)
 
 
 def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None]:

@@ -16,7 +16,8 @@ from crowd3d.ground import read_release_ground, write_release_files, write_relea
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.infer import InferOptions, estimate_from, infer, read_observations
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.infer import InferOptions, infer, read_observations
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.process import ProcessOptions, process

@@ -18,6 +18,7 @@ from crowd3d.ground import estimate_ground
 from crowd3d.imaging import GigapixelImage, PartParams, format_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, write_jpeg
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder
+from crowd3d.pipeline.ground import ANY_CROWD, for_observations
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose import merge_keypoints
@@ -151,8 +152,9 @@ def _read_people(image: GigapixelImage, folder: MidFolder, backend: FileBackend,
     keypoints = backend.people(image.path, image.size)
     if len(keypoints) == 0:
         raise NoPeopleFound(f"nobody in {backend.path} has a known shoulder and a known hip in {image.path.name}; give other keypoints")
-    _write_layout(folder, _layout_for(keypoints, image.size, options))
-    _write_people(image, folder, Observations.from_keypoints(keypoints), keypoints)
+    observed = Observations.from_keypoints(keypoints)
+    _write_layout(folder, _layout_for(observed, image.size, options))
+    _write_people(image, folder, observed, keypoints)
 
 
 def _detect_people(image: GigapixelImage, folder: MidFolder, backend: PoseBackend, name: str) -> None:
@@ -191,7 +193,7 @@ def _plan_blindly(image: GigapixelImage, weights: DefaultWeights | None, options
         return plan_tiles(*options.camera_ground, image.size, max_tiles=MOST_TILES)
     try:
         _, _, first = _first_look(image, weights, options.engine)
-        return plan_tiles(*_camera_ground(first.keypoints, image.size, options), image.size, max_tiles=MOST_TILES)
+        return plan_tiles(*_camera_ground(first, image.size, options), image.size, max_tiles=MOST_TILES)
     except (NoPeopleFound, UnsolvableGround) as error:
         log.warning("no ground from the first look (%s); tiles of all sizes", error)
         return _all_sizes(image.size)
@@ -205,25 +207,25 @@ def _all_sizes(image_size: tuple[int, int]) -> TileLayout:
     return TileLayout(np.concatenate([layout.boxes for layout in levels]), row_col, image_size)
 
 
-def _camera_ground(keypoints: Keypoints, image_size: tuple[int, int], options: ProcessOptions) -> tuple[Camera, GroundPlane]:
+def _camera_ground(observed: Observations, image_size: tuple[int, int], options: ProcessOptions) -> tuple[Camera, GroundPlane]:
     """What is known of camera and ground, else what follows from people."""
     if options.camera_ground:
         return options.camera_ground
-    estimate = estimate_ground(keypoints.array, image_size)
+    estimate = estimate_ground(observed.keypoints.array, image_size, stature=for_observations(ANY_CROWD, observed))
     return estimate.camera, estimate.ground
 
 
-def _layout_for(keypoints: Keypoints, image_size: tuple[int, int], options: ProcessOptions) -> TileLayout:
+def _layout_for(observed: Observations, image_size: tuple[int, int], options: ProcessOptions) -> TileLayout:
     """Tiles for known people: by the release's parameters, else by the ground, else of the size that suits most of the people."""
     if options.part_params:
         return plan_tiles_release(*options.part_params, image_size)
     try:
-        return plan_tiles(*_camera_ground(keypoints, image_size, options), image_size, max_tiles=MOST_TILES)
+        return plan_tiles(*_camera_ground(observed, image_size, options), image_size, max_tiles=MOST_TILES)
     except UnsolvableGround as error:
         log.warning("no ground from the keypoints (%s); tiles of one size", error)
         levels = [layout for _, layout in plan_pyramid(image_size)]
         sides = np.array([layout.boxes[0, 2] - layout.boxes[0, 0] for layout in levels])
-        wanted = 2 * np.median(person_size_px(keypoints.xy_px))
+        wanted = 2 * np.median(person_size_px(observed.xy_px))
         return levels[int(np.argmin(np.abs(np.log(sides / wanted))))]
 
 
@@ -266,7 +268,7 @@ def _second_layout(
     """Tiles in which everybody is about half as tall as a tile, and the candidates that they add, at the ground's scale."""
     part_params = options.part_params
     try:
-        camera, ground = _camera_ground(first.keypoints, image.size, options)
+        camera, ground = _camera_ground(first, image.size, options)
     except UnsolvableGround as error:
         log.warning("no ground from the first look (%s); tiles stay as they are", error)
         layout = plan_tiles_release(*part_params, image.size) if part_params else plan_pyramid(image.size)[-1][1]

@@ -21,7 +21,8 @@ from crowd3d.ground import ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.frames import Frame
-from crowd3d.pipeline.infer import HVIP_SIGMA_M, InferOptions, estimate_from, infer, read_observations
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.infer import HVIP_SIGMA_M, InferOptions, infer, read_observations
 from crowd3d.pipeline.manifest import Run
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.weights import DefaultWeights

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training data, loops and recipes of every network."""

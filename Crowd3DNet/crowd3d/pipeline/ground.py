@@ -1,0 +1,75 @@
+"""Camera and ground of a photograph from what was seen in it, for both halves of the reconstruction."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from crowd3d.geometry import Camera
+from crowd3d.ground import JOINT_CENTRE_SPAN, POPULATION_SIGMA, GroundEstimate, Knowns, StaturePrior, detect_lines, estimate_ground
+from crowd3d.imaging import GigapixelImage
+from crowd3d.pose.observations import Observations
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_SPAN = 0.722
+"""Ankle to shoulder midpoints of the free body's standing and walking poses, in statures: what the embedded networks have learned."""
+ANY_CROWD = StaturePrior(mean_sigma=POPULATION_SIGMA)
+"""Statures when the user says nothing."""
+LINE_LEVEL_PX = 4000
+"""Width of the reduced photograph in which line segments are looked for."""
+
+
+def estimate_from(
+    image: GigapixelImage,
+    observed: Observations,
+    camera: Camera | None = None,
+    knowns: Knowns | None = None,
+    *,
+    stature: StaturePrior = ANY_CROWD,
+    use_lines: bool = True,
+) -> GroundEstimate:
+    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if no other is known.
+
+    Raises:
+        UnsolvableGround: the people do not determine them.
+    """
+    knowns = knowns or Knowns()
+    if knowns.focal_px is None and camera is None and (focal := image.exif_focal_px()) is not None:
+        knowns = replace(knowns, focal_px=focal)
+    lines = segments(image) if use_lines else None
+    stature = for_observations(stature, observed)
+    estimate = estimate_ground(observed.keypoints.array, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
+    _report(estimate)
+    return estimate
+
+
+def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
+    """`stature` as `estimate_ground` needs it for these keypoints: backends differ in where they see shoulders and ankles."""
+    embedded = bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
+    return stature.for_span(EMBEDDED_SPAN if embedded else JOINT_CENTRE_SPAN)
+
+
+def segments(image: GigapixelImage) -> np.ndarray:
+    """(L, 4) line segments of the reduced photograph, in pixels of the whole (see `detect_lines`)."""
+    factor = max(1.0, image.size[0] / LINE_LEVEL_PX)
+    return detect_lines(cv2.cvtColor(image.reduced(factor), cv2.COLOR_RGB2GRAY), factor)
+
+
+def _report(estimate: GroundEstimate) -> None:
+    sigma = estimate.sigma
+    log.info(
+        "field of view %.1f ± %.1f°, tilt %.1f ± %.1f°, roll %.1f ± %.1f°, camera %.2f ± %.2f m above the ground, from %d standing people",
+        *(estimate.camera.fov_x_deg, sigma["fov_deg"]),
+        *(np.rad2deg(estimate.ground.tilt_rad), sigma["tilt_deg"]),
+        *(np.rad2deg(estimate.ground.roll_rad), sigma["roll_deg"]),
+        *(estimate.ground.offset_m, sigma["height_m"]),
+        estimate.inliers.sum(),
+    )
+    if estimate.weak:
+        log.warning("camera and ground are uncertain: %s", estimate.reason)
+    if estimate.assumption:
+        log.info("%s", estimate.assumption)
