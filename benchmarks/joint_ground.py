@@ -10,6 +10,7 @@ seconds, whose statures stay as they are and so do not average out. Keypoint noi
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import estimate_ground
-from crowd3d.ground.simulate import CONDITIONS, Condition, Crowd, random_view, simulate_crowd
+from crowd3d.ground.simulate import CONDITIONS, Condition, Crowd, cramer_rao_bound, random_view, simulate_crowd
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder
@@ -31,6 +32,8 @@ SIZE = (19200, 6480)
 STEP_M = 2.6
 """How far a walker comes in the two seconds between two pictures."""
 WALKERS = 0.6
+EXACT = Condition(noise_px=0.01, relative_noise=0.0, lean_rad=0.0, stride_m=0.0)
+"""Keypoints without noise of people who stand straight: what a camera that never stops looking at the same people comes down to."""
 
 
 def errors(camera: Camera, ground: GroundPlane, true_camera: Camera, true_ground: GroundPlane) -> list[float]:
@@ -60,10 +63,11 @@ def walked_on(crowd: Crowd, rng: np.random.Generator, condition: Condition) -> C
 
 
 def simulated(count: int, people: int, pictures: int, seed: int) -> None:
-    """RMS errors and their ratios on simulated keypoints."""
+    """RMS errors and their ratios on simulated keypoints, and what the statures of the same people leave of the errors at least."""
     print(f"{count} cameras, {people} people a picture; RMS of FOV, normal, camera height; ratio {pictures} pictures / 1")
     for name in ("B", "C"):
         rows: dict[str, list[list[float]]] = {"one picture": [], "other people": [], "same people": []}
+        least: list[np.ndarray] = []
         rng = np.random.default_rng(seed)
         for camera, ground in tqdm(views(count, rng), desc=f"condition {name}", unit="camera"):
             condition = CONDITIONS[name]
@@ -75,7 +79,10 @@ def simulated(count: int, people: int, pictures: int, seed: int) -> None:
             for key, crowds in (("one picture", [first]), ("other people", [first, *others]), ("same people", [first, *same])):
                 estimate = estimate_ground(np.concatenate([crowd.keypoints for crowd in crowds]), SIZE)
                 rows[key].append(errors(estimate.camera, estimate.ground, camera, ground))
+            least.append(np.diag(cramer_rao_bound(replace(first, condition=EXACT))))
         print_rows(name, rows)
+        height = 100.0 * np.sqrt(np.mean(least, 0)[3])
+        print(f"{name}  the same people without noise, only their statures unknown: height {height:4.1f} % (Cramér-Rao bound)")
 
 
 def print_rows(name: str, rows: dict[str, list[list[float]]]) -> None:
