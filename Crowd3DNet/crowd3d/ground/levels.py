@@ -8,7 +8,7 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
-from crowd3d.ground.estimate import GroundEstimate, assumption_of, conclude, evidence_of, prepare, prior_of
+from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, plain_range, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
 from crowd3d.ground.line_search import sharpen
@@ -78,11 +78,10 @@ def estimate_levels(
     ends = None if lines is None else segments_of(lines, nominal, people.unit_px)
     solutions = _solve_levels(people, level, stature, prior, evidence, ends)
     estimates: list[GroundEstimate] = []
-    assumption = assumption_of(stature, knowns)
     assigned = np.full(len(keypoints), -1)
     for k, solution in enumerate(solutions):
         members = people[level == k]
-        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints), assumption)
+        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints), stature, knowns)
         if k > 0:
             estimate = _share_camera(estimate, estimates[0])
         estimates.append(estimate)
@@ -166,4 +165,5 @@ def _share_camera(estimate: GroundEstimate, base: GroundEstimate) -> GroundEstim
     covariance = base.covariance.copy()
     covariance[3, 3] += estimate.covariance[3, 3]
     reason = "; ".join(filter(None, (base.reason, estimate.reason)))
-    return replace(estimate, covariance=covariance, weak=bool(reason), reason=reason)
+    height_range = plain_range(estimate.ground.offset_m, float(covariance[3, 3]))
+    return replace(estimate, covariance=covariance, height_range_m=height_range, weak=bool(reason), reason=reason)
