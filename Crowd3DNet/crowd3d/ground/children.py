@@ -28,7 +28,7 @@ _ADULT_LOG_SPREAD = 0.08
 """By how much more than expected adults may seem to vary, standard deviation of the logarithm: keypoints err in ways of their own."""
 _CHILD_LOG_SPREAD = (0.26, 0.25)
 """Variation of children's statures over that of adults, mean and standard deviation of the logarithm: from one class of 8-year-olds to
-children of 3 to 13 together (10 % of the mean, against 6 %)."""
+those of 5 to 11 years together (5 to 10 % of the mean, against 6 %); with room for younger ones and for teenagers beside them."""
 _FACTORS = np.exp(np.linspace(-0.26, 0.91, 10))
 _SHARE_ROUNDS = 3
 _MOST_PEOPLE = 400

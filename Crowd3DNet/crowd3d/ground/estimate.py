@@ -83,7 +83,7 @@ def estimate_ground(
         keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1 (0 = unknown).
         image_size: width and height in pixels.
         camera: exact intrinsics, if known: only the ground is estimated.
-        stature: what is known of people's heights; the default is the world's adults with a few children.
+        stature: what is known of people's heights; the default is adults with a few children.
         lines: (L, 4) segments u1, v1, u2, v2 in pixels, as `detect_lines` finds them; used where they agree with the people.
         knowns: focal length, camera height or a distance on the ground.
 
