@@ -33,7 +33,7 @@ _FACTORS = np.exp(np.linspace(-0.26, 0.91, 10))
 _SHARE_ROUNDS = 3
 _MOST_PEOPLE = 400
 _LEAST_SHIFT = 0.1
-_NORMAL_95 = 1.96
+NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,21 @@ class Children:
             height_m: the height if they are adults.
             log_sigma: standard deviation of its logarithm, in that case.
         """
-        lower = self.shift + _NORMAL_95 * float(np.hypot(log_sigma, MEAN_SIGMA))
-        return height_m * float(np.exp(-lower)), height_m * float(np.exp(_NORMAL_95 * log_sigma))
+        lower = self.shift + NORMAL_95 * float(np.hypot(log_sigma, MEAN_SIGMA))
+        return height_m * float(np.exp(-lower)), height_m * float(np.exp(NORMAL_95 * log_sigma))
 
 
 def children_alone(solution: Solution, stature: StaturePrior) -> Children | None:
-    """How likely a crowd that was taken for adults is one of children; None where `stature` leaves no such case.
+    """How likely a crowd that was taken for adults is one of children; None where `stature` describes people of children's size.
 
     Bayes' rule on how much the statures vary: 1 or 2 % for a crowd that varies as adults do, half where they vary 1.4 times as much.
+    Where `stature` has no children among the adults, as with several levels, they would pass for variation, so nothing is concluded.
     """
     shift = float(np.log(stature.mean_m / stature.child_mean_m))
-    if stature.child_share == 0 or shift < _LEAST_SHIFT:
+    if shift < _LEAST_SHIFT:
         return None
+    if stature.child_share == 0:
+        return Children(SHARE_OF_CROWDS, shift, stature.sd_m / stature.mean_m)
     factor, log_error = _stature_spread(solution)
     # adults of one sex vary less than both sexes together, so only more variation than expected tells anything
     excess = max(float(np.log(factor)), 0.0)

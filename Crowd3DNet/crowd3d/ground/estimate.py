@@ -8,7 +8,7 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground.children import MEAN_SIGMA, PLAUSIBLE, children_alone
+from crowd3d.ground.children import MEAN_SIGMA, NORMAL_95, PLAUSIBLE, children_alone
 from crowd3d.ground.knowns import Knowns, measured_distance
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
@@ -24,7 +24,6 @@ _FEW_PEOPLE = 12
 _FEW_SHARE = 0.4
 _FITTED = 8.0
 _MANY_CHILDREN = 0.4
-_NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -190,10 +189,10 @@ def _perhaps_children(
     if children > _MANY_CHILDREN:
         more = (children * MEAN_SIGMA) ** 2
         reason = f"{100 * children:.0f} % of the people look like children, whose mean stature is uncertain"
-        return reason, more, plain_range(height_m, variance + more)
+        return reason, more, _plain_range(height_m, variance + more)
     case = None if knowns.tell_size else children_alone(solution, stature)
     if case is None:
-        return "", 0.0, plain_range(height_m, variance)
+        return "", 0.0, _plain_range(height_m, variance)
     height_range = case.height_range(height_m, float(np.sqrt(variance)))
     if case.probability < PLAUSIBLE:
         return "", 0.0, height_range
@@ -205,9 +204,9 @@ def _perhaps_children(
     return reason, case.variance, height_range
 
 
-def plain_range(height_m: float, variance: float) -> tuple[float, float]:
+def _plain_range(height_m: float, variance: float) -> tuple[float, float]:
     """The 95 % range of a height whose logarithm is normal."""
-    factor = float(np.exp(_NORMAL_95 * np.sqrt(variance)))
+    factor = float(np.exp(NORMAL_95 * np.sqrt(variance)))
     return height_m / factor, height_m * factor
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
-from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, plain_range, prepare, prior_of
+from crowd3d.ground.children import NORMAL_95
+from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
 from crowd3d.ground.line_search import sharpen
@@ -165,5 +166,6 @@ def _share_camera(estimate: GroundEstimate, base: GroundEstimate) -> GroundEstim
     covariance = base.covariance.copy()
     covariance[3, 3] += estimate.covariance[3, 3]
     reason = "; ".join(filter(None, (base.reason, estimate.reason)))
-    height_range = plain_range(estimate.ground.offset_m, float(covariance[3, 3]))
+    wider = float(np.exp(NORMAL_95 * (np.sqrt(covariance[3, 3]) - np.sqrt(estimate.covariance[3, 3]))))
+    height_range = (estimate.height_range_m[0] / wider, estimate.height_range_m[1] * wider)
     return replace(estimate, covariance=covariance, height_range_m=height_range, weak=bool(reason), reason=reason)
