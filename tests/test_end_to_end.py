@@ -75,6 +75,7 @@ def test_results_agree_with_each_other(folder):
     predict = validate_predict_json(results / "predict.json")
     frame = json.loads((results / "predict.json").read_text())[f"{NAME}.jpg"]
     assert predict is None or predict
+    assert any("mean stature" in remark for remark in scene.remarks), "what the scale rests on"
     assert len(frame["person_list"]) == len(scene.people)
     np.testing.assert_allclose([p["trans_cam"] for p in frame["person_list"]], scene.people.translation_cam_m, atol=1e-5)
     np.testing.assert_allclose(frame["Intrinsic_matrix"], scene.camera.K, rtol=1e-6)

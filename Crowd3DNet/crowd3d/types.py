@@ -124,6 +124,7 @@ class Scene:
         body: name of the body model that pose and betas belong to.
         image: file name of the photograph.
         ground_covariance: (4, 4) of (log focal, tilt, roll, log height), or None when camera and ground were given.
+        remarks: what camera, ground and all lengths rest on, and why they are uncertain, for the user.
     """
 
     camera: Camera
@@ -132,6 +133,7 @@ class Scene:
     body: str
     image: str
     ground_covariance: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
     def save(self, folder: str | Path) -> None:
         """Write ``scene.npz`` (arrays over people) and ``scene.json`` (everything else) into `folder`."""
@@ -148,6 +150,7 @@ class Scene:
                 "camera": dataclasses.asdict(self.camera),
                 "ground": self.ground.coefficients.tolist(),
                 "ground_covariance": None if covariance is None else covariance.tolist(),
+                "remarks": self.remarks,
             },
         )
 
@@ -175,4 +178,5 @@ class Scene:
             body=info["body"],
             image=info["image"],
             ground_covariance=None if covariance is None else np.array(covariance),
+            remarks=tuple(info.get("remarks", ())),
         )

@@ -97,7 +97,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert f"{expected.ground.offset_m:.2f}" in out
     assert "mean stature of 1.70 m" in out
-    assert report["assumption"] in out
+    assert f"warning: {report['assumption']}" in out
+    low, high = report["height_range_m"]
+    assert low < 0.75 * report["height_m"] < report["height_m"] < high < 1.2 * report["height_m"]
+    assert f"({low:.1f} to {high:.1f} m" in out
     assert len(report["levels"]) == 1
     assert report["sigma"]["height_m"] > 0.03 * report["height_m"]
     assert read_release_ground(tmp_path / "out" / "ground")[1].offset_m == pytest.approx(expected.ground.offset_m, rel=1e-6)

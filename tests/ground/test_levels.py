@@ -33,6 +33,9 @@ def test_two_levels_are_found_and_people_assigned(other_m: float) -> None:
     np.testing.assert_allclose(first.ground.normal, second.ground.normal, atol=1e-9)
     assert first.camera == second.camera
     assert second.covariance[3, 3] > first.covariance[3, 3]
+    for estimate in found.estimates:
+        low, high = estimate.height_range_m
+        assert low < estimate.ground.offset_m / 1.4 < estimate.ground.offset_m < high, "children are possible on every level"
 
 
 def test_labels_replace_the_search() -> None:

@@ -126,6 +126,7 @@ def test_all_files_hold_the_optimised_camera_and_ground(truth: Scene, tmp_path: 
     lifted, rows = read_lifted(results)
     assert (lifted.camera, rows.tolist()) == (CAMERA, list(range(8)))
     better = replace(truth, camera=Camera.from_fov(42.0, (4000, 1500)), ground=GroundPlane.from_angles(0.26, 0.0, 8.2))
+    better = replace(better, remarks=("weak", "assumed"))
     write_result(better, mid, results)
     camera, ground = read_release_ground(mid.ground)
     assert camera.fx == pytest.approx(better.camera.fx, rel=1e-6)
@@ -133,6 +134,7 @@ def test_all_files_hold_the_optimised_camera_and_ground(truth: Scene, tmp_path: 
     assert read_release_ground(mid.raw_ground)[1].offset_m == pytest.approx(8.1, abs=1e-5)
     assert json.loads(results.camera.read_text())["camera"]["fx"] == better.camera.fx
     assert Scene.load(results.root).camera == better.camera
+    assert Scene.load(results.root).remarks == ("weak", "assumed")
     assert results.predict.is_file()
 
 

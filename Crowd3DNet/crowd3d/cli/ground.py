@@ -114,6 +114,7 @@ def _level_report(estimate: GroundEstimate) -> dict[str, object]:
         "covariance": estimate.covariance.tolist(),
         "standing": np.flatnonzero(estimate.inliers).tolist(),
         "weak": estimate.weak,
+        "height_range_m": list(estimate.height_range_m),
         "reason": estimate.reason,
         "assumption": estimate.assumption,
     }
@@ -127,7 +128,7 @@ def describe(levels: Levels) -> str:
         f"field of view {estimate.camera.fov_x_deg:.2f} ± {sigma['fov_deg']:.2f}°",
         f"tilt {np.rad2deg(ground.tilt_rad):.2f} ± {sigma['tilt_deg']:.2f}°",
         f"roll {np.rad2deg(ground.roll_rad):.2f} ± {sigma['roll_deg']:.2f}°",
-        f"camera height {ground.offset_m:.2f} ± {sigma['height_m']:.2f} m",
+        f"camera height {ground.offset_m:.2f} ± {sigma['height_m']:.2f} m{between(estimate)}",
         f"{int(estimate.inliers.sum())} of {len(estimate.inliers)} people stand on the plane",
     ]
     for other in others:
@@ -135,4 +136,14 @@ def describe(levels: Levels) -> str:
         lines.append(f"{people} more on another level, {abs(higher):.2f} m {'higher' if higher > 0 else 'lower'}")
     if estimate.weak:
         lines.append(f"weak: {estimate.reason}")
-    return "\n".join([*lines, estimate.assumption]).rstrip()
+    if estimate.assumption:
+        lines.append(f"warning: {estimate.assumption}")
+    return "\n".join(lines)
+
+
+def between(estimate: GroundEstimate) -> str:
+    """The 95 % range of the height, in words, where it is more than the standard deviation says."""
+    if not estimate.assumption:
+        return ""
+    low, high = estimate.height_range_m
+    return f" ({low:.1f} to {high:.1f} m if they may be children alone)"

@@ -8,6 +8,7 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground.children import MEAN_SIGMA, NORMAL_95, PLAUSIBLE, children_alone
 from crowd3d.ground.knowns import Knowns, measured_distance
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
@@ -23,7 +24,6 @@ _FEW_PEOPLE = 12
 _FEW_SHARE = 0.4
 _FITTED = 8.0
 _MANY_CHILDREN = 0.4
-_CHILD_MEAN_SIGMA = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class GroundEstimate:
         camera: intrinsics of the whole image, principal point in the middle unless a camera was given.
         ground: the plane of the soles; its offset is the camera's height over the soles.
         covariance: (4, 4) of (log focal length, tilt in rad, roll in rad, log height); 0 where a value was given as exact.
+        height_range_m: what holds the camera's height with 95 % certainty. Unless something was measured this allows for a crowd of
+            children alone, which the covariance only does where the people look like one (see `children`).
         inliers: (N,) bool, the people who stand on the plane, in the caller's order.
         weak: True when priors and assumptions carry the answer rather than the people.
         reason: why it is weak, for the user; empty otherwise.
@@ -43,6 +45,7 @@ class GroundEstimate:
     camera: Camera
     ground: GroundPlane
     covariance: np.ndarray
+    height_range_m: tuple[float, float]
     inliers: np.ndarray
     weak: bool
     reason: str
@@ -79,7 +82,7 @@ def estimate_ground(
         keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1 (0 = unknown).
         image_size: width and height in pixels.
         camera: exact intrinsics, if known: only the ground is estimated.
-        stature: what is known of people's heights; the default is the world's adults with a few children.
+        stature: what is known of people's heights; the default is adults with a few children.
         lines: (L, 4) segments u1, v1, u2, v2 in pixels, as `detect_lines` finds them; used where they agree with the people.
         knowns: focal length, camera height or a distance on the ground.
 
@@ -95,7 +98,7 @@ def estimate_ground(
     solution = solve(observations, stature, prior, evidence)
     if lines is not None:
         solution = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
-    return conclude(solution, observations, nominal, camera, len(keypoints), assumption_of(stature, knowns))
+    return conclude(solution, observations, nominal, camera, len(keypoints), stature, knowns)
 
 
 def prepare(keypoints: np.ndarray, nominal: Camera) -> Observations:
@@ -133,11 +136,7 @@ def prior_of(camera: Camera | None, knowns: Knowns, stature: StaturePrior, unit_
 
 
 def assumption_of(stature: StaturePrior, knowns: Knowns) -> str:
-    """One photograph shows proportions, not sizes: what the sizes rest on, in words; empty if something was measured.
-
-    Children and adults of the same proportions differ by nothing but the height of the camera. Limbs and heads tell them apart by one or
-    two per cent, less than detectors differ in where they put joints, so that a crowd of children of one age is not noticed.
-    """
+    """One photograph shows proportions, not sizes: what the sizes rest on, in words; empty if something was measured."""
     if knowns.tell_size:
         return ""
     mean, child = stature.mean_m / stature.span_ratio, stature.child_mean_m / stature.span_ratio
@@ -148,7 +147,13 @@ def assumption_of(stature: StaturePrior, knowns: Knowns) -> str:
 
 
 def conclude(
-    solution: Solution, observations: Observations, nominal: Camera, camera: Camera | None, people: int, assumption: str
+    solution: Solution,
+    observations: Observations,
+    nominal: Camera,
+    camera: Camera | None,
+    people: int,
+    stature: StaturePrior,
+    knowns: Knowns,
 ) -> GroundEstimate:
     """The estimate that follows from a solution; `camera` if it was given.
 
@@ -169,12 +174,40 @@ def conclude(
     # noise, lean and the shares of outliers and children were fitted to the same people
     covariance = solution.covariance[:4, :4] * (1.0 + _FITTED / (standing + _FITTED))
     reasons = _weaknesses(covariance, standing, len(observations))
+    ground = GroundPlane.from_angles(float(tilt), float(roll), float(np.exp(log_height)))
+    reason, variance, height_range = _perhaps_children(solution, ground.offset_m, float(covariance[3, 3]), stature, knowns)
+    covariance[3, 3] += variance
+    text = "; ".join(filter(None, [*reasons, reason]))
+    return GroundEstimate(camera, ground, covariance, height_range, inliers, bool(text), text, assumption_of(stature, knowns))
+
+
+def _perhaps_children(
+    solution: Solution, height_m: float, variance: float, stature: StaturePrior, knowns: Knowns
+) -> tuple[str, float, tuple[float, float]]:
+    """What children mean for the height: a reason to distrust it, variance to add to that of its logarithm, and its 95 % range."""
     children = float(solution.roles[1].sum() / solution.roles[:2].sum())
     if children > _MANY_CHILDREN:
-        covariance[3, 3] += (children * _CHILD_MEAN_SIGMA) ** 2
-        reasons.append(f"{100 * children:.0f} % of the people look like children, whose mean stature is uncertain")
-    ground = GroundPlane.from_angles(float(tilt), float(roll), float(np.exp(log_height)))
-    return GroundEstimate(camera, ground, covariance, inliers, bool(reasons), "; ".join(reasons), assumption)
+        more = (children * MEAN_SIGMA) ** 2
+        reason = f"{100 * children:.0f} % of the people look like children, whose mean stature is uncertain"
+        return reason, more, _plain_range(height_m, variance + more)
+    case = None if knowns.tell_size else children_alone(solution, stature)
+    if case is None:
+        return "", 0.0, _plain_range(height_m, variance)
+    height_range = case.height_range(height_m, float(np.sqrt(variance)))
+    if case.probability < PLAUSIBLE:
+        return "", 0.0, height_range
+    adults, shorter = 100 * stature.sd_m / stature.mean_m, 100 * (1 - np.exp(-case.shift))
+    reason = (
+        f"statures vary by {100 * case.spread:.0f} %, those of adults by {adults:.0f} %: these may be children alone "
+        f"({100 * case.probability:.0f} % probable), and all lengths {shorter:.0f} % shorter"
+    )
+    return reason, case.variance, height_range
+
+
+def _plain_range(height_m: float, variance: float) -> tuple[float, float]:
+    """The 95 % range of a height whose logarithm is normal."""
+    factor = float(np.exp(NORMAL_95 * np.sqrt(variance)))
+    return height_m / factor, height_m * factor
 
 
 def _weaknesses(covariance: np.ndarray, standing: int, people: int) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
-from crowd3d.ground.estimate import GroundEstimate, assumption_of, conclude, evidence_of, prepare, prior_of
+from crowd3d.ground.children import NORMAL_95
+from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
 from crowd3d.ground.line_search import sharpen
@@ -78,11 +79,10 @@ def estimate_levels(
     ends = None if lines is None else segments_of(lines, nominal, people.unit_px)
     solutions = _solve_levels(people, level, stature, prior, evidence, ends)
     estimates: list[GroundEstimate] = []
-    assumption = assumption_of(stature, knowns)
     assigned = np.full(len(keypoints), -1)
     for k, solution in enumerate(solutions):
         members = people[level == k]
-        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints), assumption)
+        estimate = conclude(solution, members, nominal, camera if k == 0 else estimates[0].camera, len(keypoints), stature, knowns)
         if k > 0:
             estimate = _share_camera(estimate, estimates[0])
         estimates.append(estimate)
@@ -166,4 +166,6 @@ def _share_camera(estimate: GroundEstimate, base: GroundEstimate) -> GroundEstim
     covariance = base.covariance.copy()
     covariance[3, 3] += estimate.covariance[3, 3]
     reason = "; ".join(filter(None, (base.reason, estimate.reason)))
-    return replace(estimate, covariance=covariance, weak=bool(reason), reason=reason)
+    wider = float(np.exp(NORMAL_95 * (np.sqrt(covariance[3, 3]) - np.sqrt(estimate.covariance[3, 3]))))
+    height_range = (estimate.height_range_m[0] / wider, estimate.height_range_m[1] * wider)
+    return replace(estimate, covariance=covariance, height_range_m=height_range, weak=bool(reason), reason=reason)

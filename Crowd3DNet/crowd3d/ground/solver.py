@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from crowd3d.ground.likelihood import PARAMETERS, Mixture, posture_log_odds, predict
+from crowd3d.ground.likelihood import PARAMETERS, Mixture, Prediction, posture_log_odds, predict
 from crowd3d.ground.observations import Observations, stand_on_knees
 from crowd3d.ground.start import starting_points
 from crowd3d.ground.stature import StaturePrior
@@ -141,18 +141,23 @@ def _climb(
         if moved < _CONVERGED:
             break
     mixture = _expect(mixture, parameters)
-    value = _log_posterior(mixture, prior, evidence, parameters[None])[0] + _log_share_prior(mixture)
+    value = _log_posterior(mixture, prior, evidence, parameters[None])[0] + log_share_prior(mixture)
     return parameters, mixture, float(value)
 
 
 def _expect(mixture: Mixture, parameters: np.ndarray) -> Mixture:
-    """Update the posture odds and the share of outliers for the current camera."""
+    """Update the posture odds and the shares of outliers and children for the current camera."""
     observations = mixture.observations
     prediction = predict(parameters[None], observations, mixture.stature.mean_m)
     posture = posture_log_odds(observations, prediction.depth_ratio[0], prediction.scale[0])
-    mixture = replace(mixture, posture=posture)
-    adults, children, outliers = mixture.responsibilities(parameters) @ observations.weight
-    share = (outliers + _OUTLIER_PRIOR[0]) / (observations.weight.sum() + sum(_OUTLIER_PRIOR))
+    return with_shares(replace(mixture, posture=posture), prediction)
+
+
+def with_shares(mixture: Mixture, prediction: Prediction) -> Mixture:
+    """The mixture with the shares of outliers and children that follow from everybody's probable role, (1, N) prediction."""
+    terms = mixture.log_terms(prediction)[:, 0]
+    adults, children, outliers = np.exp(terms - np.logaddexp.reduce(terms, axis=0)) @ mixture.observations.weight
+    share = (outliers + _OUTLIER_PRIOR[0]) / (mixture.observations.weight.sum() + sum(_OUTLIER_PRIOR))
     return replace(mixture, outlier_share=float(share), child_share=_share_of_children(mixture.stature, adults, children))
 
 
@@ -163,7 +168,8 @@ def _share_of_children(stature: StaturePrior, adults: float, children: float) ->
     return float((children + _CHILD_PRIOR_PEOPLE * stature.child_share) / (adults + children + _CHILD_PRIOR_PEOPLE))
 
 
-def _log_share_prior(mixture: Mixture) -> float:
+def log_share_prior(mixture: Mixture) -> float:
+    """Log prior density of the mixture's share of children, up to a constant."""
     expected, share = mixture.stature.child_share, mixture.child_share
     return float(_CHILD_PRIOR_PEOPLE * (expected * np.log(share) + (1.0 - expected) * np.log1p(-share)))
 

@@ -72,4 +72,4 @@ def _report(estimate: GroundEstimate) -> None:
     if estimate.weak:
         log.warning("camera and ground are uncertain: %s", estimate.reason)
     if estimate.assumption:
-        log.info("%s", estimate.assumption)
+        log.warning("%s; the camera is then between %.1f and %.1f m high", estimate.assumption, *estimate.height_range_m)

@@ -116,7 +116,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         inputs["ground_covariance"] = options.ground_covariance.tolist()
     raw = results.estimate
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
-    camera, ground, covariance = _read_estimate(raw)
+    camera, ground, covariance, remarks = _read_estimate(raw)
 
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
@@ -135,7 +135,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         "people",
         {"weights": weights.fingerprint()},
         [results.lifted / "scene.npz", results.lifted / "rows.npy"],
-        lambda: _join(image_path, results, choice, weights, observed, camera, ground, covariance),
+        lambda: _join(image_path, results, choice, weights, observed, camera, ground, covariance, remarks),
     )
     mode = resolve(options.optimise, observed)
     run.stage(
@@ -171,24 +171,27 @@ def read_observations(mid: MidFolder) -> Observations:
 
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
     if options.camera is not None and options.ground is not None:
-        camera, ground, weak, assumption = options.camera, options.ground, "", ""
+        camera, ground = options.camera, options.ground
         covariance = None if options.ground_covariance is None else options.ground_covariance.tolist()
+        doubts: dict[str, object] = {"weak": "", "assumption": ""}
     else:
         estimate = estimate_from(image, observed, options.camera, options.knowns, stature=options.stature)
         camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()
-        weak, assumption = estimate.reason, estimate.assumption
+        doubts = {"weak": estimate.reason, "assumption": estimate.assumption, "height_range_m": list(estimate.height_range_m)}
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
     told = {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
-    write_json(raw, {**told, "weak": weak, "assumption": assumption})
+    write_json(raw, {**told, **doubts})
 
 
-def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None]:
+def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None, tuple[str, ...]]:
+    """Camera, ground, their covariance, and what the user should know of them."""
     values = json.loads(path.read_text(encoding="utf-8"))
     covariance = values["covariance"]
     return (
         Camera(**values["camera"]),
         GroundPlane.from_coefficients(values["ground"]),
         None if covariance is None else np.array(covariance),
+        tuple(filter(None, (values["weak"], values["assumption"]))),
     )
 
 
@@ -201,6 +204,7 @@ def _join(
     camera: Camera,
     ground: GroundPlane,
     covariance: np.ndarray | None,
+    remarks: tuple[str, ...],
 ) -> None:
     """Everybody once: with released weights the network's people, else the observed ones lifted from where the network sees them."""
     seen = read_people(results.network)
@@ -214,7 +218,7 @@ def _join(
     if len(people) == 0:
         raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
     body_name = "smpl_neutral" if choice.released else "free"
-    write_lifted(Scene(camera, ground, people, body_name, image_path.name, covariance), rows, results)
+    write_lifted(Scene(camera, ground, people, body_name, image_path.name, covariance, remarks), rows, results)
 
 
 def _lift(

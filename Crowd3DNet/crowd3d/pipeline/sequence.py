@@ -208,6 +208,7 @@ def _common_ground(
                 "ground": found.ground.coefficients.tolist(),
                 "covariance": found.covariance.tolist(),
                 "weak": found.reason,
+                "assumption": found.assumption,
                 "pictures": [frame.name for frame in chosen],
             },
         )
