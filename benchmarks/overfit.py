@@ -41,8 +41,14 @@ CONFIG = Path(__file__).resolve().parents[1] / "Crowd3DNet" / "configs" / "train
 F1, PA_MPJPE_MM = 0.99, 30.0
 SEED = 5
 LEAST_PEOPLE = 2
+WARMUP_STEPS, VALIDATE_EVERY = 30, 25
 UNEQUAL = 1e-3
 """No two cells of a network's map have the same value; in a target all centres have 1, and neighbours would both count as peaks."""
+
+
+def rate(step: int, steps: int) -> float:
+    """Factor of the rate: it rises over `WARMUP_STEPS` and falls to 0 in the second half."""
+    return min(1.0, (step + 1) / WARMUP_STEPS, 2 * (1 - step / steps))
 
 
 class Learned(Exception):
@@ -85,7 +91,7 @@ def main() -> None:
     """Train and print figures as they come."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiles", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3000, help="at most (3000)")
+    parser.add_argument("--steps", type=int, default=500, help="at most (500)")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--side", type=int, default=256, help="pixels along a tile's side (256)")
     parser.add_argument("--any", action="store_true", help="tiles as they come, people who cannot be said apart included")
@@ -113,7 +119,9 @@ def main() -> None:
             raise Learned
         return found
 
-    recipe = Recipe(arguments.steps, arguments.rate, weight_decay=0.0, clip_norm=float(np.inf), average_decay=0.0, validate_every=50)
+    recipe = Recipe(
+        arguments.steps, arguments.rate, rate, weight_decay=0.0, clip_norm=float(np.inf), average_decay=0.0, validate_every=VALIDATE_EVERY
+    )
     loss = stage_loss(config, 1, body, load_network_prior(None), fabric)
     try:
         with tempfile.TemporaryDirectory() as folder:
