@@ -1,6 +1,6 @@
 """Can the published recipe learn eight synthetic tiles by heart? It must, or something is wrong with losses, labels or decoding.
 
-    python benchmarks/overfit.py                         compact backbone; aim: centre F1 ≥ 0.99 and PA-MPJPE ≤ 30 mm; minutes
+    python benchmarks/overfit.py                         compact backbone; aim: centre F1 ≥ 0.99 and PA-MPJPE ≤ 30 mm
 
 Trains with the losses of configs/train/all.yml, without augmentation, and measures on the same tiles. Stops when both aims are reached.
 
