@@ -13,14 +13,18 @@ import pytest
 import torch
 
 from crowd3d.bodies import load_body
+from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import write_release_files
 from crowd3d.model import Crowd3DNet
 from crowd3d.model.checkpoints import ReleasedCheckpoint
 from crowd3d.pipeline import tuning
-from crowd3d.pipeline.folders import MidFolder
+from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.infer import InferOptions, infer
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.tuning import Tuning, tuned_network
+from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.settings import load_settings
 
 CONFIG = Path(__file__).resolve().parents[2] / "Crowd3DNet" / "configs" / "optim" / "optim_single_image.yml"
 TILE = "crowd_0_0_0_0_256_256.jpg"
@@ -84,3 +88,14 @@ def test_without_anybody_to_tune_on_the_weights_stay(mid: MidFolder, choice: Net
     how = Tuning(epochs=2, batch_size=64, config=CONFIG, checkpoints=tmp_path / "checkpoints")
     assert tuned_network(choice, "crowd", mid, how) == choice
     assert not how.checkpoints.exists()
+
+
+def test_shipped_weights_are_not_tuned_and_nothing_is_begun(mid: MidFolder, tmp_path: Path) -> None:
+    photograph, results = tmp_path / "crowd.png", ResultFolder(tmp_path / "results")
+    cv2.imwrite(str(photograph), np.zeros((60, 80, 3), np.uint8))
+    np.save(mid.keypoints, np.zeros((1, 17, 3)))
+    how = Tuning(epochs=2, batch_size=64, config=CONFIG, checkpoints=tmp_path / "checkpoints")
+    with pytest.raises(MissingAsset, match="--weights"):
+        infer(photograph, mid, results, DefaultWeights.shipped(load_settings()), InferOptions(tuning=how))
+    assert not how.checkpoints.exists()
+    assert not results.estimate.exists()

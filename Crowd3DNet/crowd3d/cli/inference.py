@@ -25,6 +25,7 @@ from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+TUNE = "network"
 LARGEST_BATCH = 32
 """More tiles at once only cost memory."""
 
@@ -60,9 +61,14 @@ def add_tuning_arguments(parser: argparse.ArgumentParser, epochs: int) -> None:
     parser.add_argument("--optim_batch_size", type=int, default=64, help="tiles per step of the fine-tuning")
 
 
+def chosen_optimisation(args: argparse.Namespace) -> OptimiseChoice:
+    """What is optimised after the network has looked; nothing when the network itself is tuned."""
+    return "none" if args.optimise == TUNE else args.optimise
+
+
 def chosen_tuning(args: argparse.Namespace, settings: Settings, config: str) -> Tuning | None:
     """The fine-tuning that the arguments ask for."""
-    if args.optimise != "network":
+    if args.optimise != TUNE:
         return None
     checkpoints = settings.root / "Crowd3DNet" / "checkpoints"
     return Tuning(args.optim_epoch, args.optim_batch_size, settings.configs_root / "optim" / config, checkpoints)
@@ -72,7 +78,7 @@ def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
     """What to optimise after lifting."""
     parser.add_argument(
         "--optimise",
-        choices=get_args(OptimiseChoice),
+        choices=[*get_args(OptimiseChoice), TUNE],
         default=InferOptions.optimise,
         help="make people, or all of people, camera and ground, agree with the keypoints; network: fine-tune Crowd3DNet to the scene, "
         "as the release does; auto: people if the keypoints come from another backend, nothing with the embedded networks'",
@@ -111,7 +117,7 @@ def infer_options(args: argparse.Namespace, settings: Settings, image_size: tupl
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,
-        optimise=args.optimise,
+        optimise=chosen_optimisation(args),
         before_after=args.before_after,
         with_hvip=args.render_with_hvip,
         tuning=chosen_tuning(args, settings, "optim_single_image.yml"),

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crowd3d.cli.inference import LARGEST_BATCH, add_optimise_argument, add_tuning_arguments, chosen_tuning, chosen_weights
+from crowd3d.cli.inference import (
+    LARGEST_BATCH,
+    add_optimise_argument,
+    add_tuning_arguments,
+    chosen_optimisation,
+    chosen_tuning,
+    chosen_weights,
+)
 from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
@@ -92,7 +99,7 @@ def _pictures(
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,
-        optimise=args.optimise,
+        optimise=chosen_optimisation(args),
         pictures=False,
         overwrite=args.overwrite,
     )

@@ -66,7 +66,7 @@ class InferOptions:
         optimise: what is made to agree with the keypoints after lifting; see `pipeline.optimise`.
         before_after: draw the pictures of the scene before the optimisation, too.
         with_hvip: mark HVIPs in the overlay.
-        tuning: fine-tune weights in the release's format to this photograph first; None to use them as they are.
+        tuning: fine-tune the weights, which are in the release's format, to this photograph first; None to use them as they are.
         mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
         pictures: draw overlay and map, write the mesh.
         overwrite: do everything again.
@@ -105,8 +105,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
     choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
-    if options.optimise == "network" and not choice.released:
-        raise MissingAsset("--optimise network fine-tunes weights of Crowd3DNet; give some (--weights), or choose people, all or none")
+    if options.tuning is not None:
+        choice.check_tunable()
     given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
     known = {name: None if value is None else vars(value) for name, value in given}
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
@@ -121,7 +121,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
     name = image_path.stem
-    if options.tuning is not None and choice.released:
+    if options.tuning is not None:
         choice = tuned_network(choice, name, mid, options.tuning)
     run.stage(
         "network",
@@ -238,7 +238,7 @@ def _optimise(
     mode: OptimiseMode,
 ) -> None:
     scene, rows = read_lifted(results)
-    if mode in ("people", "all"):
+    if mode != "none":
         lift = None if choice.released else partial(_lift, results, choice, weights, observed)
         scene = optimised(scene, rows, observed, choice.body(detailed=False), mode, lift)
     write_result(scene, mid, results)

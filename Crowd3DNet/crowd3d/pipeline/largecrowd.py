@@ -183,15 +183,15 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
         tuning: how.
 
     Returns:
-        Path of the tuned weights; empty when the scene's weights are not the release's, which are used as they are.
+        Path of the tuned weights.
 
     Raises:
+        MissingAsset: the scene's weights are not the release's.
         Crowd3DError: what `process` and `tuned_network` raise.
     """
     scene, options = pictures[0].scene, pictures[0].whole
-    choice = None if options.weights is None else NetworkChoice.of(options.weights, weights, options.smpl_folder)
-    if choice is None or not choice.released:
-        return ""
+    choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
+    choice.check_tunable()
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)
@@ -201,8 +201,8 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
 
 
 def with_weights(picture: Picture, weights: str) -> Picture:
-    """The same picture with other weights, if any are given."""
-    return picture._replace(whole=replace(picture.whole, weights=Path(weights))) if weights else picture
+    """The same picture with other weights."""
+    return picture._replace(whole=replace(picture.whole, weights=Path(weights)))
 
 
 def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, weights: DefaultWeights) -> None:

@@ -71,6 +71,11 @@ class NetworkChoice:
         """Side to which tiles are resized."""
         return RELEASE_TILE_PX if self.released else int(load_weights(self.path)[1].get("tile_px", COMPACT_TILE_PX))
 
+    def check_tunable(self) -> None:
+        """Raises: MissingAsset: these weights are not of the kind that is fine-tuned to a photograph."""
+        if not self.released:
+            raise MissingAsset("--optimise network fine-tunes the release's weights; give some (--weights), or choose people, all or none")
+
     def fingerprint(self) -> list[str | int]:
         """Enough to notice that the file was replaced."""
         return [self.path.name, self.path.stat().st_size, self.path.stat().st_mtime_ns]

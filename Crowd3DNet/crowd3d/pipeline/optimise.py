@@ -23,9 +23,8 @@ from crowd3d.types import People, Scene
 
 log = logging.getLogger(__name__)
 
-OptimiseMode = Literal["none", "people", "all", "network"]
-"""``network`` fine-tunes the network before it looks; afterwards nothing is left to optimise."""
-OptimiseChoice = Literal["auto", "none", "people", "all", "network"]
+OptimiseMode = Literal["none", "people", "all"]
+OptimiseChoice = Literal["auto", "none", "people", "all"]
 Lift = Callable[[Camera, GroundPlane], tuple[People, np.ndarray]]
 """(camera, ground) → people and their rows in the observations."""
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
-import numpy as np
-import torch
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from crowd3d.model.supervision import Batch, Sample, collate
+from crowd3d.model.supervision import Batch, collate
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.datasets import SYNTHETIC, Bodies, Mixture, SyntheticTiles, TileSource, open_datasets
 from crowd3d.training.loop import Batches
+from crowd3d.training.numbered import NumberedBatch, NumberedBatches, start_worker
 
 HELD_OUT_SEED = 900
 HELD_OUT_BATCH = 8
@@ -47,54 +44,9 @@ def held_out(config: TrainConfig) -> list[Batch]:
     return [collate([tiles[i] for i in range(row, min(row + HELD_OUT_BATCH, len(tiles)))]) for row in rows]
 
 
-class NumberedBatch(NamedTuple):
-    """A batch of tiles and its number in the run."""
-
-    number: int
-    tiles: Batch
-
-
-class NumberedBatches(Dataset[NumberedBatch]):
-    """One process's part of every batch.
-
-    All samples of a run stand in one row: the data set in a random order, then in another one, and so on. Batch i takes the next
-    `batch_size` samples for each process. A sample's augmentation depends on its place in the row.
-
-    Args:
-        source: the data set.
-        batch_size: samples per process.
-        seed: of order and augmentation.
-        rank, processes: this process among all.
-    """
-
-    def __init__(self, source: TileSource, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
-        self.source, self.batch_size, self.seed = source, batch_size, seed
-        self.rank, self.processes = rank, processes
-
-    def __getitem__(self, number: int) -> NumberedBatch:
-        first = (number * self.processes + self.rank) * self.batch_size
-        return NumberedBatch(number, collate([self._sample(place) for place in range(first, first + self.batch_size)]))
-
-    def _sample(self, place: int) -> Sample:
-        turn, position = divmod(place, len(self.source))
-        row = int(shuffled(len(self.source), self.seed, turn)[position])
-        return self.source.sample(row, np.random.default_rng([self.seed, place]))
-
-
-@lru_cache(maxsize=2)
-def shuffled(length: int, seed: int, turn: int) -> np.ndarray:
-    """Rows of a data set in the order of its turn-th pass."""
-    return np.random.default_rng([seed, turn]).permutation(length)
-
-
-def _start_worker(_: int) -> None:
-    # Threads of OpenCV and torch in every worker would get into each other's way.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-
 def loader(source: TileSource, batch_size: int, workers: int, seed: int, fabric: Fabric) -> Batches:
-    """Batches of `source`, made ahead by worker processes."""
+    """Batches of `source`, made ahead by worker processes, at most one for each core of the machine: more take turns only."""
+    workers = min(workers, os.cpu_count() or 1)
     batches = NumberedBatches(source, batch_size, seed, fabric.global_rank, fabric.world_size)
 
     def between(start: int, stop: int) -> Iterator[NumberedBatch]:
@@ -104,7 +56,7 @@ def loader(source: TileSource, batch_size: int, workers: int, seed: int, fabric:
             sampler=range(start, stop),
             num_workers=workers,
             pin_memory=fabric.device.type == "cuda",
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             prefetch_factor=4 if workers else None,
             # A forked worker inherits the locks of threads that it does not have, and waits for them for ever.
             multiprocessing_context="spawn" if workers else None,

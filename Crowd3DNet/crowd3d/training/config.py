@@ -35,7 +35,7 @@ class TrainConfig:
         lr: rate of Adam, times 0.1 when each of the epochs `milestones` begins.
         model_precision: fp32, bf16, fp16, or auto for fp16 on a GPU and fp32 elsewhere.
         device: auto, cpu or cuda.
-        nw: worker processes that make batches; 0 makes them in the training process.
+        nw: worker processes that make batches, at most one per core; 0 makes them in the training process.
         seed: of weights, order and augmentation.
         centermap_conf_thresh: score above which a cell is a predicted centre.
         save_every, report_every: steps between saved states and between lines of the log.
