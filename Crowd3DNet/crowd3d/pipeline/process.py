@@ -274,9 +274,17 @@ def _second_layout(
         layout = plan_tiles_release(*part_params, image.size) if part_params else plan_pyramid(image.size)[-1][1]
         return layout, coarse
     layout = plan_tiles_release(*part_params, image.size) if part_params else plan_tiles(camera, ground, image.size, max_tiles=MOST_TILES)
-    fine = pose.find(image, [layout], "looking again in tiles of the right size")
+    fine = pose.find(image, [_with_candidates(layout, coarse)], "looking again in tiles of the right size")
     both = Candidates(*(np.concatenate(pair) for pair in zip(vars(coarse).values(), vars(fine).values(), strict=True)))
     return layout, with_known_scale(one_each(both), camera, ground)
+
+
+def _with_candidates(layout: TileLayout, candidates: Candidates) -> TileLayout:
+    """The tiles in which the first look saw anything; far ground has hundreds in which there is nobody."""
+    down, right = candidates.torso_px[:, 1], candidates.torso_px[:, 0]
+    top, left, bottom, end = layout.boxes.T[:, :, None]
+    rows = np.flatnonzero(((down >= top) & (down < bottom) & (right >= left) & (right < end)).any(1))
+    return TileLayout(layout.boxes[rows], layout.row_col[rows], layout.image_size)
 
 
 def _write_tiles(image: GigapixelImage, folder: MidFolder, layout: TileLayout, name: str) -> None:

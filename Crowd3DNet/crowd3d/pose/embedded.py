@@ -35,8 +35,8 @@ from crowd3d.types import Rows, TileLayout
 TILE_PX = 256
 FIRST_THRESHOLD = 0.12
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
-PERSON_THRESHOLD = 0.68
-CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -8.467, (0.345, 0.802, -3.598)
+PERSON_THRESHOLD = 0.70
+CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -7.871, (0.306, 0.911, -3.438)
 TORSO_HEIGHT_M = 1.05
 """Mean height of torso centres over the ground, seated people and children included: turns lengths in pixels into a scale."""
 SAME_PERSON = 0.16
@@ -84,7 +84,7 @@ class EmbeddedPose:
     def find(self, image: GigapixelImage, layouts: Iterable[TileLayout], describe: str) -> Candidates:
         """Look for people in all tiles of all layouts; one person may be found several times."""
         boxes = np.concatenate([layout.boxes for layout in layouts])
-        found: list[tuple[np.ndarray, ...]] = []
+        found: list[tuple[np.ndarray, ...]] = [(np.zeros((0, 2)), np.zeros(0), np.zeros(0))]
         with tqdm(total=len(boxes), desc=describe, unit="tile") as bar:
             for rows, tiles in image.crops(boxes, TILE_PX, BATCH):
                 blank = torch.zeros(len(rows), 4)
