@@ -289,12 +289,14 @@ def camera_figures(scene: Scene) -> str:
     camera, ground, covariance = scene.camera, scene.ground, scene.ground_covariance
     values = np.array([camera.fov_x_deg, np.rad2deg(ground.tilt_rad), np.rad2deg(ground.roll_rad), ground.offset_m])
     if covariance is None:
-        spread = [""] * 4
+        sigma = np.ones(4)
     else:
         # d(FOV)/d(log f) of a centred camera is −sin(FOV); height enters the covariance as its logarithm.
         slope = np.array([np.rad2deg(np.sin(np.deg2rad(values[0]))), np.rad2deg(1.0), np.rad2deg(1.0), ground.offset_m])
-        spread = [f" ± {s:.1f}" for s in slope * np.sqrt(np.diag(covariance))]
-    fov, tilt, roll, height = (f"{value:.1f}{sigma}" for value, sigma in zip(values, spread, strict=True))
+        sigma = slope * np.sqrt(np.diag(covariance))
+    digits = np.where(sigma < 0.095, 2, 1)
+    spread = ["" if covariance is None else f" ± {s:.{d}f}" for s, d in zip(sigma, digits, strict=True)]
+    fov, tilt, roll, height = (f"{value:.{d}f}{s}" for value, s, d in zip(values, spread, digits, strict=True))
     return f"field of view {fov}° · tilt {tilt}° · roll {roll}° · camera {height} m above the ground"
 
 
