@@ -20,6 +20,7 @@ from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.infer import read_observations
 from crowd3d.pipeline.process import ProcessOptions, process, read_layout
 from crowd3d.pose.alphapose_json import tile_sightings
+from crowd3d.pose.embedded import Candidates
 from crowd3d.pose.file_backend import STANDING, FileBackend
 from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, TileLayout
@@ -185,3 +186,13 @@ def test_a_wrong_choice_is_one_line(image: Path, tmp_path: Path, capsys: pytest.
     arguments = ["--scene_image_path", str(image), "--save_mid_folder", str(tmp_path / "mid"), "--pose_backend", "file"]
     assert process_cli.main(arguments) == 1
     assert capsys.readouterr().err == "crowd3d: error: --pose_backend file has no keypoints; give them by --keypoints PATH\n"
+
+
+def test_the_second_look_leaves_out_tiles_without_candidates(image: Path) -> None:
+    layout = process_module.plan_pyramid(GigapixelImage(image).size)[1][1]
+    torso = np.array([[10.0, 20.0], [700.5, 420.0]])
+    kept = process_module._with_candidates(layout, Candidates(torso, np.ones(2), np.ones(2)))
+    expected = [box for box in layout.boxes.tolist() if any(box[0] <= v < box[2] and box[1] <= u < box[3] for u, v in torso)]
+    assert kept.boxes.tolist() == expected
+    assert 0 < len(kept) < len(layout)
+    assert len(process_module._with_candidates(layout, Candidates(np.zeros((0, 2)), np.zeros(0), np.zeros(0)))) == 0
