@@ -4,6 +4,7 @@
     python benchmarks/network.py --backbone compact --side 256      the shipped default
 
 How much reduced precision gains depends on the CPU: bf16 pays off where there are matrix units for it (AMX), and costs time elsewhere.
+In fp32 no engine can be faster than multiplications are: the last column is the share of what one large matrix product reaches.
 Run it on an idle machine: wall time counts.
 """
 
@@ -14,6 +15,7 @@ import time
 from importlib.util import find_spec
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from crowd3d.model import Crowd3DNet, make_engine
 from crowd3d.model.crowd3dnet import BACKBONES
@@ -37,6 +39,24 @@ def tiles_per_second(run: Engine, inputs: tuple[torch.Tensor, ...], seconds: flo
     return done / (time.perf_counter() - start)
 
 
+def peak_gflops(side: int = 3072, rounds: int = 8) -> float:
+    """Billions of operations per second in fp32, the best of some large matrix products."""
+    a, b = torch.rand(2, side, side)
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best / 1e9
+
+
+def tile_gflops(network: Crowd3DNet, inputs: tuple[torch.Tensor, ...]) -> float:
+    """Billions of operations that one tile takes."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.eval()(*inputs)
+    return counter.get_total_flops() / len(inputs[0]) / 1e9
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,9 +74,12 @@ def main() -> None:
     capability, amx = torch.backends.cpu.get_cpu_capability(), torch.cpu._is_amx_tile_supported()
     print(f"{arguments.backbone}, {arguments.side}² tiles, {arguments.threads} threads, {capability}, AMX: {'yes' if amx else 'no'}")
 
+    torch.set_num_threads(arguments.threads)
+    peak = peak_gflops() / tile_gflops(network, inputs)
+    print(f"one matrix product would be {peak:.2f} tiles/s")
     eager = make_engine(network, inputs, "torch", threads=arguments.threads)
     baseline, expected = tiles_per_second(eager, inputs, arguments.seconds), eager(*inputs)
-    print(f"{'torch fp32':14}{baseline:8.2f} tiles/s   1.00×")
+    print(f"{'torch fp32':14}{baseline:8.2f} tiles/s   1.00×  {baseline / peak:5.0%} of a matrix product")
     for engine, precision, package in CANDIDATES:
         if find_spec(package) is None:
             print(f"{engine + ' ' + precision:14} not installed")
@@ -64,7 +87,8 @@ def main() -> None:
         run = make_engine(network, inputs, engine, precision, arguments.threads)
         speed = tiles_per_second(run, inputs, arguments.seconds)
         difference = max(float((a - b).abs().max()) for a, b in zip(run(*inputs), expected, strict=True))
-        print(f"{engine + ' ' + precision:14}{speed:8.2f} tiles/s{speed / baseline:7.2f}×   largest difference {difference:.1e}")
+        figures = f"{speed:8.2f} tiles/s{speed / baseline:7.2f}×  {speed / peak:5.0%} of it, largest difference {difference:.1e}"
+        print(f"{engine + ' ' + precision:14}{figures}")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,20 @@ def test_pose_shape_and_translation_give_the_pixels(crops: list[Crop], scene: Sy
         np.testing.assert_allclose(height.min(axis=1), 0, atol=1e-4)
 
 
+def raised_hand_share(truths: list) -> float:
+    body = load_body("free_low").restrict()
+    raised = []
+    for truth in truths:
+        height = body.pose(truth.pose_rad, truth.betas)[1][:, :24] @ truth.ground.normal
+        raised.append((height[:, [20, 21]] > height[:, [16, 17]]).any(1))
+    return float(np.concatenate(raised).mean())
+
+
+def test_training_crops_show_rare_poses_more_often_than_crowds_do(crops: list[Crop], scene: SyntheticScene) -> None:
+    assert raised_hand_share([scene.truth]) < 0.1
+    assert raised_hand_share([c for c in crops if len(c)]) > 0.13
+
+
 def test_hvip_is_the_foot_of_the_torso_centre(crops: list[Crop], scene: SyntheticScene) -> None:
     for truth in truths(crops, scene):
         np.testing.assert_allclose(truth.ground.signed_distance(truth.hvip_cam_m), 0, atol=1e-9)

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         inputs["ground_covariance"] = options.ground_covariance.tolist()
     raw = results.estimate
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
-    camera, ground, covariance, remarks = _read_estimate(raw)
+    world = _read_world(raw)
 
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
@@ -128,14 +129,14 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         {"weights": choice.fingerprint(), "threshold": options.threshold},
         outputs,
         lambda: run_network(
-            image, name, mid, results, choice, layout, (camera, ground), options.engine, options.batch_size, options.threshold
+            image, name, mid, results, choice, layout, (world.camera, world.ground), options.engine, options.batch_size, options.threshold
         ),
     )
     run.stage(
         "people",
         {"weights": weights.fingerprint()},
         [results.lifted / "scene.npz", results.lifted / "rows.npy"],
-        lambda: _join(image_path, results, choice, weights, observed, camera, ground, covariance, remarks),
+        lambda: _join(image_path, results, choice, weights, observed, world),
     )
     mode = resolve(options.optimise, observed)
     run.stage(
@@ -183,11 +184,19 @@ def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observ
     write_json(raw, {**told, **doubts})
 
 
-def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None, tuple[str, ...]]:
-    """Camera, ground, their covariance, and what the user should know of them."""
+class _World(NamedTuple):
+    """Camera, ground, their covariance (4, 4) as in `GroundEstimate` or None, and what the user should know of them."""
+
+    camera: Camera
+    ground: GroundPlane
+    covariance: np.ndarray | None
+    remarks: tuple[str, ...]
+
+
+def _read_world(path: Path) -> _World:
     values = json.loads(path.read_text(encoding="utf-8"))
     covariance = values["covariance"]
-    return (
+    return _World(
         Camera(**values["camera"]),
         GroundPlane.from_coefficients(values["ground"]),
         None if covariance is None else np.array(covariance),
@@ -196,29 +205,22 @@ def _read_estimate(path: Path) -> tuple[Camera, GroundPlane, np.ndarray | None, 
 
 
 def _join(
-    image_path: Path,
-    results: ResultFolder,
-    choice: NetworkChoice,
-    weights: DefaultWeights,
-    observed: Observations,
-    camera: Camera,
-    ground: GroundPlane,
-    covariance: np.ndarray | None,
-    remarks: tuple[str, ...],
+    image_path: Path, results: ResultFolder, choice: NetworkChoice, weights: DefaultWeights, observed: Observations, world: _World
 ) -> None:
     """Everybody once: with released weights the network's people, else the observed ones lifted from where the network sees them."""
     seen = read_people(results.network)
     body = choice.body(detailed=False)
     if choice.released:
-        rows = match_observations(seen, body, camera, observed)
+        rows = match_observations(seen, body, world.camera, observed)
         keypoints = observations_of(rows, observed).keypoints.array
         people = replace(seen, keypoints_px=np.where((rows >= 0)[:, None, None], keypoints, 0.0))
     else:
-        people, rows = _lift(results, choice, weights, observed, camera, ground)
+        people, rows = _lift(results, choice, weights, observed, world.camera, world.ground)
     if len(people) == 0:
         raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
     body_name = "smpl_neutral" if choice.released else "free"
-    write_lifted(Scene(camera, ground, people, body_name, image_path.name, covariance, remarks), rows, results)
+    scene = Scene(world.camera, world.ground, people, body_name, image_path.name, world.covariance, world.remarks)
+    write_lifted(scene, rows, results)
 
 
 def _lift(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from crowd3d.imaging import GigapixelImage, format_tile_name
 from crowd3d.model import Crowd3DNet, Maps, TileViews, decode_maps, lift_people, load_network, load_weights
 from crowd3d.model.checkpoints import read_released_checkpoint
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
-from crowd3d.model.engines import EngineName, make_engine
+from crowd3d.model.engines import Engine, EngineName, make_engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.weights import DefaultWeights
@@ -131,6 +132,13 @@ def run_network(
     write_npz(results.network, **vars(people[kept]))
 
 
+@lru_cache(maxsize=1)
+def _prepared(choice: NetworkChoice, engine: EngineName, fingerprint: str) -> Engine:
+    """The network, prepared once for all photographs of a run; OpenVINO takes seconds to compile it."""
+    size = choice.tile_px
+    return make_engine(choice.load(), [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)], engine)
+
+
 def _predict(
     image: GigapixelImage,
     choice: NetworkChoice,
@@ -143,7 +151,7 @@ def _predict(
 ) -> tuple[People, np.ndarray, np.ndarray, np.ndarray]:
     """People without translation, their tiles, cells of a 64 × 64 grid, and torso centres (N, 3), duplicates included."""
     size = choice.tile_px
-    network = make_engine(choice.load(), [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)], engine)
+    network = _prepared(choice, engine, str(choice.fingerprint()))
     views = TileViews.of_scene(layout, camera, ground)
     parts: list[tuple[np.ndarray, ...]] = []
     with tqdm(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:

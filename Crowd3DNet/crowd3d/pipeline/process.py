@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -229,13 +230,19 @@ def _layout_for(observed: Observations, image_size: tuple[int, int], options: Pr
         return levels[int(np.argmin(np.abs(np.log(sides / wanted))))]
 
 
+@lru_cache(maxsize=1)
+def _embedded_pose(weights: DefaultWeights, engine: EngineName, fingerprint: str) -> EmbeddedPose:
+    """Prepared once for all photographs of a run; OpenVINO takes seconds to compile networks."""
+    return EmbeddedPose(weights.detector, weights.keypoints, engine)
+
+
 def _first_look(
     image: GigapixelImage, weights: DefaultWeights | None, engine: EngineName
 ) -> tuple[EmbeddedPose, Candidates, Observations]:
     """Where people may be, by tiles of several sizes, and what is seen there."""
     if weights is None:
         raise MissingAsset("the first look at the photograph needs the shipped weights; give them, or tile parameters (--part_params)")
-    pose = EmbeddedPose(weights.detector, weights.keypoints, engine)
+    pose = _embedded_pose(weights, engine, str(weights.fingerprint()))
     coarse = one_each(pose.find(image, [layout for _, layout in plan_pyramid(image.size)], "looking for people"))
     if len(coarse) == 0:
         raise _nobody(image)
@@ -257,7 +264,7 @@ def _only_look(
         raise MissingAsset("the embedded backend needs the shipped weights; give them")
     part_params = options.part_params
     layout = plan_tiles_release(*part_params, image.size) if part_params else plan_tiles(*camera_ground, image.size, max_tiles=MOST_TILES)
-    pose = EmbeddedPose(weights.detector, weights.keypoints, options.engine)
+    pose = _embedded_pose(weights, options.engine, str(weights.fingerprint()))
     found = one_each(pose.find(image, [layout], "looking for people"))
     return pose, layout, with_known_scale(found, *camera_ground)
 

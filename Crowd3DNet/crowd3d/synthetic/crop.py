@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,6 +19,9 @@ MAX_PEOPLE = 30
 MEAN_PEOPLE = 16.0
 EMPTY_SHARE = 0.05
 SUPERSAMPLE = 2
+LIVELY_SHARE = 0.3
+LIVELY = ("run", "run", "raise", "raise", "wild", "wild", "bend", "crouch", "call", "carry")
+"""What this share of the people who stand or walk do instead: a network does not learn what it hardly ever sees."""
 _SIZES = ((19200, 6480), (19200, 6480), (26000, 15000), (6000, 4000), (3840, 2160))
 
 
@@ -58,7 +61,7 @@ def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, f
 
 
 def _place(rng: np.random.Generator, view: View, world: World, people: int, farthest: float) -> Placement:
-    """About `people` people around the visible ground, none inside furniture, none far too small or too near."""
+    """About `people` people around the visible ground, none inside furniture, none far too small or too near, some of them lively."""
     sociability = rng.uniform(0.0, 0.9)
     anchors = ground_points(rng, view, people, margin=0.12, below=0.7)
     if rng.random() < 0.3 and len(anchors) > 2:
@@ -76,7 +79,9 @@ def _place(rng: np.random.Generator, view: View, world: World, people: int, fart
     order = rng.permutation(len(height))
     good = (height > 0.07 * size) & (height < 1.5 * size) & (foot[:, 2] > 1.5) & (np.hypot(*together.xz_m.T) < farthest)
     rows = order[good[order]][:MAX_PEOPLE]
-    return together.take(rows)
+    chosen = together.take(rows)
+    lively = (chosen.kind != "sit") & (rng.random(len(rows)) < LIVELY_SHARE)
+    return replace(chosen, kind=np.where(lively, rng.choice(LIVELY, len(rows)), chosen.kind))
 
 
 def degrade(rng: np.random.Generator, image: np.ndarray, scale: float) -> np.ndarray:
