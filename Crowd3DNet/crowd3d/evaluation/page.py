@@ -24,7 +24,8 @@ _CAUSES = {
 _STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}pre{background:#f6f6f6;padding:1em;overflow-x:auto}"
+    "td:not(:first-child){white-space:nowrap}td:first-child,th:first-child{text-align:left}"
+    "pre{background:#f6f6f6;padding:1em;overflow-x:auto}"
     "svg{background:#fff;margin:.5em .3em;max-width:100%}"
 )
 
