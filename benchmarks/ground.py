@@ -65,8 +65,9 @@ def recorded_cases() -> None:
 
 def fresh_crowds(count: int, seed: int) -> None:
     """Random cameras: error over bound, and how often the 68 % intervals hold the truth."""
+    chance = 100.0 * np.sqrt(0.68 * 0.32 / count)
     print(f"\n{count} fresh crowds each: log focal length, tilt, roll, log height")
-    print(f"{'':10}{'RMS error / bound':32}{'68 % intervals hold':32}{'weak':>6}")
+    print(f"{'':10}{'RMS error / bound':32}{f'68 % intervals hold (± {chance:.1f} by chance)':40}{'weak':>6}")
     for name, condition in CONDITIONS.items():
         rng = np.random.default_rng(seed)
         ratio, pull, weak = [], [], 0
@@ -79,7 +80,7 @@ def fresh_crowds(count: int, seed: int) -> None:
             weak += estimate.weak
         over = np.sqrt((np.array(ratio) ** 2).mean(0))
         held = 100.0 * (np.abs(pull) < 0.9945).mean(0)
-        print(f"{name:10}{' '.join(f'{x:6.2f}' for x in over):32}{' '.join(f'{x:4.0f} %' for x in held):32}{weak:6}")
+        print(f"{name:10}{' '.join(f'{x:6.2f}' for x in over):32}{' '.join(f'{x:4.0f} %' for x in held):40}{weak:6}")
 
 
 def speed(seed: int) -> None:
