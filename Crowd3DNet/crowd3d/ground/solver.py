@@ -17,7 +17,8 @@ _CANDIDATES = 3
 _OUTLIER_PRIOR = (1.0, 12.0)
 _CHILD_PRIOR_PEOPLE = 4.0
 _ALL_CHILDREN = 0.8
-_CONVERGED = 1e-3
+_CONVERGED, _NEAR = 1e-3, 0.1
+"""Longest move, in standard deviations, with which a search ends: the last one, and those whose result is only a start."""
 _MAX_STEP = np.array([0.4, 0.25, 0.25, 0.6, 1.5, 0.3])
 _LIMIT = np.array([[-3.0, -1.5, -np.pi, np.log(0.3), np.log(1e-4), -1.0], [4.5, 1.56, np.pi, np.log(5000.0), np.log(0.4), 1.0]])
 
@@ -87,16 +88,16 @@ def solve(observations: Observations, stature: StaturePrior, prior: Prior, evide
     value = rough.log_likelihood(starts) + prior.log_density(starts)
     chosen = starts[_spread_best(starts, value)]
     mixture = replace(rough, outlier_share=0.15, temperature=1.0)
-    parameters, mixture, _ = max((_climb(mixture, prior, evidence, start, 8) for start in chosen), key=lambda climb: climb[2])
-    parameters, mixture, value = _climb(mixture, prior, evidence, parameters, 40)
+    parameters, mixture, _ = max((_climb(mixture, prior, evidence, start, 5, _NEAR) for start in chosen), key=lambda climb: climb[2])
+    parameters, mixture, value = _climb(mixture, prior, evidence, parameters, 40, _NEAR)
     if stature.child_share > 0 and prior.free[3]:
         # the same view of a crowd of children, from a camera that is lower in proportion
         lower = parameters + np.log(stature.child_mean_m / stature.mean_m) * np.eye(PARAMETERS)[3]
-        other = _climb(replace(mixture, child_share=0.95), prior, evidence, lower, 40)
+        other = _climb(replace(mixture, child_share=0.95), prior, evidence, lower, 40, _NEAR)
         if other[2] > value and other[1].child_share > _ALL_CHILDREN:
             parameters, mixture, value = other
     everybody = replace(mixture, observations=observations, posture=np.zeros(len(observations)))
-    parameters, mixture, value = _climb(everybody, prior, evidence, parameters, 40)
+    parameters, mixture, value = _climb(everybody, prior, evidence, parameters, 40, _NEAR)
     mixture = _rescue(mixture, parameters)
     rescued = Solution(parameters, np.zeros((PARAMETERS, PARAMETERS)), mixture, mixture.responsibilities(parameters), value)
     return refine(rescued, prior, evidence)
@@ -131,14 +132,14 @@ def _spread_best(starts: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _climb(
-    mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray, rounds: int
+    mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray, rounds: int, converged: float = _CONVERGED
 ) -> tuple[np.ndarray, Mixture, float]:
     """Alternate shares and postures with damped Fisher scoring until nothing moves: parameters, mixture and log posterior."""
     damping = 1e-3
     for _ in range(rounds):
         mixture = _expect(mixture, parameters)
         parameters, damping, moved = _step(mixture, prior, evidence, parameters, damping)
-        if moved < _CONVERGED:
+        if moved < converged:
             break
     mixture = _expect(mixture, parameters)
     value = _log_posterior(mixture, prior, evidence, parameters[None])[0] + log_share_prior(mixture)

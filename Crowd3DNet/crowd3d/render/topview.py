@@ -309,7 +309,7 @@ def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellip
     texts: list[Text] = [(f"{step} m", (bar[0, 0] - 16, y), "rm", 26, _INK)]
     x = _LEFT + 14.0
     paths = ["path so far", "path of somebody who left"] * trails
-    names = ["person, the tip faces right", *(["true position"] * truth), *(["95 % region"] * ellipses), *paths]
+    names = ["person, tip: facing", *(["true position"] * truth), *(["95 % region"] * ellipses), *paths]
     for name in names:
         centre = np.array([[x, y]])
         if name == "true position":
