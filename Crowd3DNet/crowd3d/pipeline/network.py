@@ -134,7 +134,7 @@ def run_network(
 
 @lru_cache(maxsize=1)
 def _prepared(choice: NetworkChoice, engine: EngineName, fingerprint: str) -> Engine:
-    """The network, prepared once for all photographs of a run; OpenVINO takes seconds to compile it."""
+    """Prepared once for all photographs of a run, as compiling takes seconds; `fingerprint` tells a replaced file from the one before."""
     size = choice.tile_px
     return make_engine(choice.load(), [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)], engine)
 

@@ -232,7 +232,7 @@ def _layout_for(observed: Observations, image_size: tuple[int, int], options: Pr
 
 @lru_cache(maxsize=1)
 def _embedded_pose(weights: DefaultWeights, engine: EngineName, fingerprint: str) -> EmbeddedPose:
-    """Prepared once for all photographs of a run; OpenVINO takes seconds to compile networks."""
+    """Prepared once for all photographs of a run, as compiling takes seconds; `fingerprint` tells a replaced file from the one before."""
     return EmbeddedPose(weights.detector, weights.keypoints, engine)
 
 
