@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from made_up_release import calm_entries
 
 from crowd3d.bodies import load_body
 from crowd3d.evaluation import evaluate, load_truth
@@ -126,6 +129,27 @@ def test_lost_pictures_are_drawn_again_without_the_networks(folder):
     assert done.returncode == 0, done.stderr
     assert overlay.is_file()
     assert result.stat().st_mtime_ns == before
+
+
+def test_released_weights(folder: Path, tmp_path: Path, make_released_checkpoint: Callable[..., Path]) -> None:
+    """A made-up checkpoint of the release, with its own SMPL arrays, on the tiles around two people."""
+    mid = shutil.copytree(folder / "mid", tmp_path / "mid")
+    keypoints = mid / "joints_2d_alphapose_merge.npy"
+    np.save(keypoints, np.load(keypoints)[:2])
+    weights = make_released_checkpoint(tmp_path / "base_69.pkl", calm_entries())
+    camera = folder / "out" / NAME / "scene.json"
+    image = ["--scene_image_path", folder / f"{NAME}.jpg", "--save_mid_folder", mid, "--camera_json", camera]
+    done = script("inference", *image, "--save_res_folder", tmp_path / "out", "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "out" / NAME
+    scene = Scene.load(results)
+    assert scene.body == "smpl_neutral"
+    found = read_all_result(results / "all_result.pkl")
+    assert 0 < len(scene.people) <= len(found)
+    moved = np.linalg.norm(found.hvip3d[:, None] - scene.people.hvip_cam_m, axis=2).min(0)
+    assert np.median(moved) < 1.0, "people stay near where the network saw them"
+    validate_predict_json(results / "predict.json")
+    assert cv2.imread(str(results / "overlay.jpg")).shape == (1400, 4096, 3)
 
 
 def _one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:

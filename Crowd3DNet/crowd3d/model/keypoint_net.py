@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from crowd3d.bodies.joints import COCO17_FLIP
 
-CROP_SIZE = (128, 96)
+CROP_SIZE = (256, 192)
 """Height and width of a crop in pixels."""
 CROP_HEIGHT_M = 2.4
 """Metres across the height of a crop at the person's distance."""
@@ -28,7 +28,10 @@ POINTS = 19
 TORSO, HVIP = 17, 18
 FLIP_POINTS = np.r_[COCO17_FLIP, TORSO, HVIP]
 """Which point of a mirrored crop is which."""
-STRIDE = 4
+STRIDE = 8
+"""Crop pixels per cell of a heat map."""
+ENLARGED = 0.85
+"""Share of a crop's sides that its enlarged view shows."""
 
 
 def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -75,19 +78,25 @@ class AttentionBlock(nn.Module):
 class KeypointNet(nn.Module):
     """Crops → heat-map logits and per-point attributes.
 
-    Forward: images (B, 128, 96, 3) float 0–255 RGB → heat (B, 19, 32, 24) logits, attributes (B, 19, 3): visibility logit,
+    Most layers see the crop at half its resolution; `detail` adds what only the full one shows, such as hands, feet and faces.
+
+    Forward: images (B, 256, 192, 3) float 0–255 RGB → heat (B, 19, 32, 24) logits, attributes (B, 19, 3): visibility logit,
     depth behind the torso centre along its viewing ray (m), log spread of that depth (log m). The torso centre's visibility
     says whether there is a person at all.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv_bn_relu(3, 24, 2), conv_bn_relu(24, 40, 2), ResidualBlock(40))
+        self.stem = nn.Sequential(conv_bn_relu(3, 24, 2), conv_bn_relu(24, 40, 2))
+        self.detail = nn.Sequential(
+            conv_bn_relu(3, 16, 2), conv_bn_relu(16, 32, 2), ResidualBlock(32), nn.Conv2d(32, 40, 3, 2, 1, bias=False), nn.BatchNorm2d(40)
+        )
+        self.stage4 = ResidualBlock(40)
         self.stage8 = stage(40, 80, 2)
         self.stage16 = stage(80, 144, 2)
         width = 192
         self.to_tokens = nn.Linear(144, width)
-        self.position = nn.Parameter(torch.zeros(CROP_SIZE[0] // 16 * (CROP_SIZE[1] // 16), width))
+        self.position = nn.Parameter(torch.zeros(CROP_SIZE[0] // 32 * (CROP_SIZE[1] // 32), width))
         nn.init.normal_(self.position, std=0.02)
         self.attention = nn.Sequential(AttentionBlock(width), nn.LayerNorm(width))
         self.down8, self.lateral8 = nn.Conv2d(width, 80, 1), nn.Conv2d(80, 80, 1)
@@ -102,7 +111,7 @@ class KeypointNet(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = images.permute(0, 3, 1, 2) / 127.5 - 1.0
-        fine = self.stem(x)
+        fine = self.stage4(self.stem(F.avg_pool2d(x, 2)) + self.detail(x))
         middle = self.stage8(fine)
         coarse = self.stage16(middle)
         batch, _, height, width = coarse.shape
@@ -118,18 +127,47 @@ class KeypointNet(nn.Module):
         return heat, self.attributes(points).float()
 
 
-def look_twice(network: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> tuple[Tensor, Tensor]:
-    """What `network` says of crops (B, 128, 96, 3) and of their mirror images, together.
+def look_again(network: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor, heat: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+    """Show crops to `network` three more times: mirrored, the middle enlarged, and that mirrored.
+
+    Args:
+        network: a `KeypointNet` or an engine that runs one.
+        images: (B, 256, 192, 3) crops.
+        heat, attributes: what it said of them.
 
     Returns:
-        Outputs as of `KeypointNet`: the heat of both views as one mixture of log probabilities, the mean of the attributes.
+        Outputs as of `KeypointNet`: the heat of all views as one mixture of log probabilities, the mean of the attributes. A point that
+        the enlarged view puts at its border, and the HVIP, which may lie outside of it, are left to the whole crop.
     """
-    heat, attributes = network(torch.cat([images, images.flip(2)]))
-    probability = heat.flatten(2).softmax(-1).reshape(heat.shape)
-    seen, mirrored = probability.chunk(2)
-    first, second = attributes.chunk(2)
+    close = F.interpolate(_middle(images.permute(0, 3, 1, 2)), size=CROP_SIZE, mode="bilinear").permute(0, 2, 3, 1)
+    more = network(torch.cat([images.flip(2), close, close.flip(2)]))
+    (mirrored, near, near_mirrored), spoken = more[0].chunk(3), more[1].chunk(3)
     swap = torch.from_numpy(FLIP_POINTS)
-    return ((seen + mirrored[:, swap].flip(3)) / 2).clamp_min(1e-12).log(), (first + second[:, swap]) / 2
+    whole = (_probability(heat) + _probability(mirrored)[:, swap].flip(3)) / 2
+    near = (_probability(near) + _probability(near_mirrored)[:, swap].flip(3)) / 2
+    inner = near[:, :, 1:-1, 1:-1].amax((2, 3), keepdim=True) == near.amax((2, 3), keepdim=True)
+    inner[:, HVIP] = False
+    probability = torch.where(inner, (whole + _shrunk(near)) / 2, whole)
+    attributes = (attributes + spoken[0][:, swap] + spoken[1] + spoken[2][:, swap]) / 4
+    return probability.clamp_min(1e-12).log(), attributes
+
+
+def _probability(heat: Tensor) -> Tensor:
+    return heat.flatten(2).softmax(-1).reshape(heat.shape)
+
+
+def _middle(images: Tensor) -> Tensor:
+    """(B, C, H, W) → the middle of each, `ENLARGED` of both sides."""
+    height, width = images.shape[2:]
+    top, left = (round((1 - ENLARGED) / 2 * side) for side in (height, width))
+    return images[:, :, top : height - top, left : width - left]
+
+
+def _shrunk(maps: Tensor) -> Tensor:
+    """Probabilities (B, K, H, W) of enlarged views where they belong in the whole ones; outside of the middle there is nothing."""
+    turn = maps.new_tensor([[1 / ENLARGED, 0.0, 0.0], [0.0, 1 / ENLARGED, 0.0]]).expand(len(maps), 2, 3)
+    shrunk = F.grid_sample(maps, F.affine_grid(turn, list(maps.shape), align_corners=False), align_corners=False)
+    return shrunk / shrunk.sum((2, 3), keepdim=True).clamp_min(1e-6)
 
 
 @dataclass(frozen=True)

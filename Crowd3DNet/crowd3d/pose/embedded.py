@@ -25,7 +25,7 @@ from crowd3d.model.keypoint_net import (
     CropPoints,
     KeypointNet,
     decode_crop_points,
-    look_twice,
+    look_again,
 )
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.pose.merging import TOLERANCE, suppress
@@ -36,6 +36,8 @@ TILE_PX = 256
 FIRST_THRESHOLD = 0.12
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
 PERSON_THRESHOLD = 0.70
+WORTH_SECOND_LOOK = 0.1
+"""Candidates below this certainty do not become people by being looked at again."""
 CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -7.871, (0.306, 0.911, -3.438)
 TORSO_HEIGHT_M = 1.05
 """Mean height of torso centres over the ground, seated people and children included: turns lengths in pixels into a scale."""
@@ -105,7 +107,7 @@ class EmbeddedPose:
             image: the photograph.
             candidates: where to look.
             describe: for the progress bar.
-            twice: whether mirror images are looked at too, see `look_twice`.
+            twice: look again at all who may be people; see `look_again`.
         """
         side = np.maximum(CROP_HEIGHT_M * candidates.per_metre, 8.0)
         corner = candidates.torso_px + np.stack([np.zeros_like(side), TORSO_OFFSET_M * candidates.per_metre], 1) - side[:, None] / 2
@@ -117,10 +119,19 @@ class EmbeddedPose:
             for rows, crops in image.crops(boxes, CROP_SIZE[0], BATCH, fill=114):
                 crop = np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])
                 pixels = torch.from_numpy(crop).float()
-                points = decode_crop_points(*(look_twice(self.keypoints, pixels) if twice else self.keypoints(pixels)))
-                found.append(observations_from_crops(points, windows[rows]))
+                found.append(self._see(pixels, windows[rows], candidates[rows], twice=twice))
                 bar.update(len(rows))
         return Observations.joined(found)
+
+    def _see(self, crops: torch.Tensor, windows: np.ndarray, candidates: Candidates, *, twice: bool) -> Observations:
+        heat, attributes = self.keypoints(crops)
+        observed = observations_from_crops(decode_crop_points(heat, attributes), windows)
+        again = torch.from_numpy(np.flatnonzero(certainty(observed, candidates) > WORTH_SECOND_LOOK))
+        if not twice or len(again) == 0:
+            return observed
+        merged = look_again(self.keypoints, crops[again], heat[again], attributes[again])
+        both = (whole.index_copy(0, again, part) for whole, part in zip((heat, attributes), merged, strict=True))
+        return observations_from_crops(decode_crop_points(*both), windows)
 
 
 def observations_from_crops(points: CropPoints, windows: np.ndarray) -> Observations:

@@ -11,7 +11,7 @@ from torch import Tensor
 from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORSO54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
-from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, decode_crop_points, look_twice
+from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, decode_crop_points, look_again
 from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
 from crowd3d.pose.embedded import observations_from_crops
 from crowd3d.pose.observations import Observations
@@ -51,7 +51,8 @@ def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed
         crops = sample_person_crops(store, scene, np.random.default_rng([seed, scene]), augment=False)
         if len(crops.images):
             with torch.inference_mode():
-                points = decode_crop_points(*look_twice(network, torch.from_numpy(crops.images).float()))
+                images = torch.from_numpy(crops.images).float()
+                points = decode_crop_points(*look_again(network, images, *network(images)))
             parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, crops.boxes)))
     return LifterPairs(
         LifterInput(*map(torch.cat, zip(*(p.measured for p in parts), strict=True))),

@@ -15,8 +15,8 @@ from crowd3d.files import write_npz
 from crowd3d.synthetic import Mannequin, sample_crop
 from crowd3d.synthetic.crop import EMPTY_SHARE
 
-SCENE_PX = 384
-PERSON_PX = (36, 260)
+SCENE_PX = 512
+PERSON_PX = (48, 350)
 SCENES_PER_SHARD = 250
 JPEG_QUALITY = 92
 PEOPLE_FIELDS = ("points_cam_m", "visibility", "visible_fraction", "pose_rad", "betas")

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from crowd3d.bodies import load_body
 from crowd3d.evaluation.metrics import aligned_joint_errors_mm
-from crowd3d.geometry.rotations import matrix_to_axis_angle
 from crowd3d.model import load_weights
 from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import Lifter, LifterInput
@@ -39,8 +38,7 @@ def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: P
         return maker.batch(rng, BATCH_SIMULATED, BATCH_REAL)
 
     def joints(rotations: Tensor, betas: Tensor) -> Tensor:
-        points = skeleton.forward(matrix_to_axis_angle(rotations), betas).joints54
-        return points[:, :49]
+        return skeleton.forward_rotations(rotations, betas).joints54[:, :49]
 
     def loss(lifter: nn.Module, batch: tuple[LifterInput, LifterTruth]) -> dict[str, Tensor]:
         measured, truth = batch
