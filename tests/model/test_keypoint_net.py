@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crowd3d.model.keypoint_net import CROP_SIZE, FLIP_POINTS, POINTS, STRIDE, KeypointNet, decode_crop_points, look_again
+from crowd3d.model.keypoint_net import CROP_SIZE, ENLARGED, FLIP_POINTS, HVIP, POINTS, STRIDE, KeypointNet, decode_crop_points, look_again
 from crowd3d.training.keypoint_loss import keypoint_loss
 
 HEIGHT, WIDTH = CROP_SIZE[0] // STRIDE, CROP_SIZE[1] // STRIDE
@@ -100,3 +100,21 @@ def test_points_outside_of_the_enlarged_view_are_left_to_the_whole_one():
     images = torch.zeros(2, *CROP_SIZE, 3)
     heat, attributes = network(images)
     torch.testing.assert_close(look_again(network, images, heat, attributes)[0].exp(), heat.flatten(2).softmax(-1).reshape(heat.shape))
+
+
+def test_the_enlarged_view_counts_half_but_not_for_the_hvip():
+    """A network that sees everything in the middle, and 40 px above it in the two enlarged views."""
+    middle, above = torch.tensor([96.0, 128.0]), torch.tensor([96.0, 88.0])
+
+    def network(images):
+        enlarged = torch.arange(len(images)) >= 1
+        return planted(torch.where(enlarged[:, None, None], above, middle).expand(-1, POINTS, 2), 0.5), torch.zeros(len(images), POINTS, 3)
+
+    images = torch.zeros(1, *CROP_SIZE, 3)
+    probability = look_again(network, images, planted(middle.expand(1, POINTS, 2), 0.5), torch.zeros(1, POINTS, 3))[0].exp()[0]
+    rows = (torch.arange(HEIGHT) + 0.5) * STRIDE
+    upper = probability[:, rows < 112].sum((1, 2))
+    torch.testing.assert_close(upper[:HVIP], torch.full((HVIP,), 0.5), atol=0.01, rtol=0)
+    assert upper[HVIP] < 0.01
+    place = (probability.sum(2) * rows)[:, rows < 112].sum(1)[:HVIP] / upper[:HVIP]
+    torch.testing.assert_close(place, torch.full((HVIP,), 128 - 40 * ENLARGED), atol=STRIDE / 8, rtol=0)
