@@ -38,6 +38,8 @@ def test_people_are_recovered_whatever_the_attitude_of_the_camera(tilt: float, r
 
     direction, directed = foot_directions(torso_px, K, planes)
     truth = feet_px - torso_px
+    lean = ground.lean_rad(CAMERA, torso_px.numpy())
+    torch.testing.assert_close(direction, torch.from_numpy(np.stack([-np.sin(lean), np.cos(lean)], 1)), rtol=0, atol=1e-9)
     np.testing.assert_allclose(direction.numpy(), (truth / truth.norm(dim=1, keepdim=True)).numpy(), atol=1e-6)
     found, on_ground = ground_points(feet_px, K, planes)
     np.testing.assert_allclose(found.numpy(), feet, atol=1e-7)

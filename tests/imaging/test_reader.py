@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
 from crowd3d.errors import BadImage, BadOutput
-from crowd3d.imaging import GigapixelImage, reader, write_jpeg
+from crowd3d.imaging import GigapixelImage, reader, turned, write_jpeg
 
 WHOLE = np.array([0, 0, 96, 160])
 
@@ -111,6 +111,27 @@ def test_crops_are_area_averages(tmp_path: Path, picture: np.ndarray, storage: s
         assert np.abs(crop - blocks.mean(axis=(1, 3))).max() <= 3
     enlarged = cv2.resize(picture[30:38, 30:38], (16, 16), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(crops[3], enlarged)
+
+
+def test_turned_crops(tmp_path: Path, picture: np.ndarray, storage: str) -> None:
+    """A quarter turn is exact; any other is the picture where `turned` says that it is."""
+    Image.fromarray(picture).save(tmp_path / "i.png")
+    image = GigapixelImage(tmp_path / "i.png")
+    box = np.array([20, 40, 68, 88])
+    turns = np.array([0.0, np.pi / 2, -np.pi / 2])
+    straight, clockwise, back = next(image.crops(np.tile(box, (3, 1)), 48, turn_rad=turns))[1].astype(int)
+    np.testing.assert_array_equal(straight, picture[20:68, 40:88])
+    assert np.abs(np.rot90(clockwise, -1) - straight).max() <= 1
+    assert np.abs(np.rot90(back, 1) - straight).max() <= 1
+
+    x, y = np.meshgrid(np.arange(160.0), np.arange(120.0))
+    Image.fromarray(np.stack([x, 2 * y, 0 * x], -1).astype(np.uint8)).save(tmp_path / "ramp.png")
+    box, turn = np.array([25, 40, 89, 104]), 0.6
+    crop = next(GigapixelImage(tmp_path / "ramp.png").crops(box[None], 32, turn_rad=np.array([turn])))[1][0].astype(float)
+    offset = (np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1) + 0.5 - 16) * 2
+    place = turned(offset, turn) + [72, 57] - 0.5
+    inner = slice(4, 28)
+    assert np.abs(crop[inner, inner, :2] - place[inner, inner] * [1, 2]).max() < 2.0
 
 
 def test_fractional_reduction(tmp_path: Path, picture: np.ndarray, storage: str) -> None:

@@ -132,18 +132,19 @@ def test_no_ground_in_the_picture() -> None:
         plan_tiles(Camera.from_fov(30, (1920, 1080)), GroundPlane.from_angles(np.deg2rad(-40), 0.0, 10.0), (1920, 1080))
 
 
+@pytest.mark.parametrize("stride", [1 / 2, 2 / 3])
 @pytest.mark.parametrize("image_size", [(19200, 6480), (640, 480), (300, 9000), (40, 30)])
-def test_pyramid_covers_everything_at_every_level(image_size: tuple[int, int]) -> None:
+def test_pyramid_covers_everything_at_every_level(image_size: tuple[int, int], stride: float) -> None:
     width, height = image_size
-    levels = plan_pyramid(image_size, tile_px=256, max_tiles=1200)
+    levels = plan_pyramid(image_size, tile_px=256, max_tiles=1200, stride=stride)
     assert sum(len(layout) for _, layout in levels) <= 1200
     assert levels[0][1].boxes[0, 2] == min(image_size) // 2 * 2
     rng = np.random.default_rng(1)
     for scale, layout in levels:
         side = int(layout.boxes[0, 2] - layout.boxes[0, 0])
         assert scale == side / 256
-        # Whatever fits into half a tile is whole in some tile.
-        extent = np.floor(side / 2)
+        # Whatever fits into the overlap of two tiles is whole in some tile.
+        extent = np.floor(side * (1 - stride) - 1)
         corner = rng.uniform(0, 1, (500, 1, 2)) * (np.array([width, height]) - extent)
         assert holding(layout, np.concatenate([corner, corner + extent], axis=1)).any(axis=1).all()
     sides = [layout.boxes[0, 2] - layout.boxes[0, 0] for _, layout in levels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -132,9 +132,7 @@ def test_tiles_follow_from_the_first_look(image: Path, people: np.ndarray, tmp_p
     assert len(np.load(folder.keypoints)) == len(people)
 
 
-def test_a_first_look_that_sees_nobody_gives_tiles_of_all_sizes(
-    image: Path, people: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_look_that_sees_nobody_gives_tiles_of_all_sizes(image: Path, people: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(*arguments: object) -> None:
         raise NoPeopleFound("nobody")
 
@@ -191,8 +189,17 @@ def test_a_wrong_choice_is_one_line(image: Path, tmp_path: Path, capsys: pytest.
 def test_the_second_look_leaves_out_tiles_without_candidates(image: Path) -> None:
     layout = process_module.plan_pyramid(GigapixelImage(image).size)[1][1]
     torso = np.array([[10.0, 20.0], [700.5, 420.0]])
-    kept = process_module._with_candidates(layout, Candidates(torso, np.ones(2), np.ones(2)))
+    kept = process_module._with_candidates(layout, Candidates(torso, np.ones(2), np.ones(2), np.zeros(2)))
     expected = [box for box in layout.boxes.tolist() if any(box[0] <= v < box[2] and box[1] <= u < box[3] for u, v in torso)]
     assert kept.boxes.tolist() == expected
     assert 0 < len(kept) < len(layout)
-    assert len(process_module._with_candidates(layout, Candidates(np.zeros((0, 2)), np.zeros(0), np.zeros(0)))) == 0
+    assert len(process_module._with_candidates(layout, Candidates(np.zeros((0, 2)), *np.zeros((3, 0))))) == 0
+
+
+def test_only_likely_people_are_looked_at_closely_and_each_once(people: np.ndarray) -> None:
+    seen = Observations.from_keypoints(Keypoints.from_array(people[[0, 1, 0, 2]]))
+    sigma = np.ptp(people[0, :, 1]) * np.array([0.03, 0.03, 0.03, 0.3])
+    seen = replace(seen, sigma_px=np.tile(sigma[:, None], 17), score=np.array([0.9, 0.9, 0.99, 0.1]))
+    candidates = Candidates(seen.torso_px, np.ones(4), np.full(4, 0.5), np.zeros(4))
+    likely = process_module._likely(candidates, seen)
+    np.testing.assert_array_equal(likely.torso_px, candidates.torso_px[[1, 2]])

@@ -1,16 +1,21 @@
-"""Whom the embedded backend looks at twice, with the shipped networks on a small synthetic crowd."""
+"""How the embedded backend looks at people, with the shipped networks on a small synthetic crowd."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from crowd3d.imaging import GigapixelImage
-from crowd3d.model.keypoint_net import look_again
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.imaging import GigapixelImage, turned
+from crowd3d.model.keypoint_net import all_views
 from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.embedded import TORSO_HEIGHT_M, WORTH_SECOND_LOOK, Candidates, EmbeddedPose, certainty
+from crowd3d.pose.embedded import SCALE_DOUBT, TORSO_HEIGHT_M, Candidates, EmbeddedPose, one_each, with_known_ground
+from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.settings import load_settings
 from crowd3d.synthetic import Mannequin, sample_crop
 
@@ -24,34 +29,85 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[GigapixelImage, Can
     cv2.imwrite(str(path), cv2.cvtColor(crop.image, cv2.COLOR_RGB2BGR))
     torso = crop.camera.project(crop.torso_cam_m)
     per_metre = crop.camera.fx / crop.torso_cam_m[:, 2]
-    places = Candidates(np.r_[torso, rng.uniform(0, 512, torso.shape)], np.r_[per_metre, per_metre[::-1] / 3], np.full(2 * len(torso), 0.5))
+    count = 2 * len(torso)
+    places = np.r_[torso, rng.uniform(0, 512, torso.shape)]
+    candidates = Candidates(places, np.r_[per_metre, per_metre[::-1] / 3], np.full(count, 0.5), np.zeros(count))
     assert len(torso) >= 3
     assert TORSO_HEIGHT_M * per_metre.max() > 30
-    return GigapixelImage(path), places
+    return GigapixelImage(path), candidates
 
 
-def test_only_likely_people_are_looked_at_twice(scene: tuple[GigapixelImage, Candidates]) -> None:
-    image, candidates = scene
+@pytest.fixture(scope="module")
+def pose() -> EmbeddedPose:
     weights = DefaultWeights.shipped(load_settings())
-    pose = EmbeddedPose(weights.detector, weights.keypoints, "torch")
-    network, shown = pose.keypoints, []
+    return EmbeddedPose(weights.detector, weights.keypoints, "torch")
+
+
+def test_a_close_look_shows_everybody_four_times(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedPose) -> None:
+    image, candidates = scene
+    shown = []
 
     def counting(crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         shown.append(len(crops))
         return network(crops)
 
-    pose.keypoints = counting  # type: ignore[assignment]
-    once = pose.look(image, candidates, "once", twice=False)
-    assert sum(shown) == len(candidates)
-    likely = certainty(once, candidates) > WORTH_SECOND_LOOK
-    assert 0 < likely.sum() < len(candidates)
+    network, pose.keypoints = pose.keypoints, counting  # type: ignore[assignment]
+    seen = pose.look_closely(image, candidates, "closely")
+    assert sum(shown) == 4 * len(candidates)
+    pose.keypoints = lambda crops: all_views(network, crops)  # type: ignore[assignment, misc]
+    merged = pose.look(image, candidates, "merged")
+    pose.keypoints = network
+    np.testing.assert_allclose(seen.xy_px, merged.xy_px, atol=1e-3)
+    np.testing.assert_allclose(seen.depth_m, merged.depth_m, atol=1e-5)
 
-    shown.clear()
-    seen = pose.look(image, candidates, "twice", twice=True)
-    assert sum(shown) == len(candidates) + 3 * likely.sum()
-    np.testing.assert_array_equal(seen.xy_px[~likely], once.xy_px[~likely])
 
-    pose.keypoints = lambda crops: look_again(network, crops, *network(crops))  # type: ignore[assignment, misc]
-    everybody = pose.look(image, candidates, "all twice", twice=False)
-    np.testing.assert_allclose(seen.xy_px[likely], everybody.xy_px[likely], atol=1e-3)
-    np.testing.assert_allclose(seen.depth_m[likely], everybody.depth_m[likely], atol=1e-5)
+def test_people_who_lean_are_seen_upright(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedPose, tmp_path: Path) -> None:
+    """The picture turned by 35°: the same people are found and seen as in the upright one, at the turned places."""
+    image, candidates = scene
+    people = candidates[: len(candidates) // 2]
+    lean, margin = np.deg2rad(35.0), 256
+    pixels = image.region(np.array([-margin, -margin, 512 + margin, 512 + margin]))
+    size = 512 + 2 * margin
+    step = turned(np.eye(2), -lean).T
+    start = size / 2 - 0.5 + step @ np.full(2, 0.5 - size / 2)
+    leaning = cv2.warpAffine(pixels, np.c_[step, start], (size, size), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+    cv2.imwrite(str(tmp_path / "leaning.png"), leaning[..., ::-1])
+    other = GigapixelImage(tmp_path / "leaning.png")
+
+    def there(xy_px: np.ndarray) -> np.ndarray:
+        return turned(xy_px - 256, lean) + size / 2
+
+    moved = replace(people, torso_px=there(people.torso_px), lean_rad=np.full(len(people), lean))
+    upright = pose.look(image, people, "upright")
+    tall = person_size_px(upright.xy_px)[:, None]
+
+    def off(observed: Observations) -> np.ndarray:
+        return np.linalg.norm(observed.xy_px - there(upright.xy_px), axis=-1) / tall
+
+    assert np.median(off(pose.look(other, moved, "leaning"))) < 0.01
+    assert np.median(off(pose.look(other, replace(moved, lean_rad=np.zeros(len(people))), "as it is"))) > 0.02
+
+    def around(places: Candidates) -> np.ndarray:
+        return np.tile(places.torso_px[:, ::-1] - 140, 2).round().astype(int) + [0, 0, 280, 280]
+
+    found = one_each(pose.find(image, around(people), np.zeros(len(people)), "upright"))
+    again = one_each(pose.find(other, around(moved), moved.lean_rad, "leaning"))
+    assert len(found) >= 3
+    apart = np.linalg.norm(there(found.torso_px)[:, None] - again.torso_px, axis=-1).min(1)
+    assert np.median(apart / found.per_metre) < 0.05
+
+
+def test_scale_and_lean_follow_from_the_ground() -> None:
+    """Against projection: a metre of a person who stands in the picture's corner."""
+    camera = Camera.from_fov(80.0, (3000, 2000))
+    ground = GroundPlane.from_angles(np.deg2rad(30.0), np.deg2rad(3.0), 6.0)
+    foot = ground.intersect(camera, np.array([[300.0, 1500.0], [1500.0, 1100.0], [2800.0, 1900.0]]))
+    torso = foot + TORSO_HEIGHT_M * ground.normal
+    torso_px, above_px = camera.project(torso), camera.project(torso + 1e-4 * ground.normal)
+    size = camera.fx / torso[:, 2]
+    seen = with_known_ground(Candidates(torso_px, size * [1.0, 1.3, 0.2], np.ones(3), np.zeros(3)), camera, ground)
+    np.testing.assert_allclose(seen.per_metre, size * [1.0, 1.0, 0.2 * SCALE_DOUBT], rtol=1e-9)
+    across, down = (above_px - torso_px).T
+    np.testing.assert_allclose(np.tan(seen.lean_rad), across / -down, rtol=1e-3)
+    assert seen.lean_rad[0] < -0.2
+    assert seen.lean_rad[2] > 0.2

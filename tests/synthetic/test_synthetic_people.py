@@ -9,6 +9,7 @@ from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset
 from crowd3d.synthetic import Mannequin, sample_skeletons
 from crowd3d.synthetic.cameras import PUBLISHED, published_view, sample_view
+from crowd3d.synthetic.crop import STEEP_RAD, sample_window
 from crowd3d.synthetic.people import Placement, place_groups, pose_crowd, sample_betas, thin
 from crowd3d.synthetic.plaza import usable_ground
 from crowd3d.synthetic.poses import KINDS, sample_poses
@@ -151,3 +152,18 @@ def test_usable_area_is_the_area_on_the_ground() -> None:
     corners = view.ground.to_world(view.ground.intersect(view.camera, np.array([[0, 0], [4096, 0], [4096, 1400], [0, 1400.0]])))
     x, z = corners[:, 0], corners[:, 2]
     assert area.sum() == pytest.approx(0.5 * abs(x @ np.roll(z, 1) - z @ np.roll(x, 1)), rel=0.01)
+
+
+def test_elevation_is_the_slope_of_the_sight_line() -> None:
+    view = sample_view(np.random.default_rng(1), (4096, 1400))
+    pixel = np.array([[300.0, 1200.0], [2000.0, 900.0]])
+    below = view.ground.intersect(view.camera, pixel)
+    across = np.linalg.norm(below - view.ground.foot(np.zeros(3)), axis=1)
+    np.testing.assert_allclose(np.tan(view.elevation_rad(pixel)), view.ground.offset_m / across, rtol=1e-9)
+
+
+def test_many_training_windows_are_steep() -> None:
+    rng = np.random.default_rng(0)
+    middle = np.array([128.0, 128.0])
+    elevation = np.array([sample_window(rng, 256, (40, 160))[0].elevation_rad(middle) for _ in range(200)])
+    assert 0.3 < (elevation > STEEP_RAD).mean() < 0.7

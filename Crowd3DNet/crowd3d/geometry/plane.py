@@ -74,6 +74,12 @@ class GroundPlane:
         top_px = camera.project(foot + self.normal)
         return np.linalg.norm(top_px - np.asarray(foot_px, np.float64), axis=-1)
 
+    def lean_rad(self, camera: Camera, points_px: np.ndarray) -> np.ndarray:
+        """How far verticals lean to the right in the image where they pass through pixels, (..., 2) → (...)."""
+        rays = camera.rays(points_px)
+        up = self.normal[:2] - self.normal[2] * rays[..., :2]
+        return np.arctan2(camera.fx * up[..., 0], -camera.fy * up[..., 1])
+
     @property
     def rotation_cam_world(self) -> np.ndarray:
         """(3, 3) float64, columns = axes of the upright world in the camera frame: x right, y up, z towards the viewer.

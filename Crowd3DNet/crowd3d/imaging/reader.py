@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -100,25 +101,39 @@ class GigapixelImage:
         canvas[slice(*(inside[0] - top)), slice(*(inside[1] - left))] = pixels
         return canvas
 
-    def crops(self, boxes: np.ndarray, size: int, batch_size: int = 64, fill: int = 128) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def crops(
+        self, boxes: np.ndarray, size: int, batch_size: int = 64, fill: int = 128, turn_rad: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Boxes resized to squares, batch by batch, in the order given; area-averaged when reduced, bilinear when enlarged.
+
+        The next batch is cut while the caller works on one.
 
         Args:
             boxes: (T, 4) top, left, bottom, right in pixels; may reach over the image's edges.
             size: side of the squares in pixels.
             batch_size: largest number of boxes in one batch.
             fill: grey value outside the image; 255 for white.
+            turn_rad: (T,) boxes are turned about their middles by so much, clockwise, before they are cut; see `turned`.
 
         Yields:
             (B,) rows of `boxes`, and (B, size, size, 3) uint8 RGB.
         """
         boxes = np.asarray(boxes).reshape(-1, 4)
-        for start in range(0, len(boxes), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(boxes)))
+        turn = np.zeros(len(boxes)) if turn_rad is None else turn_rad
+
+        def cut(rows: np.ndarray) -> np.ndarray:
             batch = np.empty((len(rows), size, size, 3), np.uint8)
-            for target, box in zip(batch, boxes[rows], strict=True):
-                target[...] = self._square(box, size, fill)
-            yield rows, batch
+            for target, row in zip(batch, rows, strict=True):
+                target[...] = self._turned_square(boxes[row], size, fill, turn[row]) if turn[row] else self._square(boxes[row], size, fill)
+            return batch
+
+        batches = np.split(np.arange(len(boxes)), range(batch_size, len(boxes), batch_size)) if len(boxes) else []
+        with ThreadPoolExecutor(1) as worker:
+            coming = [worker.submit(cut, rows) for rows in batches[:1]]
+            for index, rows in enumerate(batches):
+                batch = coming.pop().result()
+                coming = [worker.submit(cut, following) for following in batches[index + 1 : index + 2]]
+                yield rows, batch
 
     def reduced(self, factor: float) -> np.ndarray:
         """The whole image, area-averaged by `factor` ≥ 1: (round(H / factor), round(W / factor), 3) uint8 RGB, each side ≥ 1."""
@@ -160,6 +175,20 @@ class GigapixelImage:
         shrink = next(factor for factor in range(max(1, side // (2 * size)), 0, -1) if side % factor == 0)
         return _resize(self._region_on_disk(box, fill, shrink), (size, size))
 
+    def _turned_square(self, box: np.ndarray, size: int, fill: int, turn_rad: float) -> np.ndarray:
+        side = int(box[2] - box[0])
+        reach = abs(np.cos(turn_rad)) + abs(np.sin(turn_rad))
+        around, around_size = int(np.ceil(side * reach)), int(np.ceil(size * reach))
+        top, left = (box[:2] - (around - side) / 2).round().astype(int)
+        upright = self._square(np.array([top, left, top + around, left + around]), around_size, fill)
+        scale = around_size / around
+        middle = ((box[[1, 0]] + side / 2) - [left, top]) * scale
+        step = turned(np.eye(2), turn_rad).T * (side / size * scale)
+        # Pixel centres lie at half pixels; OpenCV counts from them.
+        start = middle + step @ np.full(2, 0.5 - size / 2) - 0.5
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(upright, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
+
     def _region_on_disk(self, box: np.ndarray, fill: int, shrink: int) -> np.ndarray:
         top, left, bottom, right = (int(edge) for edge in box)
         if bottom <= 0 or right <= 0 or top >= self.size[1] or left >= self.size[0]:
@@ -167,6 +196,13 @@ class GigapixelImage:
         with _decoding(self.path):
             image = self._disk.embed(-left, -top, right - left, bottom - top, extend="background", background=[float(fill)] * 3)
             return (image.shrink(shrink, shrink) if shrink > 1 else image).numpy()
+
+
+def turned(offset: np.ndarray, turn_rad: np.ndarray | float) -> np.ndarray:
+    """Offsets (..., 2) from the middle of a turned crop → offsets in the image: what is above the middle moves to the right."""
+    cosine, sine = np.cos(turn_rad), np.sin(turn_rad)
+    x, y = offset[..., 0], offset[..., 1]
+    return np.stack([cosine * x - sine * y, sine * x + cosine * y], -1)
 
 
 @contextmanager

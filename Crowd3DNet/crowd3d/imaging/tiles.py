@@ -174,18 +174,23 @@ class _DepthRows:
         return boxes[(self.feet_px(farther_m) + shift - shear < height) & (bottoms > 0)]
 
 
-def _columns(side: int, width: int) -> np.ndarray:
-    """Left edges, evenly spaced, at most half a (whole, even) side apart, from the image's left edge to its right one."""
+def _columns(side: int, width: int, stride: float = 0.5) -> np.ndarray:
+    """Left edges, evenly spaced, at most `stride` of a (whole, even) side apart, from the image's left edge to its right one."""
     if side >= width:
         return np.array([(width - side) // 2])
-    count = int(np.ceil(2 * (width - side) / side)) + 1
+    count = int(np.ceil((width - side) / (stride * side))) + 1
     return np.floor(np.linspace(0, width - side, count) + 0.5).astype(np.int64)
 
 
 def plan_pyramid(
-    image_size: tuple[int, int], tile_px: int = 256, smallest_person_px: float = 24.0, ratio: float = 2.0, max_tiles: int = 1200
+    image_size: tuple[int, int],
+    tile_px: int = 256,
+    smallest_person_px: float = 24.0,
+    ratio: float = 2.0,
+    max_tiles: int = 1200,
+    stride: float = 0.5,
 ) -> list[tuple[float, TileLayout]]:
-    """Half-overlapping square tiles of several sizes, for finding people when neither camera nor ground is known.
+    """Overlapping square tiles of several sizes, for finding people when neither camera nor ground is known.
 
     The largest tile is as wide as the image's shorter side; each level is `ratio` times finer, as long as people of half a tile are not
     smaller than `smallest_person_px` and the total stays within `max_tiles`. The first level is always there.
@@ -196,6 +201,7 @@ def plan_pyramid(
         smallest_person_px: height of the smallest person looked for.
         ratio: size of a level's tiles over the next one's.
         max_tiles: bound on the sum over levels.
+        stride: distance of neighbouring tiles of a level, in sides, at most.
 
     Returns:
         Coarse to fine: (image pixels per resized pixel, layout in pixels of the whole image).
@@ -207,7 +213,7 @@ def plan_pyramid(
     remaining, side = max_tiles, float(min(image_size))
     while True:
         whole = max(2, 2 * int(side / 2))
-        tops, lefts = _columns(whole, height), _columns(whole, width)
+        tops, lefts = _columns(whole, height, stride), _columns(whole, width, stride)
         remaining -= len(tops) * len(lefts)
         if levels and (remaining < 0 or side < 2 * smallest_person_px):
             return levels

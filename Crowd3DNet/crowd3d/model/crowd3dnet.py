@@ -81,17 +81,28 @@ class Crowd3DNet(nn.Module):
 
     def places(self, features: Tensor) -> Places:
         """Where people are, from heads 2 to 4 alone: what stays constant while bodies are fine-tuned."""
-        located = torch.cat([features, coordinate_maps(features)], dim=1)
-        heads = self.final_layers
-        return Places(torch.cat([heads["3"](located), heads["4"](located)], dim=1), heads["2"](located))
+        return Places(self.place_maps(features), self.center_map(features))
+
+    def place_maps(self, features: Tensor) -> Tensor:
+        """Heads 3 and 4; see `Places`."""
+        located = _located(features)
+        return torch.cat([self.final_layers["3"](located), self.final_layers["4"](located)], dim=1)
+
+    def center_map(self, features: Tensor) -> Tensor:
+        """Head 2; see `Places`."""
+        return self.final_layers["2"](_located(features))
 
     def with_bodies(self, features: Tensor, places: Places, camera: Tensor, ground: Tensor) -> Maps:
         """Bodies from head 1 and the embeddings, joined with `places`."""
         context = self._context(camera, ground).to(features.dtype).expand(-1, -1, *features.shape[2:])
-        smpl = self.final_layers["1"](torch.cat([features, coordinate_maps(features), context], dim=1))
+        smpl = self.final_layers["1"](torch.cat([_located(features), context], dim=1))
         return Maps(torch.cat([places.place_maps, smpl[:, :3].sigmoid(), smpl[:, 3:]], dim=1), places.center_map)
 
     def _context(self, camera: Tensor, ground: Tensor) -> Tensor:
         """(B, 16, 1, 1) embedded camera, then ground."""
         ground = ground / ground[:, :3].norm(dim=1, keepdim=True).clamp_min(1e-12)
         return torch.cat([self.cams_layers(camera), self.ground_layers(ground)], dim=1)[..., None, None]
+
+
+def _located(features: Tensor) -> Tensor:
+    return torch.cat([features, coordinate_maps(features)], dim=1)

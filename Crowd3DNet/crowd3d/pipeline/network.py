@@ -22,7 +22,7 @@ from crowd3d.model.engines import Engine, EngineName, make_engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.alphapose_json import tiles_with_people
+from crowd3d.pose.alphapose_json import best_tiles, tiles_with_people
 from crowd3d.scene import duplicate_free, release_results, write_all_result
 from crowd3d.types import People, TileLayout
 
@@ -113,10 +113,14 @@ def run_network(
     batch_size: int,
     threshold: float = INFERENCE_THRESHOLD,
 ) -> None:
-    """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``."""
+    """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``.
+
+    Released weights see all these tiles, as in the release; the shipped network, whose people are not the result, everybody's best one.
+    """
     camera, ground = scene
-    occupied = np.flatnonzero(tiles_with_people(np.load(mid.keypoints), layout))
-    layout = TileLayout(layout.boxes[occupied], layout.row_col[occupied], layout.image_size)
+    keypoints = np.load(mid.keypoints)
+    chosen = np.flatnonzero(tiles_with_people(keypoints, layout)) if choice.released else best_tiles(keypoints, layout)
+    layout = TileLayout(layout.boxes[chosen], layout.row_col[chosen], layout.image_size)
     people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, engine, batch_size, threshold)
     body = choice.body(detailed=False)
     vertices, joints54 = body.pose(people.pose_rad, people.betas)

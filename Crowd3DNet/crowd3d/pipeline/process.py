@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +26,16 @@ from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose import merge_keypoints
 from crowd3d.pose.alphapose_json import tile_sightings, write_alphapose, write_optim_annotations, write_tiles_with_people
 from crowd3d.pose.backends import Backend, PoseBackend
-from crowd3d.pose.embedded import PERSON_THRESHOLD, Candidates, EmbeddedPose, certainty, distinct, one_each, with_known_scale
+from crowd3d.pose.embedded import (
+    PERSON_THRESHOLD,
+    WORTH_CLOSE_LOOK,
+    Candidates,
+    EmbeddedPose,
+    certainty,
+    distinct,
+    one_each,
+    with_known_ground,
+)
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.filtering import is_upright
 from crowd3d.pose.observations import Observations, person_size_px
@@ -35,8 +45,11 @@ log = logging.getLogger(__name__)
 
 TILE_SIDE_PX = 512
 """Side of the tiles that are written, as in the release."""
+FIRST_STRIDE = 2 / 3
+"""Tiles of the first look overlap by a third: it need not find everybody."""
+WRITERS = 2
 MOST_TILES = 1500
-"""Wide lenses show far more far ground than near; beyond this number the farthest rows are left to the first look."""
+"""Wide lenses show far more far ground than near; beyond this number the farthest rows are not written."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ def read_layout(folder: MidFolder, image_size: tuple[int, int]) -> TileLayout:
 def look_for_people(
     image: GigapixelImage, weights: DefaultWeights | None, options: ProcessOptions
 ) -> tuple[TileLayout, Candidates, Observations]:
-    """The embedded backend's tiles, all places where people may be, and what is seen there; whether somebody is there is not decided.
+    """The embedded backend's tiles, the places where people probably are, and what is seen there; who is a person is not decided.
 
     Raises:
         NoPeopleFound: there is no such place.
@@ -135,9 +148,10 @@ def look_for_people(
     else:
         pose, coarse, first = _first_look(image, weights, options.engine)
         layout, candidates = _second_layout(pose, image, coarse, first, options)
-    if len(candidates) == 0:
+    likely = _likely(candidates, pose.look(image, candidates, "looking at everybody")) if len(candidates) else candidates
+    if len(likely) == 0:
         raise _nobody(image)
-    return layout, candidates, pose.look(image, candidates, "keypoints", twice=True)
+    return layout, likely, pose.look_closely(image, likely, "keypoints")
 
 
 def _find_people(image: GigapixelImage, folder: MidFolder, weights: DefaultWeights | None, options: ProcessOptions) -> None:
@@ -236,24 +250,33 @@ def _embedded_pose(weights: DefaultWeights, engine: EngineName, fingerprint: str
     return EmbeddedPose(weights.detector, weights.keypoints, engine)
 
 
-def _first_look(
-    image: GigapixelImage, weights: DefaultWeights | None, engine: EngineName
-) -> tuple[EmbeddedPose, Candidates, Observations]:
-    """Where people may be, by tiles of several sizes, and what is seen there."""
+def _first_look(image: GigapixelImage, weights: DefaultWeights | None, engine: EngineName) -> tuple[EmbeddedPose, Candidates, Observations]:
+    """Where people may be, by tiles of several sizes, and those who are certainly there."""
     if weights is None:
         raise MissingAsset("the first look at the photograph needs the shipped weights; give them, or tile parameters (--part_params)")
     pose = _embedded_pose(weights, engine, str(weights.fingerprint()))
-    coarse = one_each(pose.find(image, [layout for _, layout in plan_pyramid(image.size)], "looking for people"))
+    boxes = np.concatenate([layout.boxes for _, layout in plan_pyramid(image.size, stride=FIRST_STRIDE)])
+    coarse = one_each(pose.find(image, boxes, np.zeros(len(boxes)), "looking for people"))
     if len(coarse) == 0:
         raise _nobody(image)
-    return pose, coarse, _everybody_once(coarse, pose.look(image, coarse, "first look at everybody", twice=False))
+    seen = pose.look(image, coarse, "first look at everybody")
+    return pose, _likely(coarse, seen), _everybody_once(coarse, seen)
 
 
 def _everybody_once(candidates: Candidates, seen: Observations) -> Observations:
     """Those candidates that are people, each once."""
     observed = replace(seen, score=certainty(seen, candidates))
-    observed = observed[observed.score > PERSON_THRESHOLD]
-    return observed[distinct(observed)]
+    return observed[_distinct_above(observed, PERSON_THRESHOLD)]
+
+
+def _likely(candidates: Candidates, seen: Observations) -> Candidates:
+    """Those candidates that may be people, each once."""
+    return candidates[_distinct_above(replace(seen, score=certainty(seen, candidates)), WORTH_CLOSE_LOOK)]
+
+
+def _distinct_above(observed: Observations, threshold: float) -> np.ndarray:
+    rows = np.flatnonzero(observed.score > threshold)
+    return rows[distinct(observed[rows])]
 
 
 def _only_look(
@@ -265,8 +288,8 @@ def _only_look(
     part_params = options.part_params
     layout = plan_tiles_release(*part_params, image.size) if part_params else plan_tiles(*camera_ground, image.size, max_tiles=MOST_TILES)
     pose = _embedded_pose(weights, options.engine, str(weights.fingerprint()))
-    found = one_each(pose.find(image, [layout], "looking for people"))
-    return pose, layout, with_known_scale(found, *camera_ground)
+    found = one_each(pose.find(image, layout.boxes, _lean_rad(layout, *camera_ground), "looking for people"))
+    return pose, layout, with_known_ground(found, *camera_ground)
 
 
 def _second_layout(
@@ -281,9 +304,15 @@ def _second_layout(
         layout = plan_tiles_release(*part_params, image.size) if part_params else plan_pyramid(image.size)[-1][1]
         return layout, coarse
     layout = plan_tiles_release(*part_params, image.size) if part_params else plan_tiles(camera, ground, image.size, max_tiles=MOST_TILES)
-    fine = pose.find(image, [_with_candidates(layout, coarse)], "looking again in tiles of the right size")
+    tiles = _with_candidates(layout if part_params else plan_tiles(camera, ground, image.size), coarse)
+    fine = pose.find(image, tiles.boxes, _lean_rad(tiles, camera, ground), "looking again in tiles of the right size")
     both = Candidates(*(np.concatenate(pair) for pair in zip(vars(coarse).values(), vars(fine).values(), strict=True)))
-    return layout, with_known_scale(one_each(both), camera, ground)
+    return layout, with_known_ground(one_each(both), camera, ground)
+
+
+def _lean_rad(layout: TileLayout, camera: Camera, ground: GroundPlane) -> np.ndarray:
+    """(T,) how far people in the middle of each tile lean to the right."""
+    return ground.lean_rad(camera, (layout.boxes[:, [1, 0]] + layout.boxes[:, [3, 2]]) / 2)
 
 
 def _with_candidates(layout: TileLayout, candidates: Candidates) -> TileLayout:
@@ -296,10 +325,10 @@ def _with_candidates(layout: TileLayout, candidates: Candidates) -> TileLayout:
 
 def _write_tiles(image: GigapixelImage, folder: MidFolder, layout: TileLayout, name: str) -> None:
     shutil.rmtree(folder.tiles, ignore_errors=True)
-    with tqdm(total=len(layout), desc="writing tiles", unit="tile") as bar:
+    paths = [folder.tiles / format_tile_name(name, *where) for where in zip(layout.row_col, layout.boxes, strict=True)]
+    with tqdm(total=len(layout), desc="writing tiles", unit="tile") as bar, ThreadPoolExecutor(WRITERS) as writers:
         for rows, tiles in image.crops(layout.boxes, TILE_SIDE_PX, 32):
-            for row, tile in zip(rows, tiles, strict=True):
-                write_jpeg(folder.tiles / format_tile_name(name, layout.row_col[row], layout.boxes[row]), tile)
+            list(writers.map(write_jpeg, [paths[row] for row in rows], tiles))
             bar.update(len(rows))
 
 

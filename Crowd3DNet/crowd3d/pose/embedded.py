@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.imaging import GigapixelImage
-from crowd3d.model import Maps, decode_maps, load_network, load_weights
+from crowd3d.imaging import GigapixelImage, turned
+from crowd3d.model import Crowd3DNet, Maps, decode_maps, load_network, load_weights
 from crowd3d.model.checkpoints import fill
 from crowd3d.model.engines import Engine, EngineName, make_engine
 from crowd3d.model.keypoint_net import (
@@ -24,19 +25,19 @@ from crowd3d.model.keypoint_net import (
     TORSO_OFFSET_M,
     CropPoints,
     KeypointNet,
+    all_views,
     decode_crop_points,
-    look_again,
 )
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.pose.merging import TOLERANCE, suppress
 from crowd3d.pose.observations import Observations, person_size_px
-from crowd3d.types import Rows, TileLayout
+from crowd3d.types import Rows
 
 TILE_PX = 256
-FIRST_THRESHOLD = 0.12
+FIRST_THRESHOLD = 0.2
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
 PERSON_THRESHOLD = 0.70
-WORTH_SECOND_LOOK = 0.1
+WORTH_CLOSE_LOOK = 0.1
 """Candidates below this certainty do not become people by being looked at again."""
 CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -7.871, (0.306, 0.911, -3.438)
 TORSO_HEIGHT_M = 1.05
@@ -48,6 +49,8 @@ SAME_TORSO, NEIGHBOUR_REACH = 0.14, 0.25
 """Shares of a person's size: torso centres nearer than the first are one person's, those within the second may be."""
 SCALE_DOUBT = 1.6
 """The ground may correct a candidate's own scale by this factor."""
+LEAST_TURN_RAD = np.deg2rad(3.0)
+"""People who lean less are shown to the networks as they are, which saves the turning."""
 BATCH = 16
 
 
@@ -59,11 +62,36 @@ class Candidates(Rows):
         torso_px: (M, 2) torso centres.
         per_metre: (M,) pixels per metre there.
         score: (M,) of the centre head.
+        lean_rad: (M,) how far verticals lean to the right there, 0 where it is not known.
     """
 
     torso_px: np.ndarray
     per_metre: np.ndarray
     score: np.ndarray
+    lean_rad: np.ndarray
+
+
+class _Finder(nn.Module):
+    """Features and centre map of tiles: all that a tile without people needs."""
+
+    def __init__(self, network: Crowd3DNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(images)
+        return features, self.network.center_map(features)
+
+
+class _Placer(nn.Module):
+    """Place maps from features."""
+
+    def __init__(self, network: Crowd3DNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.network.place_maps(features)
 
 
 class EmbeddedPose:
@@ -77,70 +105,109 @@ class EmbeddedPose:
 
     def __init__(self, detector: Path, keypoints: Path, engine: EngineName = "auto") -> None:
         network, _ = load_network(detector)
-        tile = torch.zeros(2, TILE_PX, TILE_PX, 3)
-        self.detector: Engine = make_engine(network, [tile, torch.zeros(2, 3), torch.zeros(2, 4)], engine)
+        tiles = torch.zeros(2, TILE_PX, TILE_PX, 3)
+        self.finder: Engine = make_engine(_Finder(network), [tiles], engine)
+        self.placer: Engine = make_engine(_Placer(network), [network.features(tiles)], engine)
         pose = KeypointNet()
         fill(pose, load_weights(keypoints)[0], keypoints)
         self.keypoints: Engine = make_engine(pose, [torch.zeros(2, *CROP_SIZE, 3)], engine)
 
-    def find(self, image: GigapixelImage, layouts: Iterable[TileLayout], describe: str) -> Candidates:
-        """Look for people in all tiles of all layouts; one person may be found several times."""
-        boxes = np.concatenate([layout.boxes for layout in layouts])
-        found: list[tuple[np.ndarray, ...]] = [(np.zeros((0, 2)), np.zeros(0), np.zeros(0))]
-        with tqdm(total=len(boxes), desc=describe, unit="tile") as bar:
-            for rows, tiles in image.crops(boxes, TILE_PX, BATCH):
-                blank = torch.zeros(len(rows), 4)
-                maps = Maps(*self.detector(torch.from_numpy(tiles).float(), blank[:, :3], blank))
-                people = decode_maps(maps, threshold=FIRST_THRESHOLD)
-                box = boxes[rows][people.image_index.numpy()]
-                side = (box[:, 2] - box[:, 0]).astype(np.float64)
-                torso = people.centers.numpy() / people.map_size + TORSO_OFFSET_TILES * (2 * people.torso_offset.numpy() - 1)
-                length = people.hvip_length.numpy() * HVIP_REACH / 2 * side
-                found.append((torso * side[:, None] + box[:, [1, 0]], length / TORSO_HEIGHT_M, people.score.numpy()))
-                bar.update(len(rows))
-        return Candidates(*(np.concatenate(field) for field in zip(*found, strict=True)))
-
-    def look(self, image: GigapixelImage, candidates: Candidates, describe: str, *, twice: bool) -> Observations:
-        """Keypoints of every candidate; `Observations.score` is what the keypoint network says of his presence.
+    def find(self, image: GigapixelImage, boxes: np.ndarray, lean_rad: np.ndarray, describe: str) -> Candidates:
+        """Look for people in tiles; one person may be found several times.
 
         Args:
             image: the photograph.
-            candidates: where to look.
+            boxes: (T, 4) top, left, bottom, right of the tiles.
+            lean_rad: (T,) how far verticals lean to the right in each, 0 where it is not known.
             describe: for the progress bar.
-            twice: look again at all who may be people; see `look_again`.
         """
-        side = np.maximum(CROP_HEIGHT_M * candidates.per_metre, 8.0)
-        corner = candidates.torso_px + np.stack([np.zeros_like(side), TORSO_OFFSET_M * candidates.per_metre], 1) - side[:, None] / 2
-        windows = np.concatenate([corner, side[:, None]], 1).round().astype(np.int64)
-        boxes = np.stack([windows[:, 1], windows[:, 0], windows[:, 1] + windows[:, 2], windows[:, 0] + windows[:, 2]], 1)
+        lean_rad = _worth_turning(lean_rad)
+        found: list[tuple[np.ndarray, ...]] = [(np.zeros((0, 2)), *np.zeros((3, 0)))]
+        with tqdm(total=len(boxes), desc=describe, unit="tile") as bar:
+            for rows, tiles in image.crops(boxes, TILE_PX, BATCH, turn_rad=lean_rad):
+                bar.update(len(rows))
+                features, centres = self.finder(torch.from_numpy(tiles).float())
+                occupied = (centres.flatten(1).amax(1) > FIRST_THRESHOLD).nonzero()[:, 0]
+                if len(occupied) == 0:
+                    continue
+                places = self.placer(features[occupied])[0]
+                people = decode_maps(Maps(places, centres[occupied]), threshold=FIRST_THRESHOLD)
+                tile = rows[occupied[people.image_index].numpy()]
+                side = (boxes[tile, 2] - boxes[tile, 0]).astype(np.float64)
+                torso = people.centers.numpy() / people.map_size + TORSO_OFFSET_TILES * (2 * people.torso_offset.numpy() - 1)
+                torso_px = boxes[tile][:, [1, 0]] + side[:, None] / 2 + turned((torso - 0.5) * side[:, None], lean_rad[tile])
+                length = people.hvip_length.numpy() * HVIP_REACH / 2 * side
+                found.append((torso_px, length / TORSO_HEIGHT_M, people.score.numpy(), lean_rad[tile]))
+        return Candidates(*(np.concatenate(field) for field in zip(*found, strict=True)))
+
+    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
+        """Keypoints of every candidate; `Observations.score` is what the keypoint network says of his presence."""
+        return self._look(image, candidates, describe, self.keypoints)
+
+    def look_closely(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
+        """`look` with the mean of four views; see `all_views`."""
+        return self._look(image, candidates, describe, lambda crops: all_views(self.keypoints, crops))
+
+    def _look(
+        self, image: GigapixelImage, candidates: Candidates, describe: str, see: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> Observations:
+        windows = Windows.around(candidates)
         margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
         found: list[Observations] = []
-        with tqdm(total=len(boxes), desc=describe, unit="person") as bar:
-            for rows, crops in image.crops(boxes, CROP_SIZE[0], BATCH, fill=114):
+        with tqdm(total=len(candidates), desc=describe, unit="person") as bar:
+            for rows, crops in image.crops(windows.boxes, CROP_SIZE[0], BATCH, fill=114, turn_rad=windows.turn_rad):
                 crop = np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])
-                pixels = torch.from_numpy(crop).float()
-                found.append(self._see(pixels, windows[rows], candidates[rows], twice=twice))
+                points = decode_crop_points(*see(torch.from_numpy(crop).float()))
+                found.append(observations_from_crops(points, windows[rows]))
                 bar.update(len(rows))
         return Observations.joined(found)
 
-    def _see(self, crops: torch.Tensor, windows: np.ndarray, candidates: Candidates, *, twice: bool) -> Observations:
-        heat, attributes = self.keypoints(crops)
-        observed = observations_from_crops(decode_crop_points(heat, attributes), windows)
-        again = torch.from_numpy(np.flatnonzero(certainty(observed, candidates) > WORTH_SECOND_LOOK))
-        if not twice or len(again) == 0:
-            return observed
-        merged = look_again(self.keypoints, crops[again], heat[again], attributes[again])
-        both = (whole.index_copy(0, again, part) for whole, part in zip((heat, attributes), merged, strict=True))
-        return observations_from_crops(decode_crop_points(*both), windows)
+
+@dataclass(frozen=True)
+class Windows(Rows):
+    """Square windows of the image that crops are cut from, turned so that people stand upright in them.
+
+    Attributes:
+        boxes: (N, 4) top, left, bottom, right before they are turned about their middles, pixels.
+        turn_rad: (N,) clockwise.
+    """
+
+    boxes: np.ndarray
+    turn_rad: np.ndarray
+
+    @classmethod
+    def around(cls, candidates: Candidates) -> Windows:
+        """Those that the keypoint network is shown."""
+        side = np.maximum(CROP_HEIGHT_M * candidates.per_metre, 8.0)
+        turn = _worth_turning(candidates.lean_rad)
+        below = np.stack([np.zeros_like(side), TORSO_OFFSET_M * candidates.per_metre], 1)
+        corner = candidates.torso_px + turned(below, turn) - side[:, None] / 2
+        return cls.of_squares(np.c_[corner, side].round().astype(np.int64), turn)
+
+    @classmethod
+    def of_squares(cls, squares: np.ndarray, turn_rad: np.ndarray) -> Windows:
+        """From (N, 3) left, top, side."""
+        left, top, side = squares.T
+        return cls(np.stack([top, left, top + side, left + side], 1), turn_rad)
+
+    def to_image(self, crop_xy_px: np.ndarray) -> np.ndarray:
+        """(N, K, 2) pixels of the square crops → pixels of the image."""
+        side = (self.boxes[:, 2] - self.boxes[:, 0])[:, None, None]
+        middle = self.boxes[:, None, [1, 0]] + side / 2
+        return middle + turned((crop_xy_px / CROP_SIZE[0] - 0.5) * side, self.turn_rad[:, None])
 
 
-def observations_from_crops(points: CropPoints, windows: np.ndarray) -> Observations:
-    """Crop pixels → pixels of the image that the square `windows` (N, 3) left, top, side refer to."""
-    scale = windows[:, None, 2:] / CROP_SIZE[0]
-    xy = (points.xy_px.numpy() + [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0]) * scale + windows[:, None, :2]
+def _worth_turning(lean_rad: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(lean_rad) < LEAST_TURN_RAD, 0.0, lean_rad)
+
+
+def observations_from_crops(points: CropPoints, windows: Windows) -> Observations:
+    """Crop pixels → pixels of the image that the `windows` refer to."""
+    scale = (windows.boxes[:, 2:3] - windows.boxes[:, :1]) / CROP_SIZE[0]
+    xy = windows.to_image(points.xy_px.numpy() + [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0])
     return Observations(
         xy_px=xy[:, :TORSO],
-        sigma_px=(points.sigma_px.numpy() * scale[..., 0])[:, :TORSO],
+        sigma_px=(points.sigma_px.numpy() * scale)[:, :TORSO],
         visible=points.visible.numpy()[:, :TORSO],
         depth_m=points.depth_m.numpy()[:, :TORSO],
         depth_sigma_m=points.depth_sigma_m.numpy()[:, :TORSO],
@@ -165,13 +232,14 @@ def one_each(candidates: Candidates) -> Candidates:
     return candidates[kept]
 
 
-def with_known_scale(candidates: Candidates, camera: Camera, ground: GroundPlane) -> Candidates:
-    """Replace each candidate's scale by that of a person who stands where his torso is seen, within reason of what it looks like."""
+def with_known_ground(candidates: Candidates, camera: Camera, ground: GroundPlane) -> Candidates:
+    """Give each candidate scale and lean of a person who stands where his torso is seen, the scale within reason of what it looks like."""
     rays = camera.rays(candidates.torso_px)
     slope = rays @ ground.normal
     depth = (TORSO_HEIGHT_M - ground.offset_m) / np.where(slope < -1e-6, slope, np.nan)
     known = np.clip(camera.fx / depth, candidates.per_metre / SCALE_DOUBT, candidates.per_metre * SCALE_DOUBT)
-    return Candidates(candidates.torso_px, np.where(depth > 0, known, candidates.per_metre), candidates.score)
+    per_metre = np.where(depth > 0, known, candidates.per_metre)
+    return replace(candidates, per_metre=per_metre, lean_rad=ground.lean_rad(camera, candidates.torso_px))
 
 
 def certainty_features(observed: Observations, candidates: Candidates) -> np.ndarray:

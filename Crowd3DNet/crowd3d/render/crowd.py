@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -30,6 +31,7 @@ _GRID_LIGHT = 150
 """Opacity of the white grid, of 255."""
 _BLOCK_PX, _MARGIN_PX = (2400, 1200), 48
 """Bodies are drawn block by block, in buffers of some 100 MB instead of gigabytes; blocks overlap, so that no seam shows."""
+_BLOCKS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,10 @@ def paint(photo: np.ndarray, crowd: Crowd, *, with_hvip: bool = False, with_grid
     # One measure for the whole photograph: contours and shadows that changed from block to block would show seams.
     typical_px = float(np.median(crowd.height_px)) if len(crowd) else 0.0
     crowd = crowd.visible()
-    for top in range(0, height, _BLOCK_PX[1]):
-        for left in range(0, width, _BLOCK_PX[0]):
-            inner = (left, top, min(left + _BLOCK_PX[0], width), min(top + _BLOCK_PX[1], height))
-            _paint_block(photo, crowd, inner, typical_px, with_hvip)
+    corners = [(left, top) for top in range(0, height, _BLOCK_PX[1]) for left in range(0, width, _BLOCK_PX[0])]
+    inner = [(left, top, min(left + _BLOCK_PX[0], width), min(top + _BLOCK_PX[1], height)) for left, top in corners]
+    with ThreadPoolExecutor(_BLOCKS_AT_ONCE) as painters:
+        list(painters.map(lambda block: _paint_block(photo, crowd, block, typical_px, with_hvip), inner))
 
 
 def _paint_block(photo: np.ndarray, crowd: Crowd, inner: tuple[int, int, int, int], typical_px: float, with_hvip: bool) -> None:

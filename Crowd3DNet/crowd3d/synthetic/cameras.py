@@ -39,6 +39,11 @@ class View:
         """(..., 2) → (...) height in pixels of an average adult standing at a pixel; NaN above the horizon."""
         return STATURE_M * self.ground.pixels_per_metre(self.camera, foot_px)
 
+    def elevation_rad(self, pixel: np.ndarray) -> np.ndarray:
+        """(..., 2) → (...) how far below the horizon a pixel looks."""
+        rays = self.camera.rays(pixel)
+        return np.arcsin(-(rays @ self.ground.normal) / np.linalg.norm(rays, axis=-1))
+
 
 def published_view(name: str, image_size: tuple[int, int]) -> View:
     """A published camera; another image size keeps its field of view and plane."""

@@ -19,6 +19,8 @@ MAX_PEOPLE = 30
 MEAN_PEOPLE = 16.0
 EMPTY_SHARE = 0.05
 SUPERSAMPLE = 2
+STEEP_SHARE, STEEP_RAD = 0.35, np.deg2rad(20.0)
+"""So many windows at least are looked down at by more than this: most pixels of most photographs show ground that is far away."""
 LIVELY_SHARE = 0.3
 LIVELY = ("run", "run", "raise", "raise", "wild", "wild", "bend", "crouch", "call", "carry")
 """What this share of the people who stand or walk do instead: a network does not learn what it hardly ever sees."""
@@ -45,11 +47,14 @@ def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, f
         the window as a view, how many pixels of the huge image a pixel of the window covers, and how wide that image is in
         pixels of the window.
     """
+    steep = rng.random() < STEEP_SHARE
     while True:
         image_size = _SIZES[rng.integers(len(_SIZES))]
         published = rng.random() < 0.25
         view = published_view(str(rng.choice(list(PUBLISHED))), image_size) if published else sample_view(rng, image_size)
         foot = rng.random(2) * image_size
+        if steep and view.elevation_rad(foot) < STEEP_RAD:
+            continue
         height = float(view.person_px(foot))
         if not 20 < height < 0.9 * image_size[1]:
             continue

@@ -11,9 +11,9 @@ from torch import Tensor
 from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORSO54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
-from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, decode_crop_points, look_again
+from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, all_views, decode_crop_points
 from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
-from crowd3d.pose.embedded import observations_from_crops
+from crowd3d.pose.embedded import Windows, observations_from_crops
 from crowd3d.pose.observations import Observations
 from crowd3d.scene.measuring import measure
 from crowd3d.synthetic import sample_skeletons
@@ -52,8 +52,9 @@ def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed
         if len(crops.images):
             with torch.inference_mode():
                 images = torch.from_numpy(crops.images).float()
-                points = decode_crop_points(*look_again(network, images, *network(images)))
-            parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, crops.boxes)))
+                points = decode_crop_points(*all_views(network, images))
+            windows = Windows.of_squares(crops.boxes, np.zeros(len(crops.boxes)))
+            parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, windows)))
     return LifterPairs(
         LifterInput(*map(torch.cat, zip(*(p.measured for p in parts), strict=True))),
         LifterTruth(*map(torch.cat, zip(*(p.truth for p in parts), strict=True))),
