@@ -36,10 +36,10 @@ from crowd3d.types import Rows
 TILE_PX = 256
 FIRST_THRESHOLD = 0.2
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
-PERSON_THRESHOLD = 0.70
-WORTH_CLOSE_LOOK = 0.1
-"""Candidates below this certainty do not become people by being looked at again."""
-CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -7.871, (0.306, 0.911, -3.438)
+PERSON_THRESHOLD = 0.4
+WORTH_CLOSE_LOOK = 0.01
+"""Candidates below this certainty after one view do not become people by being looked at again."""
+CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -9.882, (1.193, 0.982, -2.001)
 TORSO_HEIGHT_M = 1.05
 """Mean height of torso centres over the ground, seated people and children included: turns lengths in pixels into a scale."""
 SAME_PERSON = 0.16
@@ -252,8 +252,10 @@ def certainty_features(observed: Observations, candidates: Candidates) -> np.nda
 def certainty(observed: Observations, candidates: Candidates) -> np.ndarray:
     """(N,) probability that a candidate is a person, seen once and framed well: a logistic regression (`benchmarks/certainty.py`).
 
+    It is right for close looks; a single view knows less, and what it says is lower.
+
     Args:
-        observed: what `EmbeddedPose.look` saw of N candidates.
+        observed: what `EmbeddedPose` saw of N candidates.
         candidates: the same N.
     """
     return 1.0 / (1.0 + np.exp(-(CERTAINTY_OFFSET + certainty_features(observed, candidates) @ CERTAINTY_WEIGHTS)))
