@@ -163,7 +163,8 @@ def test_elevation_is_the_slope_of_the_sight_line() -> None:
 
 
 def test_many_training_windows_are_steep() -> None:
+    """Without `STEEP_SHARE` about a third would be, with nothing else more than three quarters."""
     rng = np.random.default_rng(0)
     middle = np.array([128.0, 128.0])
     elevation = np.array([sample_window(rng, 256, (40, 160))[0].elevation_rad(middle) for _ in range(200)])
-    assert 0.3 < (elevation > STEEP_RAD).mean() < 0.7
+    assert 0.43 < (elevation > STEEP_RAD).mean() < 0.6

@@ -180,14 +180,14 @@ class GigapixelImage:
         reach = abs(np.cos(turn_rad)) + abs(np.sin(turn_rad))
         around, around_size = int(np.ceil(side * reach)), int(np.ceil(size * reach))
         top, left = (box[:2] - (around - side) / 2).round().astype(int)
-        upright = self._square(np.array([top, left, top + around, left + around]), around_size, fill)
+        straight = self._square(np.array([top, left, top + around, left + around]), around_size, fill)
         scale = around_size / around
         middle = ((box[[1, 0]] + side / 2) - [left, top]) * scale
         step = turned(np.eye(2), turn_rad).T * (side / size * scale)
         # Pixel centres lie at half pixels; OpenCV counts from them.
         start = middle + step @ np.full(2, 0.5 - size / 2) - 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(upright, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
+        return cv2.warpAffine(straight, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
 
     def _region_on_disk(self, box: np.ndarray, fill: int, shrink: int) -> np.ndarray:
         top, left, bottom, right = (int(edge) for edge in box)
