@@ -10,6 +10,8 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import Knowns, StaturePrior, estimate_ground
 from crowd3d.ground.children import PLAUSIBLE, children_alone
 from crowd3d.ground.estimate import prepare, prior_of
+from crowd3d.ground.likelihood import posture_log_odds
+from crowd3d.ground.observations import observe
 from crowd3d.ground.simulate import CONDITIONS, STANDING, Crowd, cramer_rao_bound, random_crowd, simulate_crowd, truth_vector
 from crowd3d.ground.solver import solve
 
@@ -285,3 +287,27 @@ def test_measured_distance_sets_the_scale() -> None:
     assert abs(measured.ground.offset_m / 12.0 - 1.0) < abs(estimate_ground(crowd.keypoints, SIZE).ground.offset_m / 12.0 - 1.0)
     with pytest.raises(UnsolvableGround, match="scale points"):
         estimate_ground(crowd.keypoints, SIZE, knowns=Knowns(scale_points=(1.0, 2.0, 1.0, 2.0, 5.0)))
+
+
+def test_seated_people_are_told_from_striding_ones() -> None:
+    """Strides move knees across the body's line; sitting, seen from the front, only moves knees up and hips down along it."""
+    rng = np.random.default_rng(3)
+    seated = np.arange(300) >= 240
+    stature = rng.uniform(100, 200, 300)
+    low = np.c_[rng.uniform(2000, 8000, 300), rng.uniform(2000, 3000, 300)]
+    up = np.array([0.0, -1.0])
+    place = {"ankle": 0.039, "knee": 0.285, "hip": 0.53, "shoulder": 0.818}
+    across = {"ankle": 0.0, "knee": 0.045, "hip": 0.02, "shoulder": 0.0}
+    raised = {"ankle": 0.0, "knee": 0.055, "hip": -0.055, "shoulder": 0.0}
+    keypoints = np.zeros((300, 17, 3))
+    for name, pair in {"ankle": (15, 16), "knee": (13, 14), "hip": (11, 12), "shoulder": (5, 6)}.items():
+        along = place[name] - place["ankle"] + np.where(seated, raised[name], 0.012 * rng.normal(size=300) * (across[name] > 0))
+        aside = np.where(seated, 0.3, 1.0) * across[name] * rng.normal(size=300)
+        middle = low + stature[:, None] * (along[:, None] * up + np.c_[aside, np.zeros(300)])
+        for side, joint in zip((-1, 1), pair, strict=True):
+            keypoints[:, joint] = np.c_[middle + side * 0.08 * stature[:, None] * [1.0, 0.0], np.full(300, 0.8)]
+    observed = observe(keypoints, Camera.from_fov(40.0, (10000, 4000)))
+    odds = posture_log_odds(observed, np.ones(300), stature[observed.rows] / 1.7 / observed.unit_px)
+    of_seated = seated[observed.rows]
+    assert np.quantile(odds[of_seated], 0.2) > 0
+    assert np.quantile(odds[~of_seated], 0.9) < 0

@@ -65,7 +65,8 @@ def problem(ideal: tuple[Scene, StaturePrior], body: Body) -> tuple[Problem, Ten
     from small_crowd import measure
 
     scene, stature = ideal
-    return state_problem(scene, measure(scene, body), body, load_pose_prior(), stature, FREE, 0.05, INDEPENDENT, one_frame(scene))
+    belief = replace(INDEPENDENT, ground=0.05)
+    return state_problem(scene, measure(scene, body), body, load_pose_prior(), stature, FREE, belief, one_frame(scene))
 
 
 def test_the_truth_stays(problem: tuple[Problem, Tensor, Tensor]) -> None:
@@ -159,6 +160,20 @@ def test_only_what_is_free_changes(crowd: Scene, noisy: Observations, body: Body
     np.testing.assert_allclose(ground_only.people.hvip_px, start.people.hvip_px, atol=1e-6)
     exact, _ = refine(replace(start, ground_covariance=None), noisy, body=body, free=("camera", "ground"))
     assert (exact.camera, exact.ground) == (start.camera, start.ground)
+
+
+def test_statures_do_not_tell_a_scale_that_is_known(crowd: Scene, noisy: Observations, body: Body) -> None:
+    """People who ought to be much taller raise the camera, unless its height is known for given focal length and tilt."""
+    start = worse(crowd, body, same_view=True)
+    giants = StaturePrior(mean_m=1.9, sd_m=0.03, child_share=0.0)
+    free, _ = refine(start, noisy, body=body, stature=giants)
+    held, _ = refine(start, noisy, body=body, stature=giants, belief=replace(INDEPENDENT, scale=1e-4))
+    assert free.ground.offset_m > 1.03 * start.ground.offset_m
+    covariance = start.ground_covariance
+    moved = shared_of(held) - shared_of(start)
+    follows = moved[:3] @ np.linalg.solve(covariance[:3, :3], covariance[:3, 3])
+    assert abs(moved[3] - follows) < 1e-3
+    assert np.abs(moved[:3]).max() > 1e-4
 
 
 def test_people_without_evidence(crowd: Scene, noisy: Observations, body: Body) -> None:
@@ -260,7 +275,7 @@ def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body)
     people = scene.people
     lifted = replace(scene, people=replace(people, translation_cam_m=people.translation_cam_m + 0.1 * scene.ground.normal))
     seen = measure(scene, body)
-    setup, x, shared = state_problem(lifted, seen, body, load_pose_prior(), stature, ("people",), 1.0, INDEPENDENT, one_frame(scene))
+    setup, x, shared = state_problem(lifted, seen, body, load_pose_prior(), stature, ("people",), INDEPENDENT, one_frame(scene))
     solution = solve(setup, x, shared)
     np.testing.assert_allclose(solution.x[:, RISE] - x[:, RISE], -0.1, atol=0.02)
 
@@ -268,7 +283,7 @@ def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body)
 def test_prior_without_directions_keeps_poses(crowd: Scene, noisy: Observations, body: Body) -> None:
     prior = load_pose_prior()
     stiff = PosePrior(prior.mean_rad, prior.basis_rad[:, :1] * 1e-6, prior.lean)
-    setup, x, shared = state_problem(crowd, noisy, body, stiff, StaturePrior(), ("people",), 1.0, INDEPENDENT, one_frame(crowd))
+    setup, x, shared = state_problem(crowd, noisy, body, stiff, StaturePrior(), ("people",), INDEPENDENT, one_frame(crowd))
     solution = solve(setup, x, shared)
     local = setup.start.pose_rad + solution.x[:, POSE:-10] @ setup.basis.T
     torch.testing.assert_close(local, setup.start.pose_rad, rtol=0, atol=1e-4)

@@ -35,7 +35,7 @@ def somewhere(crowd: Scene, seen: Observations, body: Body) -> tuple[Problem, Te
     people = slice(0, 4)
     scene = Scene(crowd.camera, crowd.ground, crowd.people[people], crowd.body, crowd.image, crowd.ground_covariance)
     free, frame = ("people", "camera", "ground"), np.zeros(4, np.int64)
-    problem, x, shared = state_problem(scene, seen[people], body, load_pose_prior(), StaturePrior(), free, 1.0, INDEPENDENT, frame)
+    problem, x, shared = state_problem(scene, seen[people], body, load_pose_prior(), StaturePrior(), free, INDEPENDENT, frame)
     x = x + 0.03 * torch.randn(x.shape, generator=rng, dtype=torch.float64)
     shared = shared + torch.tensor([0.02, 0.01, -0.01, 0.03], dtype=torch.float64)
     away = torch.nn.functional.normalize(torch.randn(4, 3, 3, generator=rng, dtype=torch.float64), dim=-1)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, HVIP, TORSO, TORSO_OFFSET_M
+from crowd3d.pose.embedded import Windows
 from crowd3d.training import scene_store
-from crowd3d.training.person_crops import FLIP_POINTS, cut_square, depth_behind_torso, sample_person_crops
+from crowd3d.training.person_crops import FLIP_POINTS, TURN_SIGMA_RAD, cut_square, depth_behind_torso, sample_person_crops
 from crowd3d.training.scene_store import SceneStore, render_scenes
 from crowd3d.training.tile_crops import TILE_PX, sample_tiles
 
@@ -44,7 +45,7 @@ def test_cut_square_keeps_positions():
     image = np.zeros((100, 100, 3), np.uint8)
     cv2.circle(image, (60, 40), 3, (255, 255, 255), -1)
     left, top, side, size = -10, 5, 120, 96
-    crop = cut_square(image, left, top, side, size).astype(float)[..., 0]
+    crop = cut_square(image, np.array([top, left, top + side, left + side]), size).astype(float)[..., 0]
     bright = crop * (crop > 150)
     rows, columns = np.mgrid[:size, :size] + 0.5
     found = np.array([(bright * columns).sum(), (bright * rows).sum()]) / bright.sum()
@@ -58,31 +59,40 @@ def test_person_crops_put_points_where_the_scene_has_them(store):
         if not len(crops.person):
             continue
         points = store.points_cam_m[crops.person].astype(float)
-        scale = crops.boxes[:, 2] / CROP_SIZE[0]
-        margin = [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0]
-        in_scene = (crops.xy_px + margin) * scale[:, None, None] + crops.boxes[:, None, :2]
+        windows = Windows.of_squares(crops.boxes, crops.turn_rad)
+        in_scene = windows.to_image(crops.xy_px + [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0])
         np.testing.assert_allclose(in_scene, store.project(scene, points), atol=0.01)
         np.testing.assert_allclose(crops.depth_m, depth_behind_torso(points), atol=1e-4)
         metres = crops.boxes[:, 2] * points[:, TORSO, 2] / store.intrinsics[scene, 0]
         assert ((metres > 0.6 * CROP_HEIGHT_M) & (metres < 1.5 * CROP_HEIGHT_M)).all()
 
 
-def test_mirrored_crops_swap_left_and_right(store):
-    """The same boxes with and without augmentation: points agree either directly or mirrored, never otherwise."""
-    mirrored = []
+def test_augmented_crops_are_turned_and_mirrored_exactly(store):
+    """Points lie where the scene has them, either directly or, left and right exchanged, as a mirror shows them; never otherwise."""
+    mirrored, turns, leans = [], [], []
     for scene in range(len(store)):
-        plain = sample_person_crops(store, scene, np.random.default_rng(3), augment=False)
-        varied = sample_person_crops(store, scene, np.random.default_rng(3), augment=True)
-        count = len(plain.person)
-        assert varied.present[:count].all()
-        assert not varied.present[count:].any()
-        flipped = plain.xy_px[:, FLIP_POINTS] * [-1, 1] + [CROP_SIZE[1], 0]
-        direct = np.isclose(varied.xy_px[:count], plain.xy_px, atol=0.01).all((1, 2))
-        swapped = np.isclose(varied.xy_px[:count], flipped, atol=0.01).all((1, 2))
+        crops = sample_person_crops(store, scene, np.random.default_rng(3), augment=True)
+        count = int(crops.present.sum())
+        assert crops.present[:count].all()
+        people = crops.person[:count]
+        windows = Windows.of_squares(crops.boxes[:count], crops.turn_rad[:count])
+        true = store.project(scene, store.points_cam_m[people].astype(float))
+        xy = crops.xy_px[:count]
+        mirror = xy[:, FLIP_POINTS] * [-1, 1] + [CROP_SIZE[1], 0]
+        margin = [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0]
+        direct, swapped = (np.isclose(windows.to_image(points + margin), true, atol=0.02).all((1, 2)) for points in (xy, mirror))
         assert (direct ^ swapped).all()
-        np.testing.assert_array_equal(varied.visibility[:count][swapped], plain.visibility[swapped][:, FLIP_POINTS])
+        seen = store.visibility[people]
+        expected = np.where(swapped[:, None], seen[:, FLIP_POINTS[:TORSO]], seen)
+        np.testing.assert_array_equal(crops.visibility[:count, :TORSO], expected)
         mirrored += swapped.tolist()
+        turns += crops.turn_rad[:count].tolist()
+        leans += sample_person_crops(store, scene, np.random.default_rng(3), augment=False).turn_rad.tolist()
     assert 0.25 < np.mean(mirrored) < 0.75
+    leaning = np.abs(leans) > 6 * TURN_SIGMA_RAD
+    assert leaning.sum() > 10
+    upright = np.abs(np.subtract(turns, leans))[leaning] < 3.5 * TURN_SIGMA_RAD
+    assert 0.25 < upright.mean() < 0.75
 
 
 def test_empty_crops_show_nobody_at_his_place_and_scale(store):

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
 
 from crowd3d.ground.likelihood import predict
 from crowd3d.ground.solver import Solution, log_share_prior, with_shares
@@ -81,7 +80,8 @@ def children_alone(solution: Solution, stature: StaturePrior) -> Children | None
     # adults of one sex vary less than both sexes together, so only more variation than expected tells anything
     excess = max(float(np.log(factor)), 0.0)
     mean, sd = _CHILD_LOG_SPREAD
-    ratio = norm.pdf(excess, mean, np.hypot(sd, log_error)) / norm.pdf(excess, 0.0, np.hypot(_ADULT_LOG_SPREAD, log_error))
+    children, adults = np.hypot(sd, log_error), np.hypot(_ADULT_LOG_SPREAD, log_error)
+    ratio = np.exp(0.5 * ((excess / adults) ** 2 - ((excess - mean) / children) ** 2)) * adults / children
     odds = SHARE_OF_CROWDS / (1.0 - SHARE_OF_CROWDS) * ratio
     return Children(float(odds / (1.0 + odds)), shift, float(factor * stature.sd_m / stature.mean_m))
 

@@ -24,7 +24,7 @@ OUTLIER_AREA = 0.4
 """Where the shoulders of people who do not stand may be, in squared person sizes."""
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
-_ODD_POSTURE_SIGMA = 0.2
+_ODD_ALONG_SIGMA, _ODD_ACROSS_SIGMA = 0.06, 0.1
 
 
 def up_vectors(tilt: np.ndarray, roll: np.ndarray) -> np.ndarray:
@@ -244,8 +244,9 @@ def _fisher(residual: np.ndarray, covariance: np.ndarray, weight: np.ndarray, st
 def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Log odds that knees and hips do not belong to somebody who stands straight, (N,); 0 where they are unknown.
 
-    On the straight line from the low joint to the shoulders each joint has its place (perspective included). Others than standing people
-    miss it by 20 % of their stature; how far standing people stray is read off the crowd itself.
+    On the straight line from the low joint to the shoulders each joint has its place (perspective included). A stride moves the knees
+    across that line; somebody who sits has higher knees and lower hips, seen from any side. How far standing people stray along and
+    across is read off the crowd itself.
 
     Args:
         observations: the people.
@@ -255,27 +256,32 @@ def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale:
     o = observations
     odds = np.zeros(len(o))
     stature = np.maximum(1.7 * scale, 0.3 * o.size)
+    axis = o.shoulder - o.low
+    along = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
+    across = along[:, ::-1] * [1.0, -1.0]
     for place, sigma, height in ((o.knee, o.knee_sigma, KNEE_FRACTION), (o.hip, o.hip_sigma, HIP_FRACTION)):
         known = np.isfinite(sigma)
         if not known.any():
             continue
         fraction = (height - o.low_fraction) / (SHOULDER_FRACTION - o.low_fraction)
         share = fraction * depth_ratio / (1.0 - fraction + fraction * depth_ratio)
-        miss = ((place - (1.0 - share[:, None]) * o.low - share[:, None] * o.shoulder) ** 2).sum(1) / stature**2
+        offset = place - (1.0 - share[:, None]) * o.low - share[:, None] * o.shoulder
         noise = (sigma**2 + (share * o.shoulder_sigma) ** 2 + ((1 - share) * o.low_sigma) ** 2) / stature**2
-        straight = noise + _posture_variance(miss[known], noise[known])
-        odd = noise + _ODD_POSTURE_SIGMA**2
-        straight, odd = np.where(known, straight, 1.0), np.where(known, odd, 1.0)
-        odds += np.where(known, 0.5 * miss * (1.0 / straight - 1.0 / odd) + np.log(straight / odd), 0.0)
+        for direction, odd_sigma in ((along, _ODD_ALONG_SIGMA), (across, _ODD_ACROSS_SIGMA)):
+            miss = (offset * direction).sum(1) ** 2 / stature**2
+            straight = noise + _posture_variance(miss[known], noise[known])
+            odd = noise + odd_sigma**2
+            straight, odd = np.where(known, straight, 1.0), np.where(known, odd, 1.0)
+            odds += np.where(known, 0.5 * (miss * (1.0 / straight - 1.0 / odd) + np.log(straight / odd)), 0.0)
     return np.clip(odds, -4.0, 8.0)
 
 
 def _posture_variance(miss: np.ndarray, noise: np.ndarray) -> float:
-    """Variance per axis of joints of standing people around their nominal place, beyond noise, in squared statures.
+    """Variance of joints of standing people around their nominal place in one direction, beyond noise, in squared statures.
 
-    From the 40 % quantile of squared misses, which is 1.02 variances in two dimensions and hardly moved by 40 % outliers; ten
-    people's worth of 3 % as prior.
+    From the 40 % quantile of squared misses, which is 0.275 variances and hardly moved by 40 % outliers; ten people's worth of 3 % as
+    prior.
     """
-    seen = np.quantile(miss, 0.4) / 1.0217 - np.median(noise)
+    seen = np.quantile(miss, 0.4) / 0.275 - np.median(noise)
     blend = (len(miss) * max(float(seen), 0.0) + 10.0 * _POSTURE_SIGMA**2) / (len(miss) + 10.0)
     return float(np.clip(blend, _LEAST_POSTURE_SIGMA**2, 0.06**2))

@@ -1,7 +1,7 @@
 """Reading gigapixel images crop by crop, and tile layouts."""
 
 from crowd3d.imaging.part_params import PartParams, read_part_params
-from crowd3d.imaging.reader import GigapixelImage, turned
+from crowd3d.imaging.reader import GigapixelImage, turned, turned_square
 from crowd3d.imaging.tiles import TileName, format_tile_name, parse_tile_name, plan_pyramid, plan_tiles, plan_tiles_release
 from crowd3d.imaging.writer import write_jpeg
 
@@ -16,5 +16,6 @@ __all__ = [
     "plan_tiles_release",
     "read_part_params",
     "turned",
+    "turned_square",
     "write_jpeg",
 ]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -124,7 +124,7 @@ class GigapixelImage:
         def cut(rows: np.ndarray) -> np.ndarray:
             batch = np.empty((len(rows), size, size, 3), np.uint8)
             for target, row in zip(batch, rows, strict=True):
-                target[...] = self._turned_square(boxes[row], size, fill, turn[row]) if turn[row] else self._square(boxes[row], size, fill)
+                target[...] = turned_square(partial(self._square, fill=fill), boxes[row], size, fill, turn[row])
             return batch
 
         batches = np.split(np.arange(len(boxes)), range(batch_size, len(boxes), batch_size)) if len(boxes) else []
@@ -167,27 +167,13 @@ class GigapixelImage:
             # A source, because libvips takes "[…]" at the end of a file name for options.
             return pyvips.Image.new_from_source(pyvips.Source.new_from_file(str(self.path)), "", access=access, fail_on="truncated")
 
-    def _square(self, box: np.ndarray, size: int, fill: int) -> np.ndarray:
+    def _square(self, box: np.ndarray, size: int, *, fill: int) -> np.ndarray:
         if self._pixels is not None:
             return _resize(self.region(box, fill), (size, size))
         side = int(box[2] - box[0])
         # The largest whole reduction that leaves the last step a factor of two: libvips does it in strips, whatever the size of the box.
         shrink = next(factor for factor in range(max(1, side // (2 * size)), 0, -1) if side % factor == 0)
         return _resize(self._region_on_disk(box, fill, shrink), (size, size))
-
-    def _turned_square(self, box: np.ndarray, size: int, fill: int, turn_rad: float) -> np.ndarray:
-        side = int(box[2] - box[0])
-        reach = abs(np.cos(turn_rad)) + abs(np.sin(turn_rad))
-        around, around_size = int(np.ceil(side * reach)), int(np.ceil(size * reach))
-        top, left = (box[:2] - (around - side) / 2).round().astype(int)
-        straight = self._square(np.array([top, left, top + around, left + around]), around_size, fill)
-        scale = around_size / around
-        middle = ((box[[1, 0]] + side / 2) - [left, top]) * scale
-        step = turned(np.eye(2), turn_rad).T * (side / size * scale)
-        # Pixel centres lie at half pixels; OpenCV counts from them.
-        start = middle + step @ np.full(2, 0.5 - size / 2) - 0.5
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(straight, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
 
     def _region_on_disk(self, box: np.ndarray, fill: int, shrink: int) -> np.ndarray:
         top, left, bottom, right = (int(edge) for edge in box)
@@ -203,6 +189,32 @@ def turned(offset: np.ndarray, turn_rad: np.ndarray | float) -> np.ndarray:
     cosine, sine = np.cos(turn_rad), np.sin(turn_rad)
     x, y = offset[..., 0], offset[..., 1]
     return np.stack([cosine * x - sine * y, sine * x + cosine * y], -1)
+
+
+def turned_square(cut: Callable[[np.ndarray, int], np.ndarray], box: np.ndarray, size: int, fill: int, turn_rad: float) -> np.ndarray:
+    """A square of an image turned about its middle before it is cut; see `turned`.
+
+    Args:
+        cut: (box, size) → (size, size, 3) uint8, a straight square.
+        box: (4,) top, left, bottom, right in pixels.
+        size: side of the result in pixels.
+        fill: grey value where there is no image.
+        turn_rad: clockwise.
+    """
+    if turn_rad == 0:
+        return cut(box, size)
+    side = int(box[2] - box[0])
+    reach = abs(np.cos(turn_rad)) + abs(np.sin(turn_rad))
+    around, around_size = int(np.ceil(side * reach)), int(np.ceil(size * reach))
+    top, left = (box[:2] - (around - side) / 2).round().astype(int)
+    straight = cut(np.array([top, left, top + around, left + around]), around_size)
+    scale = around_size / around
+    middle = ((box[[1, 0]] + side / 2) - [left, top]) * scale
+    step = turned(np.eye(2), turn_rad).T * (side / size * scale)
+    # Pixel centres lie at half pixels; OpenCV counts from them.
+    start = middle + step @ np.full(2, 0.5 - size / 2) - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(straight, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
 
 
 @contextmanager

@@ -29,6 +29,8 @@ class Belief:
         betas: spread of the given betas.
         ground: factor on the inverse spreads of camera and ground: below 1 if their estimate may be bettered by whole bodies, above it if
             errors that people have in common would move them.
+        scale: relative spread of the scene's scale, given focal length and ground's orientation; infinite if bodies may tell it. What
+            statures say of it is in the given camera height already, and bodies lifted from wrong keypoints come out too small.
     """
 
     keypoints: tuple[float, ...]
@@ -39,18 +41,19 @@ class Belief:
     place: float
     betas: float
     ground: float
+    scale: float
 
 
 INDEPENDENT = Belief(
-    keypoints=17 * (1.0,), depth=1.0, hvip=0.03, pose=1.0, turn_rad=(0.3, 0.6, 0.3), place=0.15, betas=1.0, ground=0.5
+    keypoints=17 * (1.0,), depth=1.0, hvip=0.03, pose=1.0, turn_rad=(0.3, 0.6, 0.3), place=0.15, betas=1.0, ground=0.5, scale=np.inf
 )
 """Measurements that the given people do not know, with honest independent errors."""
 PLAIN = Belief(
-    keypoints=17 * (2.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=1.0
+    keypoints=17 * (2.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=1.0, scale=np.inf
 )
 """People lifted from plain keypoints, whose errors are nearly independent."""
 EMBEDDED = Belief(
-    keypoints=17 * (4.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=4.0
+    keypoints=17 * (4.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=4.0, scale=0.002
 )
 """People lifted from the embedded networks' measurements."""
 

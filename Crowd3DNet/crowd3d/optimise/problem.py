@@ -23,6 +23,8 @@ from crowd3d.types import Keypoints, People, Scene
 POPULATION_TRUST = 0.5
 """Weight of the poses of everybody beside the given pose while camera and ground are free; without it the given pose is believed alone."""
 LEAST_SIGMA_PX = 0.05
+HEIGHT = 3
+"""Place of the camera's height among the shared unknowns: the scene's scale, all else being equal."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,6 @@ def state_problem(
     prior: PosePrior,
     stature: StaturePrior,
     free: tuple[str, ...],
-    trust: float,
     belief: Belief,
     frame: np.ndarray,
 ) -> tuple[Problem, Tensor, Tensor]:
@@ -171,7 +172,6 @@ def state_problem(
         prior: of poses.
         stature: of heights.
         free: what may change: ``people``, ``camera``, ``ground``.
-        trust: standard deviations of `Scene.ground_covariance` to believe in.
         belief: in the given people and in the measurements.
         frame: (N,) photograph that each person is in.
 
@@ -194,7 +194,7 @@ def state_problem(
     torso_cam = (pelvis + torso @ turn.T).numpy()
     x[:, 2] = torch.from_numpy(ground.signed_distance(torso_cam))
     shared = torch.tensor([np.log(camera.fx), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m)], dtype=torch.float64)
-    information, shared_free = _shared_prior(scene.ground_covariance, free, trust)
+    information, shared_free = _shared_prior(scene.ground_covariance, free, belief)
     population = POPULATION_TRUST if shared_free.any() else 0.0
     precision = 1 / belief.pose**2 + population
     pull = -population / precision * prior.coefficients(pose_rad)
@@ -217,13 +217,19 @@ def state_problem(
     return problem, x, shared
 
 
-def _shared_prior(covariance: np.ndarray | None, free: tuple[str, ...], trust: float) -> tuple[Tensor, Tensor]:
+def _shared_prior(covariance: np.ndarray | None, free: tuple[str, ...], belief: Belief) -> tuple[Tensor, Tensor]:
     """Information (4, 4) and what is free (4,): nothing that was given as exact."""
     covariance = np.zeros((SHARED, SHARED)) if covariance is None else covariance
     allowed = np.array(["camera" in free] + 3 * ["ground" in free]) & (np.diag(covariance) > 0)
     information = np.zeros((SHARED, SHARED))
     rows = np.flatnonzero(allowed)
-    information[np.ix_(rows, rows)] = np.linalg.inv(covariance[np.ix_(rows, rows)]) * trust**2
+    information[np.ix_(rows, rows)] = np.linalg.inv(covariance[np.ix_(rows, rows)]) * belief.ground**2
+    if allowed[HEIGHT]:
+        others = rows[rows != HEIGHT]
+        scale = np.zeros(SHARED)
+        scale[others] = -np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, HEIGHT])
+        scale[HEIGHT] = 1.0
+        information += np.outer(scale, scale) / belief.scale**2
     return torch.from_numpy(information), torch.from_numpy(allowed)
 
 

@@ -91,9 +91,7 @@ def refine(
                 raise NoPeopleFound(f"none of {len(scene.people)} people stands on the ground in front of the camera; estimate both anew")
             chosen = replace(scene, people=scene.people[rows])
             known = observed[rows]
-            problem, x, shared = state_problem(
-                chosen, known, body, load_pose_prior(), stature, free, belief.ground, belief, frame[rows]
-            )
+            problem, x, shared = state_problem(chosen, known, body, load_pose_prior(), stature, free, belief, frame[rows])
             frozen = freeze(problem, x, shared, torch.full((len(rows),), LIMIT, dtype=x.dtype))
             seen = cost(problem, x, shared, frozen).isfinite().numpy()
             if seen.all():

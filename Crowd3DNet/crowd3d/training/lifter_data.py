@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORSO54, load_body
-from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, all_views, decode_crop_points
 from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
@@ -53,7 +53,7 @@ def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed
             with torch.inference_mode():
                 images = torch.from_numpy(crops.images).float()
                 points = decode_crop_points(*all_views(network, images))
-            windows = Windows.of_squares(crops.boxes, np.zeros(len(crops.boxes)))
+            windows = Windows.of_squares(crops.boxes, crops.turn_rad)
             parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, windows)))
     return LifterPairs(
         LifterInput(*map(torch.cat, zip(*(p.measured for p in parts), strict=True))),
@@ -64,8 +64,7 @@ def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed
 
 
 def _scene_pairs(store: SceneStore, scene: int, crops: PersonBatch, observed: Observations) -> LifterPairs:
-    fx, fy, cx, cy = store.intrinsics[scene]
-    camera = Camera(fx, fy, cx, cy, int(2 * abs(cx)) + 1, int(2 * abs(cy)) + 1)
+    camera = store.camera(scene)
     ground = GroundPlane.from_coefficients(store.ground[scene])
     measured, frames, rows = measure(camera, ground, observed, observed.hvip_px)
     people = crops.person[rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crowd3d.geometry import GroundPlane
+from crowd3d.imaging import turned, turned_square
 from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, FLIP_POINTS, POINTS, TORSO, TORSO_OFFSET_M
 from crowd3d.training.scene_store import SceneStore
 
@@ -19,13 +22,16 @@ EMPTY_WINDOWS = 6
 """Windows without a person: so many per person of a scene, or in a scene without people."""
 WRONG_SCALE = 0.6
 """A window whose scale differs by more than this (natural logarithm) from a person's shows somebody else's place."""
+UPRIGHT_SHARE, TURN_SIGMA_RAD = 0.5, 0.03
+"""So many crops show people upright, as when the ground is known, the others as the picture does; both this far off."""
 BORDER_GREY = 114
 
 
 class PersonBatch(NamedTuple):
     """B crops; see `keypoint_loss` for the labels.
 
-    `boxes` are (B, 3) left, top, side of the square window in scene pixels, `scene` and `person` say whose crop it is (−1: nobody's).
+    `boxes` are (B, 3) left, top, side of the square window in scene pixels, `turn_rad` (B,) how far it is turned clockwise about its
+    middle; `scene` and `person` say whose crop it is (−1: nobody's).
     """
 
     images: np.ndarray
@@ -34,6 +40,7 @@ class PersonBatch(NamedTuple):
     depth_m: np.ndarray
     present: np.ndarray
     boxes: np.ndarray
+    turn_rad: np.ndarray
     scene: np.ndarray
     person: np.ndarray
 
@@ -43,10 +50,12 @@ class PersonBatch(NamedTuple):
         return [images, *(torch.from_numpy(a) for a in (self.xy_px, self.visibility, self.depth_m, self.present))]
 
 
-def cut_square(image: np.ndarray, left: int, top: int, side: int, size: int) -> np.ndarray:
-    """Square window, grey outside of the image, resized to size² with area averaging when it shrinks."""
+def cut_square(image: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+    """Square window top, left, bottom, right; grey outside of the image, resized to size² with area averaging when it shrinks."""
     height, width = image.shape[:2]
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    top, left, bottom, right = box
+    side = bottom - top
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     window = np.full((side, side, 3), BORDER_GREY, np.uint8)
     if x0 < x1 and y0 < y1:
         window[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
@@ -61,9 +70,10 @@ def depth_behind_torso(points_cam_m: np.ndarray) -> np.ndarray:
 
 
 def sample_person_crops(store: SceneStore, scene: int, rng: np.random.Generator, *, augment: bool = True) -> PersonBatch:
-    """One crop of everybody in the scene whose torso is in the image, at the places and scales of a detector without a known ground.
+    """One crop of everybody in the scene whose torso is in the image, at the places and scales of a detector.
 
-    With `augment` half of them are mirrored, all vary in colour, and some show places where nobody is.
+    Crops are turned as by a pipeline that knows the ground. With `augment` only half of them are, none exactly; half are mirrored, all vary
+    in colour, and some show places where nobody is.
     """
     image = store.image(scene)
     size = image.shape[0]
@@ -74,16 +84,22 @@ def sample_person_crops(store: SceneStore, scene: int, rng: np.random.Generator,
     usable = (store.visible_fraction[rows] >= LEAST_VISIBLE) & ((torso > 0) & (torso < size)).all(1)
     usable &= _inside_share(pixels, size) >= LEAST_INSIDE
     rows, points, pixels = rows[usable], points[usable], pixels[usable]
-    boxes = _person_boxes(torso[usable], per_metre[usable], rng)
+    turn = _turns(store, scene, torso[usable], rng, augment)
+    boxes = _person_boxes(torso[usable], per_metre[usable], turn, rng)
     empty = _empty_boxes(torso, per_metre, size, rng) if augment else np.zeros((0, 3), np.int64)
 
     windows = np.concatenate([boxes, empty])
+    turn = np.r_[turn, _turns(store, scene, empty[:, :2] + empty[:, 2:] / 2, rng, augment)]
     width_margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
     images = np.zeros((len(windows), *CROP_SIZE, 3), np.uint8)
     for index, (left, top, side) in enumerate(windows):
-        images[index] = cut_square(image, left, top, side, CROP_SIZE[0])[:, width_margin : width_margin + CROP_SIZE[1]]
+        box = np.array([top, left, top + side, left + side])
+        square = turned_square(partial(cut_square, image), box, CROP_SIZE[0], BORDER_GREY, turn[index])
+        images[index] = square[:, width_margin : width_margin + CROP_SIZE[1]]
     xy = np.zeros((len(windows), POINTS, 2), np.float32)
-    xy[: len(rows)] = (pixels - boxes[:, None, :2]) * (CROP_SIZE[0] / boxes[:, None, 2:]) - [width_margin, 0]
+    side = boxes[:, None, 2:]
+    from_middle = turned(pixels - boxes[:, None, :2] - side / 2, -turn[: len(rows), None])
+    xy[: len(rows)] = from_middle * (CROP_SIZE[0] / side) + CROP_SIZE[0] / 2 - [width_margin, 0]
     visibility = np.full((len(windows), POINTS), 2, np.int64)
     visibility[: len(rows), :TORSO] = store.visibility[rows]
     depth = np.zeros((len(windows), POINTS), np.float32)
@@ -95,10 +111,19 @@ def sample_person_crops(store: SceneStore, scene: int, rng: np.random.Generator,
         depth_m=depth,
         present=np.arange(len(windows)) < len(rows),
         boxes=windows,
+        turn_rad=turn,
         scene=np.full(len(windows), scene),
         person=np.r_[rows, np.full(len(empty), -1)],
     )
     return _augmented(batch, rng) if augment else batch
+
+
+def _turns(store: SceneStore, scene: int, points_px: np.ndarray, rng: np.random.Generator, augment: bool) -> np.ndarray:
+    """(B,) clockwise turns of crops at (B, 2) pixels, radians."""
+    lean = GroundPlane.from_coefficients(store.ground[scene]).lean_rad(store.camera(scene), points_px)
+    if not augment:
+        return lean
+    return lean * (rng.random(len(lean)) < UPRIGHT_SHARE) + rng.normal(0, TURN_SIGMA_RAD, len(lean))
 
 
 def _inside_share(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -106,12 +131,12 @@ def _inside_share(pixels: np.ndarray, size: int) -> np.ndarray:
     return ((pixels > 0) & (pixels < size)).all(2).mean(1)
 
 
-def _person_boxes(torso: np.ndarray, per_metre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _person_boxes(torso: np.ndarray, per_metre: np.ndarray, turn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     count = len(torso)
     scale = np.exp(rng.uniform(-0.35, 0.25, count) * rng.choice([0.35, 1.0], count))
     jitter = rng.normal(0.0, 0.05, (count, 2)) * rng.choice([0.5, 1.0, 2.0], (count, 1))
     side = np.maximum(CROP_HEIGHT_M * per_metre * scale, 8.0)
-    middle = torso + (jitter + [0.0, TORSO_OFFSET_M]) * per_metre[:, None]
+    middle = torso + turned(jitter + [0.0, TORSO_OFFSET_M], turn) * per_metre[:, None]
     return np.concatenate([middle - side[:, None] / 2, side[:, None]], 1).round().astype(np.int64)
 
 

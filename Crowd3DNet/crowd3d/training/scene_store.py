@@ -12,6 +12,7 @@ from tqdm import tqdm
 from crowd3d.bodies.joints import COCO17_FROM_SMPL54
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
+from crowd3d.geometry import Camera
 from crowd3d.synthetic import Mannequin, sample_crop
 from crowd3d.synthetic.crop import EMPTY_SHARE
 
@@ -53,6 +54,11 @@ class SceneStore:
     def image(self, scene: int) -> np.ndarray:
         """(SCENE_PX, SCENE_PX, 3) uint8 RGB."""
         return cv2.imdecode(np.frombuffer(self.jpegs[scene], np.uint8), cv2.IMREAD_COLOR_RGB)  # type: ignore[return-value]
+
+    def camera(self, scene: int) -> Camera:
+        """Of an image large enough for the principal point to be its middle."""
+        fx, fy, cx, cy = self.intrinsics[scene]
+        return Camera(fx, fy, cx, cy, int(2 * abs(cx)) + 1, int(2 * abs(cy)) + 1)
 
     def project(self, scene: int, points_cam_m: np.ndarray) -> np.ndarray:
         """(..., 3) metres → (..., 2) scene pixels."""

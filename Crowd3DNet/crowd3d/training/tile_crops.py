@@ -67,7 +67,7 @@ def sample_tiles(store: SceneStore, scenes: np.ndarray, rng: np.random.Generator
         pixels = store.project(scene, points)
         stature_px = STATURE_M * store.intrinsics[scene, 0] / np.maximum(points[:, TORSO, 2], 0.1)
         left, top, side = _window(pixels[:, TORSO], stature_px, image.shape[0], rng)
-        images[index] = cut_square(image, left, top, side, TILE_PX)
+        images[index] = cut_square(image, np.array([top, left, top + side, left + side]), TILE_PX)
         cx, cy = store.intrinsics[scene, 2:]
         camera[index] = rng.uniform(*FOCAL_SHARE), (cx - left) / side, (cy - top) / side
         ground[index] = store.ground[scene]
