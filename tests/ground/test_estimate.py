@@ -150,7 +150,8 @@ def test_families_are_not_taken_for_children_alone(share: float) -> None:
 def test_spread_of_statures_is_measured(sd_m: float) -> None:
     """Against the statures that the crowd was made with."""
     crowd = simulate_crowd(*view(), 250, np.random.default_rng(1), stature=StaturePrior(sd_m=sd_m, child_share=0.0))
-    people, stature = prepare(crowd.keypoints, crowd.camera), StaturePrior()
+    stature = StaturePrior()
+    people = prepare(crowd.keypoints, crowd.camera, stature)
     solution = solve(people, stature, prior_of(None, Knowns(), stature, people.unit_px))
     case = children_alone(solution, stature)
     assert case is not None

@@ -12,9 +12,17 @@ import numpy as np
 from crowd3d.cli.camera import add_camera_arguments, known_camera
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_json
-from crowd3d.ground import JOINT_CENTRE_SPAN, POPULATION_SIGMA, GroundEstimate, Levels, StaturePrior, estimate_ground, estimate_levels
+from crowd3d.ground import (
+    JOINT_CENTRE_SPAN,
+    LANDMARKS,
+    POPULATION_SIGMA,
+    GroundEstimate,
+    Levels,
+    StaturePrior,
+    estimate_ground,
+    estimate_levels,
+)
 from crowd3d.ground.release_files import write_release_ground
-from crowd3d.ground.stature import ANKLE_FRACTION, SHOULDER_FRACTION
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import segments
 from crowd3d.pose.file_backend import read_npy
@@ -38,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keypoint_span",
         type=float,
-        default=round(SHOULDER_FRACTION - ANKLE_FRACTION, 3),
+        default=round(LANDMARKS.shoulder - LANDMARKS.ankle, 3),
         metavar="SHARE",
         help="ankle to shoulder midpoints as a share of stature: the default are the published landmarks of somebody who stands, "
         f"{JOINT_CENTRE_SPAN} suits a detector's keypoints of a crowd of which half walks",

@@ -92,7 +92,7 @@ def estimate_ground(
     keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
     stature, knowns = stature or StaturePrior(), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
-    observations = prepare(keypoints, nominal)
+    observations = prepare(keypoints, nominal, stature)
     evidence = evidence_of(knowns, nominal, observations.unit_px)
     prior = prior_of(camera, knowns, stature, observations.unit_px)
     solution = solve(observations, stature, prior, evidence)
@@ -101,13 +101,13 @@ def estimate_ground(
     return conclude(solution, observations, nominal, camera, len(keypoints), stature, knowns)
 
 
-def prepare(keypoints: np.ndarray, nominal: Camera) -> Observations:
-    """Midpoints with measured noise; `nominal` gives the principal point.
+def prepare(keypoints: np.ndarray, nominal: Camera, stature: StaturePrior) -> Observations:
+    """Midpoints with measured noise; `nominal` gives the principal point, `stature` the proportions.
 
     Raises:
         UnsolvableGround: nobody has known shoulders and ankles or knees.
     """
-    observations = observe(keypoints, nominal)
+    observations = observe(keypoints, nominal, stature.proportions)
     if not len(observations):
         raise UnsolvableGround(
             f"none of the {len(keypoints)} people has known shoulders and ankles or knees; give camera and ground, or better keypoints"
@@ -139,7 +139,7 @@ def assumption_of(stature: StaturePrior, knowns: Knowns) -> str:
     """One photograph shows proportions, not sizes: what the sizes rest on, in words; empty if something was measured."""
     if knowns.tell_size:
         return ""
-    mean, child = stature.mean_m / stature.span_ratio, stature.child_mean_m / stature.span_ratio
+    mean, child = stature.mean_m, stature.child_mean_m
     return (
         f"all lengths assume a mean stature of {mean:.2f} m; for children of {child:.2f} m alone they would be "
         f"{100 * (1 - child / mean):.0f} % shorter (--stature, --camera_height and --scale_points set the scale)"

@@ -72,7 +72,7 @@ def estimate_levels(
     keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
     stature, knowns = stature or StaturePrior(child_share=0.0), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
-    people = prepare(keypoints, nominal)
+    people = prepare(keypoints, nominal, stature)
     prior, evidence = prior_of(camera, knowns, stature, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
     found = None if labels is None else _ranked(np.asarray(labels)[people.rows])
     level = _search(people, stature, prior, evidence, most) if found is None else found

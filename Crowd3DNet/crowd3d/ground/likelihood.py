@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from crowd3d.ground.observations import Observations
-from crowd3d.ground.stature import HIP_FRACTION, KNEE_FRACTION, SHOULDER_FRACTION, StaturePrior
+from crowd3d.ground.stature import StaturePrior
 
 PARAMETERS = 6
 _MIN_DOWN = 1e-3
@@ -68,7 +68,7 @@ def predict(parameters: np.ndarray, observations: Observations, stature_m: float
     height = np.exp(parameters[:, 3] - parameters[:, 5])[:, None]
     lean = np.exp(parameters[:, 4])[:, None]
     nx, ny, nz = (up[:, k, None] for k in range(3))
-    low, span = observations.low_fraction, SHOULDER_FRACTION - observations.low_fraction
+    low, span = observations.low_fraction, observations.proportions.shoulder - observations.low_fraction
     rx, ry = observations.low[:, 0] / f, observations.low[:, 1] / f
     down = -(nx * rx + ny * ry + nz)
     low_m = low * stature_m
@@ -259,11 +259,11 @@ def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale:
     axis = o.shoulder - o.low
     along = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
     across = along[:, ::-1] * [1.0, -1.0]
-    for place, sigma, height in ((o.knee, o.knee_sigma, KNEE_FRACTION), (o.hip, o.hip_sigma, HIP_FRACTION)):
+    for place, sigma, height in ((o.knee, o.knee_sigma, o.proportions.knee), (o.hip, o.hip_sigma, o.proportions.hip)):
         known = np.isfinite(sigma)
         if not known.any():
             continue
-        fraction = (height - o.low_fraction) / (SHOULDER_FRACTION - o.low_fraction)
+        fraction = (height - o.low_fraction) / (o.proportions.shoulder - o.low_fraction)
         share = fraction * depth_ratio / (1.0 - fraction + fraction * depth_ratio)
         offset = place - (1.0 - share[:, None]) * o.low - share[:, None] * o.shoulder
         noise = (sigma**2 + (share * o.shoulder_sigma) ** 2 + ((1 - share) * o.low_sigma) ** 2) / stature**2

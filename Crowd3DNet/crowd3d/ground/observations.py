@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from crowd3d.geometry import Camera
-from crowd3d.ground.stature import ANKLE_FRACTION, EYE_FRACTION, HIP_FRACTION, KNEE_FRACTION, SHOULDER_FRACTION
+from crowd3d.ground.stature import LANDMARKS, Proportions
 
 _PAIRS = np.array([[15, 16], [13, 14], [11, 12], [5, 6]])
 _REFERENCE_SCORE = 0.8
@@ -37,6 +37,7 @@ class Observations:
         rows: (N,) index of each person in the caller's keypoints.
         unit_px: pixels per image unit: the longer side of the image.
         border: (4,) left, top, right, bottom of the image in image units.
+        proportions: where the keypoints sit on people who stand.
     """
 
     low: np.ndarray
@@ -54,12 +55,13 @@ class Observations:
     rows: np.ndarray
     unit_px: float
     border: np.ndarray
+    proportions: Proportions
 
     def __len__(self) -> int:
         return len(self.size)
 
     def __getitem__(self, rows: np.ndarray) -> Observations:
-        fields = {name: value[rows] for name, value in vars(self).items() if name not in ("unit_px", "border")}
+        fields = {name: value[rows] for name, value in vars(self).items() if name not in ("unit_px", "border", "proportions")}
         return replace(self, **fields)
 
 
@@ -74,7 +76,7 @@ def score_to_relative_sigma(score: np.ndarray) -> np.ndarray:
     return np.where(score > _MIN_SCORE, sigma, np.inf)
 
 
-def observe(keypoints: np.ndarray, camera: Camera) -> Observations:
+def observe(keypoints: np.ndarray, camera: Camera, proportions: Proportions = LANDMARKS) -> Observations:
     """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with known shoulders and ankles or knees.
 
     `camera` gives the principal point and the pixels' aspect; its focal length is not used.
@@ -108,13 +110,14 @@ def observe(keypoints: np.ndarray, camera: Camera) -> Observations:
         knee_sigma=knee_sigma,
         hip_sigma=hip_sigma,
         shoulder_sigma=shoulder_sigma,
-        low_fraction=np.full(len(rows), ANKLE_FRACTION),
+        low_fraction=np.full(len(rows), proportions.ankle),
         size=size,
         weight=np.ones(len(rows)),
-        top_fraction=np.where(known[:, :5].any(1), EYE_FRACTION, SHOULDER_FRACTION),
+        top_fraction=np.where(known[:, :5].any(1), proportions.eye, proportions.shoulder),
         rows=rows,
         unit_px=unit,
         border=border,
+        proportions=proportions,
     )
     observations = stand_on_knees(observations, ~pair_known[rows, 0])
     return replace(observations, weight=_duplicate_weight(observations))
@@ -127,7 +130,7 @@ def stand_on_knees(observations: Observations, which: np.ndarray) -> Observation
         o,
         low=np.where(which[:, None], o.knee, o.low),
         low_sigma=np.where(which, o.knee_sigma, o.low_sigma),
-        low_fraction=np.where(which, KNEE_FRACTION, o.low_fraction),
+        low_fraction=np.where(which, o.proportions.knee, o.low_fraction),
         knee_sigma=np.where(which, np.inf, o.knee_sigma),
     )
 
@@ -155,7 +158,7 @@ def fit_noise(observations: Observations) -> Observations:
     length = np.linalg.norm(axis, axis=1)
     usable &= length > 0.2 * o.size
     across = (o.hip - o.low)[:, 0] * axis[:, 1] - (o.hip - o.low)[:, 1] * axis[:, 0]
-    fraction = (HIP_FRACTION - o.low_fraction) / (SHOULDER_FRACTION - o.low_fraction)
+    fraction = (o.proportions.hip - o.low_fraction) / (o.proportions.shoulder - o.low_fraction)
     nominal = np.sqrt(o.hip_sigma**2 + (fraction * o.shoulder_sigma) ** 2 + ((1 - fraction) * o.low_sigma) ** 2)
     ratio = np.abs(across[usable]) / length[usable] / nominal[usable] + 1e-9
     shape = np.log(relative[usable])

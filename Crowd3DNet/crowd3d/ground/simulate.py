@@ -9,13 +9,13 @@ import numpy as np
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.likelihood import PARAMETERS, fisher_information
 from crowd3d.ground.observations import Observations, observe
-from crowd3d.ground.stature import ANKLE_FRACTION, EYE_FRACTION, HIP_FRACTION, KNEE_FRACTION, SHOULDER_FRACTION, StaturePrior
+from crowd3d.ground.stature import LANDMARKS, StaturePrior
 
 # COCO-17 joints of somebody who stands: right and forward of the body's axis, up from the sole, as fractions of stature
 _RIGHT = np.array([0, -0.02, 0.02, -0.045, 0.045, -0.13, 0.13, -0.15, 0.15, -0.155, 0.155, -0.07, 0.07, -0.06, 0.06, -0.055, 0.055])
 _FORWARD = np.array([0.07, 0.06, 0.06, *[0.0] * 14])
 _UP = np.array(
-    [0.915, *np.repeat([EYE_FRACTION, 0.93, SHOULDER_FRACTION, 0.63, 0.485, HIP_FRACTION, KNEE_FRACTION, ANKLE_FRACTION], 2)]
+    [0.915, *np.repeat([LANDMARKS.eye, 0.93, LANDMARKS.shoulder, 0.63, 0.485, LANDMARKS.hip, LANDMARKS.knee, LANDMARKS.ankle], 2)]
 )
 _STRIDE_SHARE = np.array([0.0] * 13 + [0.5, 0.5, 1.0, 1.0])
 STANDING, SEATED, WRONG_ANKLES = 0, 1, 2
@@ -180,7 +180,7 @@ def _bodies(feet: np.ndarray, tall: np.ndarray, kind: np.ndarray, condition: Con
     right, forward, up = (np.broadcast_to(v, (count, 17)).copy() for v in (_RIGHT, _FORWARD, _UP))
     seated = kind == SEATED
     # a seat at knee height: the trunk comes down and back, the knees stay, the feet are under the knees
-    thigh, drop = 0.23, HIP_FRACTION - KNEE_FRACTION
+    thigh, drop = 0.23, LANDMARKS.hip - LANDMARKS.knee
     up[seated, :13] -= drop
     forward[seated, :13] -= thigh
     stride = rng.uniform(-0.5, 0.5, count) * condition.stride_m / tall

@@ -6,7 +6,6 @@ import numpy as np
 
 from crowd3d.ground.likelihood import PARAMETERS
 from crowd3d.ground.observations import Observations
-from crowd3d.ground.stature import SHOULDER_FRACTION
 
 _FOCALS = 28
 _FOV_RANGE_DEG = (3.0, 140.0)
@@ -51,7 +50,7 @@ def _from_verticals(o: Observations, focals: np.ndarray) -> np.ndarray:
 
 def _from_sizes(o: Observations, focals: np.ndarray) -> np.ndarray:
     """Up direction from the line where people's image size vanishes, (F, 3): sizes are affine in the pixel for small tilts."""
-    length = np.linalg.norm(o.shoulder - o.low, axis=1) / (SHOULDER_FRACTION - o.low_fraction)
+    length = np.linalg.norm(o.shoulder - o.low, axis=1) / (o.proportions.shoulder - o.low_fraction)
     design = np.column_stack([o.low, np.ones(len(o))])
     weight = o.weight / np.maximum(length, 1e-6) ** 2
     ridge = 1e-6 * np.eye(3) * weight.sum()
@@ -76,7 +75,7 @@ def _with_height(o: Observations, focals: np.ndarray, up: np.ndarray, stature_m:
     bx, by = (tx - rx) / down, (ty - ry) / down
     length = (ax * bx + ay * by) / np.maximum(ax * ax + ay * ay, 1e-12)
     # the low joint is at its own height, so the plane that was used is `height - low` below the camera
-    height = stature_m * ((SHOULDER_FRACTION - o.low_fraction) / np.maximum(length, 1e-4) + o.low_fraction)
+    height = stature_m * ((o.proportions.shoulder - o.low_fraction) / np.maximum(length, 1e-4) + o.low_fraction)
     start = np.zeros((len(focals), PARAMETERS))
     start[:, 0] = np.log(focals)
     start[:, 1] = np.arcsin(np.clip(-up[:, 2], -0.9999, 0.9999))

@@ -8,16 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-ANKLE_FRACTION = 0.039
-"""Height of the ankle joint above the sole, as a fraction of stature."""
-SHOULDER_FRACTION = 0.818
-"""Height of the shoulder joint above the sole, as a fraction of stature."""
-EYE_FRACTION = 0.936
-"""Height of the eyes above the sole, as a fraction of stature."""
-KNEE_FRACTION = 0.285
-"""Height of the knee joint above the sole, as a fraction of stature."""
-HIP_FRACTION = 0.530
-"""Height of the hip joint above the sole, as a fraction of stature."""
+
+@dataclass(frozen=True)
+class Proportions:
+    """Mean heights over the soles of what keypoints mark on people who stand or walk, as fractions of stature.
+
+    Attributes:
+        ankle, knee, hip, shoulder, eye: midpoints of left and right.
+    """
+
+    ankle: float
+    knee: float
+    hip: float
+    shoulder: float
+    eye: float
+
+    def for_span(self, span: float) -> Proportions:
+        """The same ankles, with everything from there to the shoulders stretched to `span` statures."""
+        ratio = span / (self.shoulder - self.ankle)
+        joints = {name: self.ankle + ratio * (getattr(self, name) - self.ankle) for name in ("knee", "hip", "shoulder")}
+        return replace(self, **joints)
+
+
+LANDMARKS = Proportions(ankle=0.039, knee=0.285, hip=0.530, shoulder=0.818, eye=0.936)
+"""The published anthropometric landmarks of somebody who stands straight."""
 JOINT_CENTRE_SPAN = 0.745
 """Ankle to shoulder midpoints of detected keypoints in a crowd of which half walks, in statures.
 
@@ -51,7 +65,7 @@ class StaturePrior:
         child_sd_m: standard deviation among children in metres.
         mean_sigma: relative standard deviation of all these lengths together: 0 if the crowd is a sample of the population described,
             about `POPULATION_SIGMA` if it may be any crowd. What is measured besides (height, distance) outweighs a mean that is unsure.
-        span_ratio: ankle-to-shoulder span of the keypoints over the published one; the lengths above are multiplied by it already.
+        proportions: where the keypoints sit.
     """
 
     mean_m: float = 1.70
@@ -60,14 +74,11 @@ class StaturePrior:
     child_mean_m: float = 1.25
     child_sd_m: float = 0.13
     mean_sigma: float = 0.0
-    span_ratio: float = 1.0
+    proportions: Proportions = LANDMARKS
 
     def for_span(self, span: float) -> StaturePrior:
         """The prior for keypoints whose ankle and shoulder midpoints are `span` statures apart instead of the published 0.779.
 
-        Detectors put shoulders below the acromion and, in people who walk, ankles above the standing one's; a prior of
-        proportionally shorter people says the same to the estimator.
+        Detectors put shoulders below the acromion and, in people who walk, ankles above the standing one's.
         """
-        ratio = span / (SHOULDER_FRACTION - ANKLE_FRACTION)
-        lengths = {name: getattr(self, name) * ratio for name in ("mean_m", "sd_m", "child_mean_m", "child_sd_m", "span_ratio")}
-        return replace(self, **lengths)
+        return replace(self, proportions=self.proportions.for_span(span))

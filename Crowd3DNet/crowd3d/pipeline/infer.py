@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -109,7 +109,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     if options.tuning is not None:
         choice.check_tunable()
     given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
-    known = {name: None if value is None else vars(value) for name, value in given}
+    known = {name: None if value is None else asdict(value) for name, value in given}
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
     if options.ground is not None:
         inputs["ground"] = options.ground.coefficients.tolist()
