@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock, Thread
 
 import cv2
 import numpy as np
@@ -56,9 +57,11 @@ class GigapixelImage:
         if not magic:
             raise BadImage(f"image {self.path} is an empty file; copy or download it again")
         self._header: pyvips.Image | None = None
+        self._decoding = Lock()
+        self._held: np.ndarray | None = None
         if magic == b"BM":
-            self._pixels = _decode_bmp(self.path)
-            self.size = (self._pixels.shape[1], self._pixels.shape[0])
+            self._held = _decode_bmp(self.path)
+            self.size = (self._held.shape[1], self._held.shape[0])
             return
         self._header = self._open("sequential")
         stored = (self._header.width, self._header.height)
@@ -144,13 +147,22 @@ class GigapixelImage:
             image = self._disk.resize(width / self._disk.width, vscale=height / self._disk.height, kernel="linear")
             return image.numpy()
 
-    @cached_property
+    def decode_ahead(self) -> None:
+        """Begin to decode while the caller does something else; errors come up at the first use of pixels."""
+        Thread(target=self._try_decoding).start()
+
+    def _try_decoding(self) -> None:
+        with suppress(BadImage):
+            _ = self._pixels
+
+    @property
     def _pixels(self) -> np.ndarray | None:
         """(H, W, 3) uint8 upright view of the one decoded copy, or None when the image is too large to be held."""
-        if 3 * self.size[0] * self.size[1] > HELD_BYTES:
-            return None
-        with _decoding(self.path):
-            return ORIENTED[self._orientation](_to_srgb(self._open("sequential")).numpy())
+        with self._decoding:
+            if self._held is None and 3 * self.size[0] * self.size[1] <= HELD_BYTES:
+                with _decoding(self.path):
+                    self._held = ORIENTED[self._orientation](_to_srgb(self._open("sequential")).numpy())
+            return self._held
 
     @cached_property
     def _disk(self) -> pyvips.Image:

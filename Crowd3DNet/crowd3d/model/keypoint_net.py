@@ -127,22 +127,25 @@ class KeypointNet(nn.Module):
         return heat, self.attributes(points).float()
 
 
-def all_views(network: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Show crops to `network` four times: as they are, mirrored, the middle enlarged, and that mirrored.
+def all_views(
+    network: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor, plain: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """What `network` says of four views of crops: as they are, mirrored, the middle enlarged, and that mirrored.
 
     Args:
         network: a `KeypointNet` or an engine that runs one.
         images: (B, 256, 192, 3) crops.
+        plain: its outputs for `images`; the other views are shown to it.
 
     Returns:
         Outputs as of `KeypointNet`: the heat of all views as one mixture of log probabilities, the mean of the attributes. A point that
         the enlarged view puts at its border, and the HVIP, which may lie outside of it, are left to the whole crop.
     """
     close = F.interpolate(_middle(images.permute(0, 3, 1, 2)), size=CROP_SIZE, mode="bilinear").permute(0, 2, 3, 1)
-    heat, attributes = network(torch.cat([images, images.flip(2), close, close.flip(2)]))
-    (whole, mirrored, near, near_mirrored), spoken = heat.chunk(4), attributes.chunk(4)
+    heat, attributes = network(torch.cat([images.flip(2), close, close.flip(2)]))
+    (mirrored, near, near_mirrored), spoken = heat.chunk(3), (plain[1], *attributes.chunk(3))
     swap = torch.from_numpy(FLIP_POINTS)
-    whole = (_probability(whole) + _probability(mirrored)[:, swap].flip(3)) / 2
+    whole = (_probability(plain[0]) + _probability(mirrored)[:, swap].flip(3)) / 2
     near = (_probability(near) + _probability(near_mirrored)[:, swap].flip(3)) / 2
     inner = near[:, :, 1:-1, 1:-1].amax((2, 3), keepdim=True) == near.amax((2, 3), keepdim=True)
     inner[:, HVIP] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import ANY_CROWD, estimate_from
 from crowd3d.pipeline.manifest import Run, file_digest
-from crowd3d.pipeline.network import NetworkChoice, read_people, run_network
+from crowd3d.pipeline.network import NetworkChoice, prepare, read_people, run_network
 from crowd3d.pipeline.optimise import (
     OptimiseChoice,
     OptimiseMode,
@@ -116,7 +117,15 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     if options.ground_covariance is not None:
         inputs["ground_covariance"] = options.ground_covariance.tolist()
     raw = results.estimate
-    run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], lambda: _estimate(image, mid, raw, observed, options))
+
+    def estimate_ground() -> None:
+        with ThreadPoolExecutor(1) as worker:
+            if options.tuning is None:
+                # needed next; should it fail, the network's stage fails again and says why
+                worker.submit(prepare, choice, options.engine)
+            _estimate(image, mid, raw, observed, options)
+
+    run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], estimate_ground)
     world = _read_world(raw)
 
     layout = read_layout(mid, image.size)

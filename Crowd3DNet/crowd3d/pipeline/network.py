@@ -136,9 +136,14 @@ def run_network(
     write_npz(results.network, **vars(people[kept]))
 
 
+def prepare(choice: NetworkChoice, engine: EngineName) -> Engine:
+    """The network ready to run; prepared once for all photographs of a run, as compiling takes seconds."""
+    return _prepared(choice, engine, str(choice.fingerprint()))
+
+
 @lru_cache(maxsize=1)
 def _prepared(choice: NetworkChoice, engine: EngineName, fingerprint: str) -> Engine:
-    """Prepared once for all photographs of a run, as compiling takes seconds; `fingerprint` tells a replaced file from the one before."""
+    """`fingerprint` tells a replaced file from the one before."""
     size = choice.tile_px
     return make_engine(choice.load(), [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)], engine)
 
@@ -155,7 +160,7 @@ def _predict(
 ) -> tuple[People, np.ndarray, np.ndarray, np.ndarray]:
     """People without translation, their tiles, cells of a 64 × 64 grid, and torso centres (N, 3), duplicates included."""
     size = choice.tile_px
-    network = _prepared(choice, engine, str(choice.fingerprint()))
+    network = prepare(choice, engine)
     views = TileViews.of_scene(layout, camera, ground)
     parts: list[tuple[np.ndarray, ...]] = []
     with tqdm(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:

@@ -148,10 +148,13 @@ def look_for_people(
     else:
         pose, coarse, first = _first_look(image, weights, options.engine)
         layout, candidates = _second_layout(pose, image, coarse, first, options)
-    likely = _likely(candidates, pose.look(image, candidates, "looking at everybody")) if len(candidates) else candidates
-    if len(likely) == 0:
+    if len(candidates) == 0:
         raise _nobody(image)
-    return layout, likely, pose.look_closely(image, likely, "keypoints")
+    seen = pose.look(image, candidates, "looking at everybody")
+    rows = _likely(candidates, seen.observed)
+    if len(rows) == 0:
+        raise _nobody(image)
+    return layout, candidates[rows], pose.look_closely(image, candidates[rows], seen[rows], "keypoints")
 
 
 def _find_people(image: GigapixelImage, folder: MidFolder, weights: DefaultWeights | None, options: ProcessOptions) -> None:
@@ -254,13 +257,14 @@ def _first_look(image: GigapixelImage, weights: DefaultWeights | None, engine: E
     """Where people may be, by tiles of several sizes, and those who are certainly there."""
     if weights is None:
         raise MissingAsset("the first look at the photograph needs the shipped weights; give them, or tile parameters (--part_params)")
+    image.decode_ahead()
     pose = _embedded_pose(weights, engine, str(weights.fingerprint()))
     boxes = np.concatenate([layout.boxes for _, layout in plan_pyramid(image.size, stride=FIRST_STRIDE)])
     coarse = one_each(pose.find(image, boxes, np.zeros(len(boxes)), "looking for people"))
     if len(coarse) == 0:
         raise _nobody(image)
-    seen = pose.look(image, coarse, "first look at everybody")
-    return pose, _likely(coarse, seen), _everybody_once(coarse, seen)
+    seen = pose.look(image, coarse, "first look at everybody").observed
+    return pose, coarse[_likely(coarse, seen)], _everybody_once(coarse, seen)
 
 
 def _everybody_once(candidates: Candidates, seen: Observations) -> Observations:
@@ -269,9 +273,9 @@ def _everybody_once(candidates: Candidates, seen: Observations) -> Observations:
     return observed[_distinct_above(observed, PERSON_THRESHOLD)]
 
 
-def _likely(candidates: Candidates, seen: Observations) -> Candidates:
-    """Those candidates that may be people, each once."""
-    return candidates[_distinct_above(replace(seen, score=certainty(seen, candidates)), WORTH_CLOSE_LOOK)]
+def _likely(candidates: Candidates, seen: Observations) -> np.ndarray:
+    """Rows of those candidates that may be people, each once."""
+    return _distinct_above(replace(seen, score=certainty(seen, candidates)), WORTH_CLOSE_LOOK)
 
 
 def _distinct_above(observed: Observations, threshold: float) -> np.ndarray:
@@ -285,6 +289,7 @@ def _only_look(
     """Where camera and ground are known, tiles of the right size are known too: one look instead of two, a third of the work."""
     if weights is None:
         raise MissingAsset("the embedded backend needs the shipped weights; give them")
+    image.decode_ahead()
     part_params = options.part_params
     layout = plan_tiles_release(*part_params, image.size) if part_params else plan_tiles(*camera_ground, image.size, max_tiles=MOST_TILES)
     pose = _embedded_pose(weights, options.engine, str(weights.fingerprint()))

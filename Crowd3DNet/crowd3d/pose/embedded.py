@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -140,27 +140,48 @@ class EmbeddedPose:
                 found.append((torso_px, length / TORSO_HEIGHT_M, people.score.numpy(), lean_rad[tile]))
         return Candidates(*(np.concatenate(field) for field in zip(*found, strict=True)))
 
-    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
-        """Keypoints of every candidate; `Observations.score` is what the keypoint network says of his presence."""
-        return self._look(image, candidates, describe, self.keypoints)
+    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Look:
+        """Keypoints of every candidate, seen once."""
+        looks: list[Look] = []
+        for windows, crops in self._crops(image, candidates, describe):
+            heat, attributes = self.keypoints(crops)
+            observed = observations_from_crops(decode_crop_points(heat, attributes), windows)
+            looks.append(Look(observed, heat.half(), attributes))
+        observations, heats, spoken = zip(*((look.observed, look.heat, look.attributes) for look in looks), strict=True)
+        return Look(Observations.joined(observations), torch.cat(heats), torch.cat(spoken))
 
-    def look_closely(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
-        """`look` with the mean of four views; see `all_views`."""
-        return self._look(image, candidates, describe, lambda crops: all_views(self.keypoints, crops))
+    def look_closely(self, image: GigapixelImage, candidates: Candidates, first: Look, describe: str) -> Observations:
+        """Keypoints of everybody seen four times; the first time, `first`, counts as one. See `all_views`."""
+        found: list[Observations] = []
+        seen = 0
+        for windows, crops in self._crops(image, candidates, describe):
+            rows = slice(seen, seen := seen + len(crops))
+            views = all_views(self.keypoints, crops, (first.heat[rows].float(), first.attributes[rows]))
+            found.append(observations_from_crops(decode_crop_points(*views), windows))
+        return Observations.joined(found)
 
-    def _look(
-        self, image: GigapixelImage, candidates: Candidates, describe: str, see: Callable[[Tensor], tuple[Tensor, ...]]
-    ) -> Observations:
+    def _crops(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Iterator[tuple[Windows, Tensor]]:
+        """Windows around candidates and what is in them, batch by batch."""
         windows = Windows.around(candidates)
         margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
-        found: list[Observations] = []
         with tqdm(total=len(candidates), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(windows.boxes, CROP_SIZE[0], BATCH, fill=114, turn_rad=windows.turn_rad):
-                crop = np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])
-                points = decode_crop_points(*see(torch.from_numpy(crop).float()))
-                found.append(observations_from_crops(points, windows[rows]))
+                yield windows[rows], torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).float()
                 bar.update(len(rows))
-        return Observations.joined(found)
+
+
+@dataclass(frozen=True)
+class Look(Rows):
+    """What the keypoint network said of N > 0 candidates.
+
+    Attributes:
+        observed: decoded; `Observations.score` is what it says of their presence.
+        heat: (N, 19, 32, 24) float16, attributes: (N, 19, 3): as of `KeypointNet`.
+    """
+
+    observed: Observations
+    heat: Tensor
+    attributes: Tensor
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed
         if len(crops.images):
             with torch.inference_mode():
                 images = torch.from_numpy(crops.images).float()
-                points = decode_crop_points(*all_views(network, images))
+                points = decode_crop_points(*all_views(network, images, network(images)))
             windows = Windows.of_squares(crops.boxes, crops.turn_rad)
             parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, windows)))
     return LifterPairs(
