@@ -40,6 +40,19 @@ def test_spread_of_an_undecided_map_is_wide(points):
     assert (found.sigma_px[apart > 7.5 * STRIDE] > 2.5 * STRIDE).all()
 
 
+def test_the_second_place_and_its_probability_are_found(points):
+    second, share = points.flip(0), 0.3
+    apart = (points - second).norm(dim=-1) > 8 * STRIDE
+    parts = [planted(p, 0.8).flatten(2).log_softmax(-1) + np.log(weight) for p, weight in ((points, 1 - share), (second, share))]
+    found = decode_crop_points(torch.logaddexp(*parts).unflatten(2, (HEIGHT, WIDTH)), torch.zeros(6, POINTS, 3))
+    assert apart.sum() > 20
+    assert (found.xy_px - points)[apart].abs().max() < 0.1 * STRIDE
+    assert (found.other_xy_px - second)[apart].abs().max() < 0.1 * STRIDE
+    np.testing.assert_allclose(found.other_share[apart], share, atol=0.02)
+    sure = decode_crop_points(planted(points, 0.6), torch.zeros(6, POINTS, 3))
+    assert sure.other_share.max() < 0.01
+
+
 def test_loss_is_least_at_the_truth_and_ignores_what_does_not_count(points):
     present = torch.ones(6, dtype=torch.bool)
     visibility = torch.full((6, POINTS), 2)

@@ -66,9 +66,12 @@ def measure(scene: Scene, body: Body, sigma: float = 0.01) -> Observations:
     ray = torso / np.linalg.norm(torso, axis=2, keepdims=True)
     count = len(people)
     size = scene.camera.fx * 1.7 / people.hvip_cam_m[:, 2]
+    xy_px = scene.camera.project(points)
     return Observations(
-        xy_px=scene.camera.project(points),
+        xy_px=xy_px,
         sigma_px=np.repeat(sigma * size[:, None], 17, 1),
+        other_px=xy_px,
+        other_share=np.zeros((count, 17)),
         visible=np.ones((count, 17)),
         depth_m=((points - torso) * ray).sum(2),
         depth_sigma_m=np.full((count, 17), 2 * sigma),

@@ -1,10 +1,12 @@
 """Measuring and placing people on exact synthetic geometry."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, load_body
+from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, TORSO54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from crowd3d.geometry.viewing import ViewingFrames
@@ -79,6 +81,12 @@ def test_measured_keypoints_are_metric(crowd):
     true = np.einsum("nkc,nca->nka", coco, frames.axes_cam_view[:, :, :2]) * (frames.distance_m[:, None] / along)[..., None]
     np.testing.assert_allclose(measured.tangent_m, true, atol=1e-3)
     assert (measured.log_sigma[..., 1] == 0).all(), "depth is unknown to this backend"
+    assert not measured.other_m.any(), "so are second places"
+    exchanged = observe(joints).xy_px[:, COCO17_FLIP]
+    twofold = replace(observe(joints), other_px=exchanged, other_share=np.full((COUNT, 17), 0.2))
+    measured = measure(CAMERA, GROUND, twofold, people.hvip_px)[0]
+    np.testing.assert_allclose(measured.tangent_m + measured.other_m, measured.tangent_m[:, COCO17_FLIP], atol=1e-5)
+    assert (measured.other_share == np.float32(0.2)).all()
 
 
 def test_hvip_guess_prefers_the_backend_then_ankles_then_candidates(crowd):

@@ -179,6 +179,8 @@ class CropPoints:
     Attributes:
         xy_px: (B, 19, 2) crop pixels.
         sigma_px: (B, 19) standard deviation per axis, crop pixels.
+        other_xy_px: (B, 19, 2) second most probable place, crop pixels.
+        other_share: (B, 19) probability that the point is there.
         visible: (B, 19) probability that the point is seen and not hidden; of the torso centre: that a person is there.
         depth_m: (B, 19) depth behind the torso centre along its ray, metres.
         depth_sigma_m: (B, 19) its spread, metres.
@@ -186,26 +188,38 @@ class CropPoints:
 
     xy_px: Tensor
     sigma_px: Tensor
+    other_xy_px: Tensor
+    other_share: Tensor
     visible: Tensor
     depth_m: Tensor
     depth_sigma_m: Tensor
 
 
 def decode_crop_points(heat: Tensor, attributes: Tensor) -> CropPoints:
-    """Position = expectation in a 5×5 window about the maximum; spread = standard deviation of the whole map about it."""
+    """Position = expectation in a 5×5 window about the maximum; spread = standard deviation of the whole map about it.
+
+    The second place is found likewise in what lies outside of the first window.
+    """
     height, width = heat.shape[-2:]
     probability = heat.flatten(2).softmax(-1)
-    peak = probability.argmax(-1)
     grid_y, grid_x = torch.meshgrid(torch.arange(height, device=heat.device), torch.arange(width, device=heat.device), indexing="ij")
     cells = torch.stack([grid_x.flatten(), grid_y.flatten()], -1).to(heat.dtype)
-    offset = cells - cells[peak][:, :, None]
-    near = probability * (offset.abs().amax(-1) <= 2)
-    mean = torch.einsum("bkn,nc->bkc", near / near.sum(-1, keepdim=True), cells)
+    mean, near = _peak(probability, cells)
+    other, other_near = _peak(probability - near, cells)
     variance = (probability * ((cells - mean[:, :, None]) ** 2).sum(-1)).sum(-1) / 2.0
     return CropPoints(
         xy_px=(mean + 0.5) * STRIDE,
         sigma_px=variance.sqrt() * STRIDE,
+        other_xy_px=(other + 0.5) * STRIDE,
+        other_share=other_near.sum(-1),
         visible=attributes[..., 0].sigmoid(),
         depth_m=attributes[..., 1],
         depth_sigma_m=attributes[..., 2].exp(),
     )
+
+
+def _peak(probability: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K, 2) cell of the maximum, refined, and (B, K, N) the part of `probability` in the 5×5 window about it."""
+    offset = cells - cells[probability.argmax(-1)][:, :, None]
+    near = probability * (offset.abs().amax(-1) <= 2)
+    return torch.einsum("bkn,nc->bkc", near / near.sum(-1, keepdim=True).clamp_min(1e-12), cells), near

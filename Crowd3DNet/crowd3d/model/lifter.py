@@ -15,9 +15,12 @@ from crowd3d.geometry.rotations import rot6d_to_matrix
 
 HIDDEN = 512
 BLOCKS = 3
-POINT_FEATURES = 6
-"""Right and up (m), depth (m), log spread (m) of both, probability of being seen."""
+POINT_FEATURES = 9
+"""Right and up (m), depth (m), log spread (m) of both, probability of being seen; of the second place right and up from the first (m),
+and probability."""
 CONTEXT_FEATURES = 5
+FULL_OFFSET_SHARE = 0.1
+"""Second places of at least this probability count with all of their distance from the first, others in proportion."""
 LOG_SIGMA_UNKNOWN = 0.0
 """Log spread (log m) of a coordinate that was not measured: a metre says nothing about a person."""
 
@@ -30,6 +33,8 @@ class LifterInput(NamedTuple):
         depth_m: (N, 17) depth behind the torso centre along its ray, 0 where unknown.
         log_sigma: (N, 17, 2) log metres, spread of tangent_m per axis, and of depth_m.
         visible: (N, 17) probability of being seen and not hidden.
+        other_m: (N, 17, 2) from tangent_m to where else the keypoint may be.
+        other_share: (N, 17) probability that it is there.
         elevation_rad: (N,) ray to the torso centre below the horizon.
         distance_m: (N,) assumed distance of the torso centre.
         hvip_tangent_m: (N, 2) assumed HVIP.
@@ -39,6 +44,8 @@ class LifterInput(NamedTuple):
     depth_m: Tensor
     log_sigma: Tensor
     visible: Tensor
+    other_m: Tensor
+    other_share: Tensor
     elevation_rad: Tensor
     distance_m: Tensor
     hvip_tangent_m: Tensor
@@ -77,12 +84,15 @@ class Lifter(nn.Module):
             self.output.bias.copy_(identity)
 
     def forward(self, measured: LifterInput) -> LifterOutput:
+        share = measured.other_share[..., None]
         points = torch.cat(
             [
                 measured.tangent_m.clamp(-3.0, 3.0),
                 measured.depth_m[..., None].clamp(-2.0, 2.0),
                 measured.log_sigma.clamp(-4.0, LOG_SIGMA_UNKNOWN) / 2.0,
                 measured.visible[..., None],
+                measured.other_m.clamp(-3.0, 3.0) * (share / FULL_OFFSET_SHARE).clamp(max=1.0),
+                share,
             ],
             dim=-1,
         )

@@ -225,10 +225,13 @@ def _worth_turning(lean_rad: np.ndarray) -> np.ndarray:
 def observations_from_crops(points: CropPoints, windows: Windows) -> Observations:
     """Crop pixels → pixels of the image that the `windows` refer to."""
     scale = (windows.boxes[:, 2:3] - windows.boxes[:, :1]) / CROP_SIZE[0]
-    xy = windows.to_image(points.xy_px.numpy() + [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0])
+    margin = [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0]
+    xy = windows.to_image(points.xy_px.numpy() + margin)
     return Observations(
         xy_px=xy[:, :TORSO],
         sigma_px=(points.sigma_px.numpy() * scale)[:, :TORSO],
+        other_px=windows.to_image(points.other_xy_px.numpy() + margin)[:, :TORSO],
+        other_share=points.other_share.numpy()[:, :TORSO],
         visible=points.visible.numpy()[:, :TORSO],
         depth_m=points.depth_m.numpy()[:, :TORSO],
         depth_sigma_m=points.depth_sigma_m.numpy()[:, :TORSO],

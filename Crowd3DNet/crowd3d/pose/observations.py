@@ -28,6 +28,8 @@ class Observations(Rows):
     Attributes:
         xy_px: (N, 17, 2) COCO-17 keypoints.
         sigma_px: (N, 17) their spread per axis.
+        other_px: (N, 17, 2) where else they may be.
+        other_share: (N, 17) probability that they are there, 0 where the backend does not tell.
         visible: (N, 17) probability of being seen and not hidden.
         depth_m: (N, 17) depth behind the torso centre along its ray, NaN where the backend does not tell.
         depth_sigma_m: (N, 17) its spread.
@@ -37,6 +39,8 @@ class Observations(Rows):
 
     xy_px: np.ndarray
     sigma_px: np.ndarray
+    other_px: np.ndarray
+    other_share: np.ndarray
     visible: np.ndarray
     depth_m: np.ndarray
     depth_sigma_m: np.ndarray
@@ -50,6 +54,8 @@ class Observations(Rows):
         return cls(
             xy_px=keypoints.xy_px,
             sigma_px=size[:, None] * score_to_sigma(keypoints.score),
+            other_px=keypoints.xy_px,
+            other_share=np.zeros(keypoints.score.shape),
             visible=np.clip(keypoints.score, 0.0, 1.0),
             depth_m=np.full(keypoints.score.shape, np.nan),
             depth_sigma_m=np.full(keypoints.score.shape, np.nan),

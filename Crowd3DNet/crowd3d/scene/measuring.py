@@ -78,11 +78,14 @@ def measure(
     depth_sigma = np.where(unknown, np.exp(LOG_SIGMA_UNKNOWN), seen.depth_sigma_m)
     below = np.where(np.isfinite(hvip_px[rows]), hvip_px[rows], camera.project(ground.foot(torso)))
     hvip = frames.to_tangent(camera, below[:, None])[:, 0]
+    tangent = frames.to_tangent(camera, seen.xy_px)
     tensors = (
-        frames.to_tangent(camera, seen.xy_px),
+        tangent,
         np.where(unknown, 0.0, seen.depth_m),
         np.log(np.stack([seen.sigma_px * metres_per_px, depth_sigma], -1)),
         seen.visible,
+        frames.to_tangent(camera, seen.other_px) - tangent,
+        seen.other_share,
         frames.elevation_rad,
         frames.distance_m,
         hvip,

@@ -134,6 +134,8 @@ class PairMaker:
             depth_m=torch.where(other[:, None], 0.0, depth[:, :TORSO] + self.depth_residual[errors]),
             log_sigma=log_sigma,
             visible=torch.where(other[:, None], (1.3 - 8 * sigma).clamp(0, 1), predicted.visible[errors]),
+            other_m=torch.where(other[:, None, None], 0.0, predicted.other_m[errors]),
+            other_share=torch.where(other[:, None], 0.0, predicted.other_share[errors]),
             elevation_rad=elevation,
             distance_m=distance,
             hvip_tangent_m=tangent[:, HVIP] + self.hvip_residual[errors],
@@ -164,6 +166,8 @@ def _mirrored(measured: LifterInput, truth: LifterTruth, chosen: Tensor) -> tupl
         depth_m=pick(measured.depth_m, measured.depth_m[:, swap]),
         log_sigma=pick(measured.log_sigma, measured.log_sigma[:, swap]),
         visible=pick(measured.visible, measured.visible[:, swap]),
+        other_m=pick(measured.other_m, measured.other_m[:, swap] * across),
+        other_share=pick(measured.other_share, measured.other_share[:, swap]),
         hvip_tangent_m=pick(measured.hvip_tangent_m, measured.hvip_tangent_m * across),
     )
     truth = LifterTruth(
@@ -182,6 +186,7 @@ def _rescaled(measured: LifterInput, truth: LifterTruth, scale: Tensor) -> tuple
     measured = measured._replace(
         tangent_m=measured.tangent_m * scale[:, None, None],
         log_sigma=log_sigma,
+        other_m=measured.other_m * scale[:, None, None],
         distance_m=measured.distance_m * scale,
         hvip_tangent_m=measured.hvip_tangent_m * scale[:, None],
     )
