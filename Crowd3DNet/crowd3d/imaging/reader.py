@@ -57,7 +57,7 @@ class GigapixelImage:
         if not magic:
             raise BadImage(f"image {self.path} is an empty file; copy or download it again")
         self._header: pyvips.Image | None = None
-        self._decoding = Lock()
+        self._lock = Lock()
         self._held: np.ndarray | None = None
         if magic == b"BM":
             self._held = _decode_bmp(self.path)
@@ -158,7 +158,7 @@ class GigapixelImage:
     @property
     def _pixels(self) -> np.ndarray | None:
         """(H, W, 3) uint8 upright view of the one decoded copy, or None when the image is too large to be held."""
-        with self._decoding:
+        with self._lock:
             if self._held is None and 3 * self.size[0] * self.size[1] <= HELD_BYTES:
                 with _decoding(self.path):
                     self._held = ORIENTED[self._orientation](_to_srgb(self._open("sequential")).numpy())
