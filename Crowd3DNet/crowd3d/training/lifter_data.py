@@ -124,18 +124,18 @@ class PairMaker:
         tangent = tangent * (distance[:, None] / (distance[:, None] + depth).clamp(min=1.0))[..., None]
         errors = torch.from_numpy(rng.integers(len(self.residual), size=count))
         predicted = self.predictions.measured
-        other = torch.from_numpy(rng.random(count) < OTHER_BACKEND_SHARE)
+        foreign = torch.from_numpy(rng.random(count) < OTHER_BACKEND_SHARE)
         sigma = _float(np.exp(rng.uniform(np.log(0.008), np.log(0.15), (count, 17)) * rng.uniform(0.9, 1.1, (count, 1))))
         noise = sigma[..., None] * _float(rng.normal(size=(count, 17, 2)))
         log_sigma = predicted.log_sigma[errors].clone()
-        log_sigma[other] = torch.stack([sigma.log(), torch.full_like(sigma, LOG_SIGMA_UNKNOWN)], -1)[other]
+        log_sigma[foreign] = torch.stack([sigma.log(), torch.full_like(sigma, LOG_SIGMA_UNKNOWN)], -1)[foreign]
         measured = LifterInput(
-            tangent_m=tangent[:, :TORSO] + torch.where(other[:, None, None], noise, self.residual[errors]),
-            depth_m=torch.where(other[:, None], 0.0, depth[:, :TORSO] + self.depth_residual[errors]),
+            tangent_m=tangent[:, :TORSO] + torch.where(foreign[:, None, None], noise, self.residual[errors]),
+            depth_m=torch.where(foreign[:, None], 0.0, depth[:, :TORSO] + self.depth_residual[errors]),
             log_sigma=log_sigma,
-            visible=torch.where(other[:, None], (1.3 - 8 * sigma).clamp(0, 1), predicted.visible[errors]),
-            other_m=torch.where(other[:, None, None], 0.0, predicted.other_m[errors]),
-            other_share=torch.where(other[:, None], 0.0, predicted.other_share[errors]),
+            visible=torch.where(foreign[:, None], (1.3 - 8 * sigma).clamp(0, 1), predicted.visible[errors]),
+            other_m=torch.where(foreign[:, None, None], 0.0, predicted.other_m[errors]),
+            other_share=torch.where(foreign[:, None], 0.0, predicted.other_share[errors]),
             elevation_rad=elevation,
             distance_m=distance,
             hvip_tangent_m=tangent[:, HVIP] + self.hvip_residual[errors],
