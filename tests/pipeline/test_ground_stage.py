@@ -12,7 +12,7 @@ from crowd3d.synthetic.poses import sample_poses
 PEOPLE = 500
 
 
-@pytest.mark.parametrize("joint, left", [("ankle", 15), ("knee", 13), ("hip", 11), ("shoulder", 5), ("eye", 1)])
+@pytest.mark.parametrize(("joint", "left"), [("ankle", 15), ("knee", 13), ("hip", 11), ("shoulder", 5), ("eye", 1)])
 def test_embedded_proportions_are_those_of_the_bodies_that_the_networks_learned_from(joint, left):
     rng = np.random.default_rng(11)
     body, skeleton = Mannequin.load("low"), load_body("free_low").restrict()

@@ -114,4 +114,5 @@ def test_errors_of_predictions_are_put_on_simulated_people(maker):
     exact = PairMaker(predictions, seed=1, skeletons=50).batch(np.random.default_rng(8), PEOPLE, 0)[0]
     wrong = PairMaker(predictions._replace(measured=measured), seed=1, skeletons=50).batch(np.random.default_rng(8), PEOPLE, 0)[0]
     # an error that all keypoints share moves the torso centre that everything is measured from, and nothing else
-    assert torch.allclose(wrong.hvip_tangent_m / wrong.distance_m[:, None], (exact.hvip_tangent_m - off[:, 0]) / exact.distance_m[:, None], atol=1e-5)
+    expected = (exact.hvip_tangent_m - off[:, 0]) / exact.distance_m[:, None]
+    assert torch.allclose(wrong.hvip_tangent_m / wrong.distance_m[:, None], expected, atol=1e-5)
