@@ -53,9 +53,9 @@ PLAIN = Belief(
 )
 """People lifted from plain keypoints, whose errors are nearly independent."""
 EMBEDDED = Belief(
-    keypoints=17 * (4.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=4.0, scale=0.002
+    keypoints=17 * (4.0,), depth=np.inf, hvip=np.inf, pose=0.7, turn_rad=(0.15, 0.3, 0.15), place=0.05, betas=0.5, ground=100.0, scale=0.002
 )
-"""People lifted from the embedded networks' measurements."""
+"""People lifted from the embedded networks' measurements, which camera and ground were estimated from with all that is known of them."""
 
 
 def belief_of(observed: Observations) -> Belief:

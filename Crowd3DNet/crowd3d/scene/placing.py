@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crowd3d.bodies import TORSO54, Body
+from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import matrix_to_axis_angle
 from crowd3d.geometry.viewing import ViewingFrames
 from crowd3d.model.checkpoints import fill, load_weights
 from crowd3d.model.lifter import Lifter, LifterOutput
-from crowd3d.pose.observations import Observations
+from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.scene.measuring import measure
 from crowd3d.types import People
 
 PASSES = 2
 """The second look uses the distance that the first one found."""
+LARGEST_MISS = 0.2
+"""A body that misses half of its known keypoints by more than this share of the person's size has landed somewhere else."""
 
 
 def load_lifter(path: Path) -> Lifter:
@@ -35,7 +37,7 @@ def load_lifter(path: Path) -> Lifter:
 def reconstruct_people(
     lifter: Lifter, body: Body, camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
 ) -> tuple[People, np.ndarray]:
-    """Bodies of everybody whose place on the ground can be told.
+    """Bodies of everybody whose place on the ground can be told, without those that do not look like what was seen.
 
     Args:
         lifter: trained for `body`.
@@ -61,7 +63,16 @@ def reconstruct_people(
     pose_rad, betas = _bodies(found, frames)
     pose_rad, betas = pose_rad[on_ground], betas[on_ground]
     foot = ground.intersect(camera, below)
-    return stand_on(body, ground, pose_rad, betas, foot, camera, observed[rows]), rows
+    people = stand_on(body, ground, pose_rad, betas, foot, camera, observed[rows])
+    kept = np.flatnonzero(~(_miss(people, body, camera, observed[rows]) > LARGEST_MISS))
+    return people[kept], rows[kept]
+
+
+def _miss(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
+    """(N,) median distance between the bodies' keypoints and the known ones, as a share of the people's sizes."""
+    joints = camera.project(people.joints_cam_m(body.restrict())[:, COCO17_FROM_SMPL54])
+    distance = np.linalg.norm(joints - observed.xy_px, axis=2) / person_size_px(observed.xy_px)[:, None]
+    return np.ma.median(np.ma.masked_array(distance, ~(observed.visible > 0)), axis=1).filled(0.0)
 
 
 def _bodies(found: LifterOutput, frames: ViewingFrames) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from crowd3d.training.scene_store import SceneStore
 
 BATCH = 64
 SCENES_PER_BATCH = 9
+HELD_OUT_SCENES = 120
 STATURE_PX = 1.7 / CROP_HEIGHT_M * CROP_SIZE[0]
 
 
@@ -25,7 +26,8 @@ def train_keypoints(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) 
     """Train `KeypointNet` on the scenes of one folder, validate on those of another, write to `folder`."""
     cv2.setNumThreads(1)
     store, validation = SceneStore.load(scenes), SceneStore.load(held_out, most=1)
-    crops = gather([sample_person_crops(validation, i, np.random.default_rng([7, i])) for i in range(120)])
+    held = range(min(HELD_OUT_SCENES, len(validation)))
+    crops = gather([sample_person_crops(validation, scene, np.random.default_rng([7, scene])) for scene in held])
 
     def make_batch(rng: np.random.Generator) -> PersonBatch:
         chosen = rng.integers(len(store), size=SCENES_PER_BATCH)

@@ -6,22 +6,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crowd3d.bodies import load_body
+from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.evaluation.metrics import aligned_joint_errors_mm
 from crowd3d.model import load_weights
 from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import Lifter, LifterInput
+from crowd3d.model.supervision.losses import pa_mpjpe_loss
 from crowd3d.training.lifter_data import LifterPairs, LifterTruth, PairMaker, predicted_pairs
 from crowd3d.training.loop import fit, made_ahead
 from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
 
-BATCH_SIMULATED, BATCH_REAL = 400, 112
+BATCH_SIMULATED, BATCH_REAL = 112, 400
 SCENES = 2000
 HELD_OUT_SCENES = 200
+JOINTS = 49
+"""The first of the 54 joints; the others lie between them."""
+JUDGED = [*COCO17_FROM_SMPL54[5:], 47, 48]
+"""Limbs, neck and crown: the joints by which poses are compared."""
 
 
 def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: Path, recipe: Recipe) -> None:
@@ -29,16 +35,18 @@ def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: P
     network = KeypointNet()
     network.load_state_dict(load_weights(keypoint_weights)[0])
     network.eval()
-    store = SceneStore.load(scenes)
+    store, validation = SceneStore.load(scenes), SceneStore.load(held_out, most=1)
     maker = PairMaker(predicted_pairs(network, store, range(min(SCENES, len(store))), seed=1), seed=2)
-    held = predicted_pairs(network, SceneStore.load(held_out, most=1), range(HELD_OUT_SCENES), seed=3)
+    held = predicted_pairs(network, validation, range(min(HELD_OUT_SCENES, len(validation))), seed=3)
     skeleton = load_body("free_low").restrict()
+    judged = torch.zeros(JOINTS, dtype=torch.bool)
+    judged[JUDGED] = True
 
     def make_batch(rng: np.random.Generator) -> tuple[LifterInput, LifterTruth]:
         return maker.batch(rng, BATCH_SIMULATED, BATCH_REAL)
 
     def joints(rotations: Tensor, betas: Tensor) -> Tensor:
-        return skeleton.forward_rotations(rotations, betas).joints54[:, :49]
+        return skeleton.forward_rotations(rotations, betas).joints54[:, :JOINTS]
 
     def loss(lifter: nn.Module, batch: tuple[LifterInput, LifterTruth]) -> dict[str, Tensor]:
         measured, truth = batch
@@ -48,6 +56,7 @@ def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: P
         return {
             "rotations": 2.0 * F.smooth_l1_loss(found.rotations, truth.rotations, beta=0.05),
             "joints": 10.0 * F.smooth_l1_loss(*centred, beta=0.05),
+            "posture": 15.0 * pa_mpjpe_loss(predicted, true, judged.expand(len(true), -1)),
             "betas": 0.1 * F.smooth_l1_loss(found.betas, truth.betas, beta=0.05),
             "hvip": 3.0 * F.smooth_l1_loss(found.hvip_tangent_m, truth.hvip_tangent_m, beta=0.05),
             "torso": 3.0 * F.smooth_l1_loss(found.torso_tangent_m, truth.torso_tangent_m, beta=0.05),

@@ -1,0 +1,66 @@
+"""``crowd3d train default`` from nothing to weights that the pipeline can load, in a small way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crowd3d.cli import train_default
+from crowd3d.cli.main import main
+from crowd3d.model import load_weights
+from crowd3d.model.keypoint_net import KeypointNet
+from crowd3d.model.lifter import Lifter
+from crowd3d.scene.placing import load_lifter
+from crowd3d.training import scene_store
+from crowd3d.training.lifter_data import PairMaker
+
+SCENES = 5
+
+
+def train(folder: Path, stage: str, steps: int) -> None:
+    arguments = ["--stage", stage, "--folder", str(folder), "--scenes", str(SCENES), "--steps", str(steps)]
+    assert main(["train", "default", *arguments]) == 0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("default")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (scene_store, train_default):
+            patch.setattr(module, "SCENES_PER_SHARD", SCENES)
+        patch.setattr(PairMaker.__init__, "__defaults__", (200,))
+        train(folder, "scenes", 1)
+        train(folder, "keypoints", 2)
+        train(folder, "lifter", 2)
+    return folder
+
+
+def test_scenes_with_and_without_people_are_rendered(trained):
+    names = sorted(path.name for path in (trained / "scenes").iterdir())
+    assert names == ["scenes_0001_0000.npz", f"scenes_{1 + train_default.EMPTY_SEED:04d}_0000.npz"]
+    people = [np.load(trained / "scenes" / name)["count"].sum() for name in names]
+    assert people[0] > SCENES
+    assert people[1] == 0
+
+
+@pytest.mark.parametrize(("stage", "network"), [("keypoints", KeypointNet), ("lifter", Lifter)])
+def test_training_changes_weights_and_says_how_good_they_are(trained, stage, network):
+    weights, metadata = load_weights(trained / stage / "weights.safetensors")
+    assert metadata["steps"] == "2"
+    fresh = network()
+    assert weights.keys() == fresh.state_dict().keys()
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    figure = {"keypoints": "pck10", "lifter": "pa_mpjpe_mm"}[stage]
+    assert float(metadata[figure]) >= 0
+
+
+def test_the_pipeline_loads_the_lifter(trained):
+    assert not load_lifter(trained / "lifter" / "weights.safetensors").training
+
+
+def test_a_finished_training_is_not_repeated(trained):
+    weights = trained / "keypoints" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    train(trained, "keypoints", 2)
+    assert weights.stat().st_mtime_ns == before
