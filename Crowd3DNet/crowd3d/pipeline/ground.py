@@ -20,6 +20,7 @@ from crowd3d.ground import (
     estimate_ground,
 )
 from crowd3d.imaging import GigapixelImage
+from crowd3d.pose.embedded import SURE_THRESHOLD
 from crowd3d.pose.observations import Observations
 
 log = logging.getLogger(__name__)
@@ -51,15 +52,24 @@ def estimate_from(
         knowns = replace(knowns, focal_px=focal)
     lines = segments(image) if use_lines else None
     stature = for_observations(stature, observed)
-    estimate = estimate_ground(observed.keypoints.array, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
+    estimate = estimate_ground(_sure(observed).keypoints.array, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
     _report(estimate)
     return estimate
 
 
 def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
     """`stature` as `estimate_ground` needs it for these keypoints: backends differ in where they see shoulders and ankles."""
-    embedded = bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
-    return replace(stature, proportions=EMBEDDED) if embedded else stature.for_span(JOINT_CENTRE_SPAN)
+    return replace(stature, proportions=EMBEDDED) if _embedded(observed) else stature.for_span(JOINT_CENTRE_SPAN)
+
+
+def _embedded(observed: Observations) -> bool:
+    return bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
+
+
+def _sure(observed: Observations) -> Observations:
+    """Those who are certainly people, if there are any; other backends' scores do not tell."""
+    sure = np.flatnonzero(observed.score > SURE_THRESHOLD)
+    return observed[sure] if _embedded(observed) and len(sure) else observed
 
 
 def segments(image: GigapixelImage) -> np.ndarray:

@@ -28,6 +28,7 @@ from crowd3d.pose.alphapose_json import tile_sightings, write_alphapose, write_o
 from crowd3d.pose.backends import Backend, PoseBackend
 from crowd3d.pose.embedded import (
     PERSON_THRESHOLD,
+    SURE_THRESHOLD,
     WORTH_CLOSE_LOOK,
     Candidates,
     EmbeddedPose,
@@ -160,7 +161,7 @@ def look_for_people(
 def _find_people(image: GigapixelImage, folder: MidFolder, weights: DefaultWeights | None, options: ProcessOptions) -> None:
     """The embedded backend."""
     layout, candidates, seen = look_for_people(image, weights, options)
-    observed = _everybody_once(candidates, seen)
+    observed = _everybody_once(candidates, seen, PERSON_THRESHOLD)
     _write_layout(folder, layout)
     _write_people(image, folder, observed, observed.keypoints)
 
@@ -264,13 +265,13 @@ def _first_look(image: GigapixelImage, weights: DefaultWeights | None, engine: E
     if len(coarse) == 0:
         raise _nobody(image)
     seen = pose.look(image, coarse, "first look at everybody").observed
-    return pose, coarse[_likely(coarse, seen)], _everybody_once(coarse, seen)
+    return pose, coarse[_likely(coarse, seen)], _everybody_once(coarse, seen, SURE_THRESHOLD)
 
 
-def _everybody_once(candidates: Candidates, seen: Observations) -> Observations:
-    """Those candidates that are people, each once."""
+def _everybody_once(candidates: Candidates, seen: Observations, threshold: float) -> Observations:
+    """Those candidates that are people with at least this certainty, each once."""
     observed = replace(seen, score=certainty(seen, candidates))
-    return observed[_distinct_above(observed, PERSON_THRESHOLD)]
+    return observed[_distinct_above(observed, threshold)]
 
 
 def _likely(candidates: Candidates, seen: Observations) -> np.ndarray:

@@ -36,7 +36,9 @@ from crowd3d.types import Rows
 TILE_PX = 256
 FIRST_THRESHOLD = 0.2
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
-PERSON_THRESHOLD = 0.35
+PERSON_THRESHOLD, SURE_THRESHOLD = 0.35, 0.5
+"""Certainty of people, and of those who camera and ground are estimated from. The first is lower than even, because somebody who is
+missed counts more than one too many; see `benchmarks/certainty.py`."""
 WORTH_CLOSE_LOOK = 0.005
 """Candidates below this certainty after one view do not become people by being looked at again."""
 CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = -9.882, (1.193, 0.982, -2.001)

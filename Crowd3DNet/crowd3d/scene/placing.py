@@ -19,7 +19,7 @@ from crowd3d.types import People
 
 PASSES = 2
 """The second look uses the distance that the first one found."""
-LARGEST_MISS = 0.2
+LARGEST_MISS = 0.15
 """A body that misses half of its known keypoints by more than this share of the person's size has landed somewhere else."""
 
 
