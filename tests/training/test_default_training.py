@@ -45,7 +45,7 @@ def test_scenes_with_and_without_people_are_rendered(trained):
 
 
 @pytest.mark.parametrize(("stage", "network"), [("keypoints", KeypointNet), ("lifter", Lifter)])
-def test_training_changes_weights_and_says_how_good_they_are(trained, stage, network):
+def test_training_writes_weights_and_says_how_good_they_are(trained, stage, network):
     weights, metadata = load_weights(trained / stage / "weights.safetensors")
     assert metadata["steps"] == "2"
     fresh = network()

@@ -60,4 +60,4 @@ EMBEDDED = Belief(
 
 def belief_of(observed: Observations) -> Belief:
     """For people lifted from `observed`: only the embedded networks tell depths."""
-    return EMBEDDED if np.isfinite(observed.depth_m).any() else PLAIN
+    return EMBEDDED if observed.tells_depth else PLAIN

@@ -59,17 +59,13 @@ def estimate_from(
 
 def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
     """`stature` as `estimate_ground` needs it for these keypoints: backends differ in where they see shoulders and ankles."""
-    return replace(stature, proportions=EMBEDDED) if _embedded(observed) else stature.for_span(JOINT_CENTRE_SPAN)
-
-
-def _embedded(observed: Observations) -> bool:
-    return bool(np.isfinite(observed.depth_m).any())  # no other backend tells depth
+    return replace(stature, proportions=EMBEDDED) if observed.tells_depth else stature.for_span(JOINT_CENTRE_SPAN)
 
 
 def _sure(observed: Observations) -> Observations:
     """Those who are certainly people, if there are any; other backends' scores do not tell."""
     sure = np.flatnonzero(observed.score > SURE_THRESHOLD)
-    return observed[sure] if _embedded(observed) and len(sure) else observed
+    return observed[sure] if observed.tells_depth and len(sure) else observed
 
 
 def segments(image: GigapixelImage) -> np.ndarray:

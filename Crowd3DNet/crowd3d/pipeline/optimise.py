@@ -41,7 +41,7 @@ def resolve(choice: OptimiseChoice, observed: Observations) -> OptimiseMode:
     """
     if choice != "auto":
         return choice
-    return "none" if np.isfinite(observed.depth_m).any() else "people"
+    return "none" if observed.tells_depth else "people"
 
 
 def match_observations(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:

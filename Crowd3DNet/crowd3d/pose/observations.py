@@ -75,6 +75,11 @@ class Observations(Rows):
         return Keypoints(self.xy_px, sigma_to_score(self.sigma_px / size[:, None]))
 
     @property
+    def tells_depth(self) -> bool:
+        """Whether these are the embedded networks' measurements: no other backend tells depth."""
+        return bool(np.isfinite(self.depth_m).any())
+
+    @property
     def torso_px(self) -> np.ndarray:
         """(N, 2) mean of shoulders and hips."""
         return self.xy_px[:, SHOULDERS + HIPS].mean(1)
