@@ -18,9 +18,9 @@ from crowd3d.training.lifter_data import PairMaker
 SCENES = 5
 
 
-def train(folder: Path, stage: str, steps: int) -> None:
+def train(folder: Path, stage: str, steps: int, *options: str) -> None:
     arguments = ["--stage", stage, "--folder", str(folder), "--scenes", str(SCENES), "--steps", str(steps)]
-    assert main(["train", "default", *arguments]) == 0
+    assert main(["train", "default", *arguments, *options]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,25 @@ def test_training_writes_weights_and_says_how_good_they_are(trained, stage, netw
 
 def test_the_pipeline_loads_the_lifter(trained):
     assert not load_lifter(trained / "lifter" / "weights.safetensors").training
+
+
+def test_a_training_begins_with_given_weights_and_changes_them(trained, tmp_path):
+    start = trained / "lifter" / "weights.safetensors"
+    (tmp_path / "scenes").symlink_to(trained / "scenes")
+    (tmp_path / "held_out").symlink_to(trained / "held_out")
+    train(tmp_path, "lifter", 1, "--start", str(start))
+    before, after = load_weights(start)[0], load_weights(tmp_path / "lifter" / "weights.safetensors")[0]
+    change = torch.cat([(after[key] - before[key]).flatten() for key in before])
+    apart = torch.cat([(Lifter().state_dict()[key] - before[key]).flatten() for key in before])
+    assert 0 < change.norm() < 0.01 * apart.norm()
+
+
+def test_what_a_training_begins_with_must_fit(trained, capsys):
+    weights = str(trained / "keypoints" / "weights.safetensors")
+    assert main(["train", "default", "--folder", str(trained), "--stage", "lifter", "--steps", "9", "--start", weights]) != 0
+    assert weights in capsys.readouterr().err
+    assert main(["train", "default", "--folder", str(trained), "--start", weights]) != 0
+    assert "--stage" in capsys.readouterr().err
 
 
 def test_a_finished_training_is_not_repeated(trained):

@@ -22,8 +22,8 @@ HELD_OUT_SCENES = 120
 STATURE_PX = 1.7 / CROP_HEIGHT_M * CROP_SIZE[0]
 
 
-def train_keypoints(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> None:
-    """Train `KeypointNet` on the scenes of one folder, validate on those of another, write to `folder`."""
+def train_keypoints(network: KeypointNet, scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> None:
+    """Train `network` on the scenes of one folder, validate on those of another, write to `folder`."""
     cv2.setNumThreads(1)
     store, validation = SceneStore.load(scenes), SceneStore.load(held_out, most=1)
     held = range(min(HELD_OUT_SCENES, len(validation)))
@@ -40,7 +40,7 @@ def train_keypoints(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) 
         return keypoint_loss(*network(images), *labels)
 
     metadata = {"network": "keypoints"}
-    fit(KeypointNet(), made_ahead(make_batch), loss, lambda network: keypoint_figures(network, crops), recipe, folder, metadata)
+    fit(network, made_ahead(make_batch), loss, lambda network: keypoint_figures(network, crops), recipe, folder, metadata)
 
 
 def gather(batches: list[PersonBatch]) -> PersonBatch:

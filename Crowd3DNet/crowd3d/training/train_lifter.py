@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.evaluation.metrics import aligned_joint_errors_mm
-from crowd3d.model import load_weights
 from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import Lifter, LifterInput
 from crowd3d.model.supervision.losses import pa_mpjpe_loss
@@ -30,14 +29,12 @@ JUDGED = [*COCO17_FROM_SMPL54[5:], 47, 48]
 """Limbs, neck and crown: the joints by which poses are compared."""
 
 
-def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: Path, recipe: Recipe) -> None:
-    """Train `Lifter` on the errors of the keypoint network in `keypoint_weights`; other arguments as for the other networks."""
-    network = KeypointNet()
-    network.load_state_dict(load_weights(keypoint_weights)[0])
-    network.eval()
+def train_lifter(lifter: Lifter, keypoints: KeypointNet, scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> None:
+    """Train `lifter` on the errors of `keypoints`, a trained network; other arguments as for the other networks."""
+    keypoints.eval()
     store, validation = SceneStore.load(scenes), SceneStore.load(held_out, most=1)
-    maker = PairMaker(predicted_pairs(network, store, range(min(SCENES, len(store))), seed=1), seed=2)
-    held = predicted_pairs(network, validation, range(min(HELD_OUT_SCENES, len(validation))), seed=3)
+    maker = PairMaker(predicted_pairs(keypoints, store, range(min(SCENES, len(store))), seed=1), seed=2)
+    held = predicted_pairs(keypoints, validation, range(min(HELD_OUT_SCENES, len(validation))), seed=3)
     skeleton = load_body("free_low").restrict()
     judged = torch.zeros(JOINTS, dtype=torch.bool)
     judged[JUDGED] = True
@@ -48,9 +45,9 @@ def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: P
     def joints(rotations: Tensor, betas: Tensor) -> Tensor:
         return skeleton.forward_rotations(rotations, betas).joints54[:, :JOINTS]
 
-    def loss(lifter: nn.Module, batch: tuple[LifterInput, LifterTruth]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: tuple[LifterInput, LifterTruth]) -> dict[str, Tensor]:
         measured, truth = batch
-        found = lifter(measured)
+        found = network(measured)
         predicted, true = joints(found.rotations, found.betas), joints(truth.rotations, truth.betas)
         centred = predicted - predicted[:, :1], true - true[:, :1]
         return {
@@ -63,7 +60,7 @@ def train_lifter(scenes: Path, held_out: Path, keypoint_weights: Path, folder: P
         }
 
     metadata = {"network": "lifter", "body": "free"}
-    fit(Lifter(), made_ahead(make_batch), loss, lambda lifter: lifter_figures(lifter, held, joints), recipe, folder, metadata)
+    fit(lifter, made_ahead(make_batch), loss, lambda trained: lifter_figures(trained, held, joints), recipe, folder, metadata)
 
 
 def lifter_figures(lifter: nn.Module, held: LifterPairs, joints: Callable[[Tensor, Tensor], Tensor]) -> dict[str, float]:

@@ -23,8 +23,8 @@ MATCH_RADIUS = 0.18
 THRESHOLD = 0.3
 
 
-def train_tiles(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> None:
-    """Train on the scenes of one folder, validate on those of another, write to `folder`."""
+def train_tiles(network: Crowd3DNet, scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> None:
+    """Train `network`, which has the compact backbone, on the scenes of one folder, validate on those of another, write to `folder`."""
     cv2.setNumThreads(1)
     store, validation = SceneStore.load(scenes), SceneStore.load(held_out, most=1)
     rng = np.random.default_rng(7)
@@ -38,7 +38,7 @@ def train_tiles(scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> N
         return tile_loss(network(*tensors[:3]), tensors)
 
     metadata = {"network": "crowd3dnet", "backbone": "compact"}
-    fit(Crowd3DNet("compact"), made_ahead(make_batch), loss, lambda network: tile_figures(network, held), recipe, folder, metadata)
+    fit(network, made_ahead(make_batch), loss, lambda network: tile_figures(network, held), recipe, folder, metadata)
 
 
 def tile_figures(network: nn.Module, batches: list[TileBatch]) -> dict[str, float]:
