@@ -61,5 +61,6 @@ def render_meshes(
     )
     buffers = Buffers.empty(height, width, 3)
     draw(meshes, buffers, left, top, scale, threads)
-    image = np.where(buffers.identity[..., None] > 0, buffers.attributes, 0.0)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), buffers.identity, buffers.inverse_depth
+    image, drawn = np.zeros((height, width, 3), np.uint8), np.flatnonzero(buffers.identity)
+    image.reshape(-1, 3)[drawn] = np.clip(np.rint(buffers.attributes.reshape(-1, 3)[drawn]), 0, 255)
+    return image, buffers.identity, buffers.inverse_depth

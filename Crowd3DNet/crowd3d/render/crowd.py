@@ -181,9 +181,10 @@ def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
     mask = (identity > 0).astype(np.uint8) * 255
     # Outside its silhouette a body is black, so that the soft rim becomes a dark contour and hides the stairs of the z-buffer.
     rim = cv2.GaussianBlur(cv2.dilate(mask, np.ones((edge_px + 2, edge_px + 2), np.uint8)), (0, 0), 0.6)
-    rows, columns = np.nonzero(rim)
-    cover = np.where(mask[rows, columns] > 0, OPACITY, rim[rows, columns] * (_EDGE_SHADE / 255))[:, None].astype(np.float32)
-    photo[rows, columns] = np.rint(photo[rows, columns] * (1.0 - cover) + drawn[rows, columns] * cover)
+    touched = np.flatnonzero(rim)
+    cover = np.where(mask.ravel()[touched] > 0, OPACITY, rim.ravel()[touched] * (_EDGE_SHADE / 255))[:, None].astype(np.float32)
+    below, above = (picture.reshape(-1, 3) for picture in (photo, drawn))
+    below[touched] = np.rint(below[touched] * (1.0 - cover) + above[touched] * cover)
 
 
 def _between(identity: np.ndarray, width_px: int) -> np.ndarray:
