@@ -47,7 +47,8 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--scenes", type=int, help=f"scenes to render (default: {SCENES})")
     parser.add_argument("--seed", type=int, help="of the scenes; another one adds scenes to the folder (default: 1)")
     parser.add_argument("--steps", type=int, help="length of the training (default: by network); resumes")
-    parser.add_argument("--start", type=Path, metavar="WEIGHTS", help="weights that the network of --stage begins with (default: random)")
+    begin = "weights that the network of --stage begins with (default: random); a run that was begun before goes on from its own"
+    parser.add_argument("--start", type=Path, metavar="WEIGHTS", help=begin)
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--install", action="store_true", default=None, help="copy the trained weights to Crowd3DNet/pretrained")
 

@@ -171,6 +171,7 @@ def _paint_contact(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
 
 
 def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
+    """Draw the bodies into `photo`, which lies in one piece in memory."""
     height_m = crowd.vertices_cam_m @ crowd.ground.normal.astype(np.float32) + np.float32(crowd.ground.offset_m)
     # The lower a point, the less sky it sees: ambient occlusion by the ground, in one line.
     open_sky = 1.0 - _FOOT_SHADE * np.clip(1.0 - height_m / _FOOT_REACH_M, 0.0, 1.0)
