@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from crowd3d.errors import MissingAsset
+from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
 from crowd3d.settings import Settings, load_settings
@@ -112,10 +113,10 @@ def _smpl(settings: Settings, gender: str) -> Finding:
 def _pose(settings: Settings) -> Finding:
     """What `process` takes without --pose_backend."""
     try:
-        backend = choose_backend("auto", alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python)
+        backend = choose_backend("auto", pose_assets(settings))
     except MissingAsset as error:
         return Finding("2D pose", False, str(error), "correct that, or choose --pose_backend embedded")
-    return Finding("2D pose", True, f"auto is {backend if backend == 'embedded' else backend.name}")
+    return Finding("2D pose", True, f"auto is {backend.name}")
 
 
 def _alphapose(settings: Settings) -> Finding:

@@ -11,8 +11,8 @@ from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.backends import BackendName, choose_backend
+from crowd3d.pipeline.weights import DefaultWeights, pose_assets
+from crowd3d.pose.backends import BackendName, choose_backend, scout
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
@@ -43,7 +43,8 @@ def reconstruct(
     """
     settings = load_settings()
     shipped = DefaultWeights.shipped(settings)
-    backend = choose_backend(pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python)
+    assets = pose_assets(settings, engine)
+    part = ProcessOptions(choose_backend(pose_backend, assets), scout(assets))
     options = InferOptions(
         weights=None if weights is None else Path(weights),
         smpl_folder=settings.smpl_model_root,
@@ -55,7 +56,7 @@ def reconstruct(
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(folder or temporary)
         mid, results = MidFolder(root / "mid"), ResultFolder(root)
-        process(Path(image), mid, shipped, ProcessOptions(backend=backend, engine=engine))
+        process(Path(image), mid, part)
         return infer(Path(image), mid, results, shipped, options)
 
 

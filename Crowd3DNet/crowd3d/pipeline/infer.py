@@ -14,7 +14,7 @@ import numpy as np
 
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
-from crowd3d.files import write_json
+from crowd3d.files import file_digest, write_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import Knowns, StaturePrior, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
@@ -22,7 +22,7 @@ from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import ANY_CROWD, estimate_from
-from crowd3d.pipeline.manifest import Run, file_digest
+from crowd3d.pipeline.manifest import Run
 from crowd3d.pipeline.network import NetworkChoice, prepare, read_people, run_network
 from crowd3d.pipeline.optimise import (
     OptimiseChoice,
@@ -101,7 +101,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         UnsolvableGround: the people do not determine camera and ground.
         BadOutput: the folder cannot be written.
     """
-    if not mid.keypoints.is_file():
+    if not (mid.keypoints.is_file() and mid.observations.is_file()):
         raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image_path} first")
     image = GigapixelImage(image_path)
     observed = read_observations(mid)
@@ -170,13 +170,16 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
 
 
 def read_observations(mid: MidFolder) -> Observations:
-    """What the embedded backend measured, or what follows from the keypoints when they come from elsewhere or were edited."""
-    keypoints = Keypoints.from_array(np.load(mid.keypoints))
-    if mid.observations.is_file():
-        observed = Observations.load(mid.observations)
-        if observed.xy_px.shape == keypoints.xy_px.shape and np.allclose(observed.xy_px, keypoints.xy_px):
-            return observed
-    return Observations.from_keypoints(keypoints)
+    """What the first half measured; keypoints that were edited in its file since then replace those measurements."""
+    observed = Observations.load(mid.observations)
+    edited = Keypoints.from_array(np.load(mid.keypoints))
+    if len(edited) != len(observed):
+        return Observations.from_keypoints(edited, observed.source)
+    changed = (edited.array != observed.keypoints.array).any((1, 2))
+    if not changed.any():
+        return observed
+    order = np.argsort(np.r_[np.flatnonzero(~changed), np.flatnonzero(changed)])
+    return Observations.joined([observed[~changed], Observations.from_keypoints(edited[changed], observed.source)])[order]
 
 
 def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:

@@ -144,7 +144,7 @@ def reconstruct_frames(
             size = GigapixelImage(frame.path).size
             if size != (camera.width, camera.height):
                 raise BadImage(f"{frame.path} has {size[0]}x{size[1]} pixels, the others {camera.width}x{camera.height}; replace it")
-            process(frame.path, folder.mid(frame.name), weights, part)
+            process(frame.path, folder.mid(frame.name), part)
             infer(frame.path, folder.mid(frame.name), folder.results(frame.name), weights, whole)
         except OF_ONE_PICTURE as error:
             log.error("skipped %s: %s", frame.name, error)
@@ -181,7 +181,7 @@ def _common_ground(
     knowns = options.whole.knowns
     inputs = {
         "images": [images[frame].content_hash for frame in chosen],
-        "backend": repr(options.part.backend),
+        "backend": [options.part.backend.name, options.part.backend.key()],
         "part_params": options.part.part_params,
         "knowns": None if knowns is None else vars(knowns),
         "weights": weights.fingerprint(),
@@ -192,7 +192,7 @@ def _common_ground(
         for frame in chosen:
             log.info("camera and ground: looking at %s", frame.name)
             try:
-                process(frame.path, folder.mid(frame.name), weights, options.part)
+                process(frame.path, folder.mid(frame.name), options.part)
                 parts.append(read_observations(folder.mid(frame.name)))
             except OF_ONE_PICTURE as error:
                 log.error("not used for the ground: %s", error)

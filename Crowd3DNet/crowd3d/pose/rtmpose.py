@@ -31,6 +31,11 @@ class RtmPose:
         """Raise MissingAsset unless rtmlib and onnxruntime can be imported."""
         _packages()
 
+    def downloaded(self) -> bool:
+        """Whether rtmlib's detector and pose network are on this machine: rtmlib keeps what it downloads in a folder of its own."""
+        folder = Path.home() / ".cache" / "rtmlib" / "hub" / "checkpoints"
+        return folder.is_dir() and all(any(folder.glob(f"{part}*.onnx")) for part in ("yolox_m", "rtmpose-m"))
+
     def detect(self, image: GigapixelImage, layout: TileLayout, tiles_folder: Path) -> tuple[np.ndarray, np.ndarray]:
         """Everybody in the tiles of `layout`, which are cut from `image`: `tiles_folder` is not read.
 
