@@ -11,6 +11,7 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import EMBEDDED, estimate_from
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import sample_betas
 from crowd3d.synthetic.poses import sample_poses
@@ -41,7 +42,7 @@ def test_camera_and_ground_come_from_those_who_are_surely_people(tmp_path):
     nobody = people[:20] * [1.0, 0.5] + [0.0, 900.0]
 
     def estimate(keypoints: np.ndarray, score: np.ndarray) -> GroundPlane:
-        seen = Observations.from_keypoints(Keypoints(keypoints, np.full(keypoints.shape[:2], 0.9)))
+        seen = Observations.from_keypoints(Keypoints(keypoints, np.full(keypoints.shape[:2], 0.9)), plain("test"))
         seen = replace(seen, depth_m=np.zeros(seen.visible.shape), score=score)
         return estimate_from(GigapixelImage(tmp_path / "black.png"), seen, camera, use_lines=False).ground
 

@@ -112,7 +112,8 @@ def checked(keypoints: Keypoints | Observations) -> Observations:
         some = ~unknown.all(1)
         middle = np.zeros((len(unknown), 1, 2))
         middle[some] = np.nanmean(known[some], axis=1, keepdims=True)
-        observed = Observations.from_keypoints(Keypoints(np.where(unknown[..., None], middle, keypoints.xy_px), keypoints.score), plain("given"))
+        placed = Keypoints(np.where(unknown[..., None], middle, keypoints.xy_px), keypoints.score)
+        observed = Observations.from_keypoints(placed, plain("given"))
     else:
         observed = keypoints
         unknown = ~np.isfinite(observed.sigma_px) | ~(observed.visible > 0)

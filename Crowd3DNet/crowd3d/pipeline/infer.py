@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import file_digest, write_json
@@ -23,7 +24,7 @@ from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import ANY_CROWD, estimate_from
 from crowd3d.pipeline.manifest import Run
-from crowd3d.pipeline.network import NetworkChoice, prepare, read_people, run_network
+from crowd3d.pipeline.network import NetworkChoice, check_tunable, prepare, read_people, result_body, run_network
 from crowd3d.pipeline.optimise import (
     OptimiseChoice,
     OptimiseMode,
@@ -55,7 +56,8 @@ class InferOptions:
     """Choices of the user for the second half.
 
     Attributes:
-        weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
+        weights: Crowd3DNet in the release's format or trained here: its people are the result. By default the shipped lifter makes people
+            of the keypoints and no such network runs.
         smpl_folder: folder of the official SMPL files.
         camera: exact intrinsics, if known.
         ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
@@ -106,9 +108,9 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     image = GigapixelImage(image_path)
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
-    choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
+    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
     if options.tuning is not None:
-        choice.check_tunable()
+        check_tunable(choice)
     given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
     known = {name: None if value is None else asdict(value) for name, value in given}
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
@@ -120,7 +122,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
 
     def estimate_ground() -> None:
         with ThreadPoolExecutor(1) as worker:
-            if options.tuning is None:
+            if options.tuning is None and choice is not None:
                 # needed next; should it fail, the network's stage fails again and says why
                 worker.submit(prepare, choice, options.engine)
             _estimate(image, mid, raw, observed, options)
@@ -131,16 +133,15 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
     name = image_path.stem
-    if options.tuning is not None:
-        choice = tuned_network(choice, name, mid, options.tuning)
-    run.stage(
-        "network",
-        {"weights": choice.fingerprint(), "threshold": options.threshold},
-        outputs,
-        lambda: run_network(
-            image, name, mid, results, choice, layout, (world.camera, world.ground), options.engine, options.batch_size, options.threshold
-        ),
-    )
+    if choice is not None:
+        chosen = choice if options.tuning is None else tuned_network(choice, name, mid, options.tuning)
+        run.stage(
+            "network",
+            {"weights": chosen.fingerprint(), "threshold": options.threshold, "tiles": file_digest(mid.position)},
+            outputs,
+            partial(run_network, image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold),
+        )
+        choice = chosen
     run.stage(
         "people",
         {"weights": weights.fingerprint()},
@@ -163,7 +164,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         run.stage("pictures", {"with_hvip": options.with_hvip}, pictures, lambda: _draw(scene, image, results, choice, options))
     if options.mesh_mode:
         mesh = results.root / "extract_mesh"
-        body = choice.body(detailed=True)
+        body = result_body(choice, detailed=True)
         which = options.mesh_mode
         run.stage("meshes", {"mode": which}, [mesh / "ground.obj"], lambda: write_release_objs(mesh, name, scene, body, which))
     return scene
@@ -217,44 +218,40 @@ def _read_world(path: Path) -> _World:
 
 
 def _join(
-    image_path: Path, results: ResultFolder, choice: NetworkChoice, weights: DefaultWeights, observed: Observations, world: _World
+    image_path: Path, results: ResultFolder, choice: NetworkChoice | None, weights: DefaultWeights, observed: Observations, world: _World
 ) -> None:
-    """Everybody once: with released weights the network's people, else the observed ones lifted from where the network sees them."""
-    seen = read_people(results.network)
-    body = choice.body(detailed=False)
-    if choice.released:
+    """Everybody once: the network's people where the user chose one, else the observed ones, lifted."""
+    if choice is not None:
+        seen, body = read_people(results.network), choice.body(detailed=False)
         rows = match_observations(seen, body, world.camera, observed)
         keypoints = observations_of(rows, observed).keypoints.array
         people = replace(seen, keypoints_px=np.where((rows >= 0)[:, None, None], keypoints, 0.0))
     else:
-        people, rows = _lift(results, choice, weights, observed, world.camera, world.ground)
+        people, rows = _lift(weights, observed, world.camera, world.ground)
     if len(people) == 0:
         raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
-    body_name = "smpl_neutral" if choice.released else "free"
+    body_name = "smpl_neutral" if choice is not None and choice.released else "free"
     scene = Scene(world.camera, world.ground, people, body_name, image_path.name, world.covariance, world.remarks)
     write_lifted(scene, rows, results)
 
 
-def _lift(
-    results: ResultFolder, choice: NetworkChoice, weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane
-) -> tuple[People, np.ndarray]:
+def _lift(weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane) -> tuple[People, np.ndarray]:
     """People from their observations, and their rows in them."""
-    hvip_px = guess_hvip(observed, read_people(results.network).hvip_px)
-    return reconstruct_people(load_lifter(weights.lifter), choice.body(detailed=False), camera, ground, observed, hvip_px)
+    return reconstruct_people(load_lifter(weights.lifter), load_body("free_low"), camera, ground, observed, guess_hvip(observed))
 
 
 def _optimise(
     mid: MidFolder,
     results: ResultFolder,
-    choice: NetworkChoice,
+    choice: NetworkChoice | None,
     weights: DefaultWeights,
     observed: Observations,
     mode: OptimiseMode,
 ) -> None:
     scene, rows = read_lifted(results)
     if mode != "none":
-        lift = None if choice.released else partial(_lift, results, choice, weights, observed)
-        scene = optimised(scene, rows, observed, choice.body(detailed=False), mode, lift)
+        lift = partial(_lift, weights, observed) if choice is None else None
+        scene = optimised(scene, rows, observed, result_body(choice, detailed=False), mode, lift)
     write_result(scene, mid, results)
 
 
@@ -268,8 +265,8 @@ def _position_covariance(scene: Scene) -> np.ndarray | None:
     return world * [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
 
 
-def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice, options: InferOptions) -> None:
-    body, low = choice.body(detailed=True), choice.body(detailed=False)
+def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice | None, options: InferOptions) -> None:
+    body, low = result_body(choice, detailed=True), result_body(choice, detailed=False)
     render_overlay(scene, body, image, results.overlay, with_hvip=options.with_hvip)
     render_overview(scene, low, image, results.overview)
     top_view(scene, low, results.top_view, position_covariance=_position_covariance(scene))

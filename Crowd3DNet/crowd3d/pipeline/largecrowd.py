@@ -19,7 +19,7 @@ from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import InferOptions, infer, read_observations
 from crowd3d.pipeline.manifest import Run
-from crowd3d.pipeline.network import NetworkChoice
+from crowd3d.pipeline.network import NetworkChoice, check_tunable
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.sequence import OF_ONE_PICTURE
 from crowd3d.pipeline.tuning import Tuning, tuned_network
@@ -186,8 +186,9 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
         Crowd3DError: what `process` and `tuned_network` raise.
     """
     scene, options = pictures[0].scene, pictures[0].whole
-    choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
-    choice.check_tunable()
+    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
+    check_tunable(choice)
+    assert choice is not None
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)

@@ -10,6 +10,8 @@ FINDER_STRIDES = (8, 16, 32)
 KEYPOINT_STRIDE = 4
 LEAST_CENTRE = 0.03
 """A peak of the centre map below this is nobody's."""
+PEAKS = 12
+"""So many of the strongest peaks are compared."""
 OWN_REACH_CELLS = 3.0
 """Heat counts inversely to this plus its distance from where the person's centre expects the keypoint."""
 EXPECTED_MARGIN = 0.06
@@ -61,24 +63,26 @@ def decode_keypoints(
     Returns:
         (B, 17, 2) crop pixels, (B, 17) scores; (B, 17, 2) second places and (B, 17) their scores; (B,) score of the centre.
     """
-    batch, _, height, width = centre.shape
+    height, width = centre.shape[2:]
     grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")).to(heat.dtype)
-    expected = grid + regress
-    fit = _fit(expected.flatten(3), half_px / KEYPOINT_STRIDE, torch.tensor([width, height]) / 2)
-    peak = (centre == F.max_pool2d(centre, 3, 1, 1)) & (centre > LEAST_CENTRE)
-    worth = torch.where(peak[:, 0].flatten(1), centre[:, 0].flatten(1).clamp_min(0).sqrt() * (fit + FALLBACK_FIT), -1.0)
-    worth[:, height // 2 * width + width // 2] += 1e-6  # without any peak the middle counts
-    chosen = worth.argmax(1)
-    own = expected.flatten(3)[torch.arange(batch), :, :, chosen]
-    away = (grid[None, None] - own[..., None, None]).norm(dim=2)
-    weighted = heat / (away + OWN_REACH_CELLS)
+    peak = torch.where((centre == F.max_pool2d(centre, 3, 1, 1)) & (centre > LEAST_CENTRE), centre, -1.0).flatten(1)
+    peak[:, height // 2 * width + width // 2].clamp_(min=1e-6)  # without any peak the middle counts
+    strength, cells = peak.topk(PEAKS, 1)
+    index = cells[:, None, None].expand(-1, *regress.shape[1:3], -1)
+    expected = grid.flatten(1)[:, cells].transpose(0, 1)[:, None] + regress.flatten(3).gather(3, index)
+    fit = _fit(expected, half_px / KEYPOINT_STRIDE, torch.tensor([width, height]) / 2)
+    chosen = torch.where(strength > 0, strength.clamp_min(0).sqrt() * (fit + FALLBACK_FIT), -1.0).argmax(1)
+    own = expected[torch.arange(len(chosen)), :, :, chosen]
+    across = (torch.arange(width) - own[:, :, :1]).square()[:, :, None]
+    down = (torch.arange(height) - own[:, :, 1:]).square()[..., None]
+    weighted = heat / ((across + down).sqrt_() + OWN_REACH_CELLS)
     first = weighted.flatten(2).argmax(-1)
     near = (torch.arange(width) - (first % width)[..., None]).abs() < APART_CELLS
     near_down = (torch.arange(height) - (first // width)[..., None]).abs() < APART_CELLS
     second = weighted.masked_fill(near_down[..., :, None] & near[..., None, :], 0.0).flatten(2).argmax(-1)
     xy, score = _place(first, heat, offset)
     other, other_score = _place(second, heat, offset)
-    return xy, score, other, other_score, centre[:, 0].flatten(1)[torch.arange(batch), chosen]
+    return xy, score, other, other_score, strength[torch.arange(len(chosen)), chosen]
 
 
 def _place(cell: Tensor, heat: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +95,7 @@ def _place(cell: Tensor, heat: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fit(expected: Tensor, half: Tensor, middle: Tensor) -> Tensor:
-    """(B, cells) IoU of the box and the box around the joints (B, 17, 2, cells) that each cell expects."""
+    """(B, K) IoU of the box and the boxes around the joints (B, 17, 2, K) that K cells expect."""
     low, high = expected.amin(1), expected.amax(1)
     margin = EXPECTED_MARGIN * (high - low).amax(1, keepdim=True)
     low, high = low - margin, high + margin
