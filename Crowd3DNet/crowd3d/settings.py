@@ -43,12 +43,6 @@ class Settings:
     largecrowd_root: Path = Path("data/largecrowd")
     test_mid_root: Path = Path("test/test_mid")
     test_res_root: Path = Path("test/test_res")
-    models: Path = Path.home() / ".cache" / "crowd3d"
-
-    @property
-    def models_folder(self) -> Path:
-        """Networks that were fetched."""
-        return self.models
 
     @property
     def pretrained_root(self) -> Path:

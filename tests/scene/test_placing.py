@@ -90,16 +90,15 @@ def test_measured_keypoints_are_metric(crowd):
     assert (measured.other_share == np.float32(0.2)).all()
 
 
-def test_hvip_guess_prefers_the_backend_then_ankles_then_candidates(crowd):
+def test_hvip_guess_prefers_the_backend_then_ankles(crowd):
     _, people, _, joints = crowd
     observed = observe(joints)
     ankles = observed.xy_px[:, [15, 16]].mean(1)
-    np.testing.assert_allclose(guess_hvip(observed, np.zeros((0, 2))), ankles)
+    np.testing.assert_allclose(guess_hvip(observed), ankles)
     blind = Observations(**{**vars(observed), "sigma_px": observed.sigma_px * 1e3})
-    assert np.isnan(guess_hvip(blind, np.zeros((0, 2)))).all()
-    np.testing.assert_allclose(guess_hvip(blind, people.hvip_px), people.hvip_px)
+    assert np.isnan(guess_hvip(blind)).all()
     told = Observations(**{**vars(observed), "hvip_px": people.hvip_px + 1})
-    np.testing.assert_allclose(guess_hvip(told, people.hvip_px), people.hvip_px + 1)
+    np.testing.assert_allclose(guess_hvip(told), people.hvip_px + 1)
 
 
 def perfect_lifter(crowd, feet):
