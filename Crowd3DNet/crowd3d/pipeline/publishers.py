@@ -79,9 +79,9 @@ class Npm:
 
 
 def _reason(text: str) -> str:
-    """What npm says went wrong: its error lines without those about its log file."""
-    lines = [line.split(maxsplit=2)[-1] for line in text.lower().splitlines() if line.startswith(("npm err", "npm error"))]
-    return ", ".join(line for line in lines if "log" not in line)[:200]
+    """The first line in which npm says what went wrong, which is the error's code."""
+    lines = [line.split(maxsplit=2)[-1] for line in text.splitlines() if line.lower().startswith(("npm err", "npm error"))]
+    return lines[0][:200] if lines else ""
 
 
 def _extract(archive: Path, wanted: Sequence[SourceFile]) -> dict[str, bytes]:
