@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from crowd3d.errors import MissingAsset
+from crowd3d.pipeline.photo_models import NETWORKS, photo_models
 from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
@@ -44,11 +45,12 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look for everything that Crowd3D can use. Reads no weights and starts no program."""
+    """Look for everything that Crowd3D can use. Runs no network and starts no program."""
     return [
         _machine(),
         _shipped_body(),
         _shipped_weights(settings),
+        _photo_networks(settings),
         _released_weights(settings),
         *(_smpl(settings, gender) for gender in GENDERS),
         _pose(settings),
@@ -94,6 +96,15 @@ def _shipped_weights(settings: Settings) -> Finding:
     detail = ", ".join(f"{f.name} ({f.stat().st_size / 1e6:.1f} MB)" for f in files) or f"no *.safetensors in {settings.pretrained_root}"
     remedy = "git checkout Crowd3DNet/pretrained, or train them: crowd3d train default"
     return Finding("default weights", bool(files), detail, remedy, needed=True)
+
+
+def _photo_networks(settings: Settings) -> Finding:
+    folder = settings.models_folder
+    absent = [network.file for network in NETWORKS if not (folder / network.file).is_file()]
+    found = photo_models(folder) is not None
+    detail = str(folder) if found else f"no {', '.join(absent)} in {folder}" if absent else f"damaged or of another version in {folder}"
+    remedy = "crowd3d fetch people; until then people are found by the default weights, which have never seen a photograph"
+    return Finding("photo networks", found, detail, remedy)
 
 
 def _released_weights(settings: Settings) -> Finding:

@@ -6,8 +6,8 @@ Any sides that are multiples of 32 will do.
 * NanoDet (RangiLyu/nanodet, version g) has no anchors: cell (i, j) of the map of stride s speaks for the point ((j + ½) s, (i + ½) s) of
   the image, whose corner is (0, 0). Its distance to each side of the box is a distribution over 0 … 10 strides: softmax of 11 bins, then
   the mean. It wants people 65 to 90 px tall.
-* MoveNet (Google) is MobileNetV2 with a pyramid and the heads of CenterNet. Cell (i, j) of its maps is at (4 j, 4 i), and distances are
-  in cells.
+* MoveNet (Google) is MobileNetV2 with a pyramid and the heads of CenterNet. Cell (i, j) of its maps is at (4 j, 4 i), from the image's
+  corner too, and distances are in cells.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _pairs(yx: Tensor) -> Tensor:
 def convert_graph(source: Path, cut: Cut, target: Path, metadata: Mapping[str, str]) -> None:
     """Convert a TensorFlow.js graph model (its ``model.json``) to a safetensors file that holds its steps as well, atomically.
 
-    Tensors become float16 where each of their values is one, so that nothing is lost.
+    Tensors become float16 where each of their values is one, so that nothing is lost. The same source always gives the same bytes.
 
     Raises:
         MissingAsset: the graph cannot be read or converted.
@@ -127,7 +127,7 @@ def convert_graph(source: Path, cut: Cut, target: Path, metadata: Mapping[str, s
     lowered = lower(read_graph_model(source), cut)
     tensors = {name: _halved(torch.from_numpy(array)) for name, array in lowered.tensors.items()}
     graph = json.dumps({"steps": lowered.steps, "outputs": lowered.outputs}, separators=(",", ":"))
-    content = save(tensors, metadata={**metadata, "graph": graph})
+    content = _sorted_header(save(tensors, metadata={**metadata, "graph": graph}))
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
 
@@ -135,6 +135,14 @@ def convert_graph(source: Path, cut: Cut, target: Path, metadata: Mapping[str, s
 def _halved(tensor: Tensor) -> Tensor:
     half = tensor.half()
     return half if torch.equal(half.float(), tensor) else tensor
+
+
+def _sorted_header(content: bytes) -> bytes:
+    """The same safetensors file; the library writes the metadata in random order."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def load_finder(path: Path) -> Finder:
