@@ -149,7 +149,7 @@ class PlantedBody:
         return np.concatenate([middle - 20, middle + 20], axis=1)
 
     def pose_model(self, image: np.ndarray, bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        xy = (bboxes[:, None, :2] + bboxes[:, None, 2:]) / 2 + OFFSETS
+        xy = (bboxes[:, None, :2] + bboxes[:, None, 2:]) / 2 + OFFSETS - 0.5
         return np.concatenate([xy, xy]), np.concatenate([np.full(xy.shape[:2], 1.1), np.full(xy.shape[:2], 0.1)])
 
 
