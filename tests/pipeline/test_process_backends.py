@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import crowd3d
 from crowd3d.cli import process as process_cli
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.imaging import GigapixelImage, PartParams, parse_tile_name, plan_tiles_release
@@ -202,3 +203,9 @@ def test_only_likely_people_are_looked_at_closely_and_each_once(people: np.ndarr
     seen = replace(seen, sigma_px=np.tile(sigma[:, None], 17), score=np.array([0.9, 0.9, 0.99, 0.1]))
     candidates = Candidates(seen.torso_px, np.ones(4), np.full(4, 0.5), np.zeros(4))
     np.testing.assert_array_equal(process_module._likely(candidates, seen), [1, 2])
+
+
+def test_python_takes_keypoints_too(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.npy"
+    with pytest.raises(MissingAsset, match=f"no keypoints at {absent}"):
+        crowd3d.reconstruct(tmp_path / "crowd.jpg", pose_backend="file", keypoints=absent)

@@ -191,7 +191,7 @@ def _inside_any(points_px: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
     """(P, 2), (B, 4) → (P,) bool."""
     with np.errstate(invalid="ignore"):
         inside = (points_px[:, None] >= boxes_px[None, :, :2]) & (points_px[:, None] <= boxes_px[None, :, 2:])
-    return inside.all(2).any(1)
+    return np.any(np.all(inside, axis=2), axis=1)
 
 
 def _held(off: np.ndarray, covariance: np.ndarray | None) -> Metrics:
