@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import crowd3d
 from crowd3d.cli import process as process_cli
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.imaging import GigapixelImage, PartParams, parse_tile_name, plan_tiles_release
@@ -215,3 +216,9 @@ def test_edited_keypoints_replace_what_was_measured(image: Path, people: np.ndar
     np.testing.assert_array_equal(observed.xy_px, edited[..., :2])
     assert observed.sigma_px[5, 4] > 3 * measured.sigma_px[5, 4]
     assert observed.source == measured.source
+
+
+def test_python_takes_keypoints_too(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.npy"
+    with pytest.raises(MissingAsset, match=f"no keypoints at {absent}"):
+        crowd3d.reconstruct(tmp_path / "crowd.jpg", pose_backend="file", keypoints=absent)

@@ -22,6 +22,7 @@ def reconstruct(
     *,
     weights: str | Path | None = None,
     pose_backend: BackendName = "auto",
+    keypoints: str | Path | None = None,
     camera: Camera | None = None,
     engine: EngineName = "auto",
     optimise: OptimiseChoice = "auto",
@@ -33,6 +34,7 @@ def reconstruct(
         image: path of the photograph.
         weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
         pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
+        keypoints: file or folder of people who are known already, as ``--keypoints`` of process.py.
         camera: exact intrinsics, if known.
         engine: what runs the networks.
         optimise: ``auto``, ``people``, ``all`` or ``none``, as ``--optimise`` of inference.py.
@@ -43,8 +45,9 @@ def reconstruct(
     """
     settings = load_settings()
     shipped = DefaultWeights.shipped(settings)
-    assets = pose_assets(settings, engine)
-    part = ProcessOptions(choose_backend(pose_backend, assets), scout(assets))
+    assets = pose_assets(settings, engine, None if keypoints is None else Path(keypoints))
+    backend = choose_backend(pose_backend, assets)
+    part = ProcessOptions(backend, scout(assets) if backend.wants_tiles else None)
     options = InferOptions(
         weights=None if weights is None else Path(weights),
         smpl_folder=settings.smpl_model_root,
