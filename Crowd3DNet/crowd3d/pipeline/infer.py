@@ -139,7 +139,9 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
             "network",
             {"weights": chosen.fingerprint(), "threshold": options.threshold, "tiles": file_digest(mid.position)},
             outputs,
-            partial(run_network, image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold),
+            lambda: run_network(
+                image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold
+            ),
         )
         choice = chosen
     run.stage(
