@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from crowd3d.ground.lines import REPEATS, LineEvidence, choose
-from crowd3d.ground.solver import Evidence, Prior, Solution, refine
+from crowd3d.ground.prior import Prior
+from crowd3d.ground.solver import Evidence, Solution, refine
 
 _SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
 _FINAL_GATES = np.deg2rad([2.0, 1.0, 0.5])
@@ -34,11 +35,13 @@ _AGREEMENT = 16.0
 _STEP = 1e-4
 
 
-def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> Solution:
-    """The people's solution with those (L, 2, 2) segments that agree with it; the same solution if too few do."""
+def sharpen(
+    solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]
+) -> tuple[Solution, tuple[Evidence, ...]]:
+    """The people's solution with those (L, 2, 2) segments that agree with it, and all evidence; both as they are if too few do."""
     view = np.flatnonzero(prior.free[:3])
     if not len(view):
-        return solution
+        return solution, evidence
     trust = _trust(solution, view)
     least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
@@ -50,15 +53,16 @@ def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[
         if settled is not None and (value := _gain(some, settled, solution.parameters, view, trust, least_sigma)) > gain:
             best, gain = settled, value
     if gain < _LEAST_GAIN:
-        return solution
+        return solution, evidence
     sharper = replace(solution, parameters=_carry_along(solution, view, best))
     for gate in _FINAL_GATES:
         lines = choose(ends, sharper.parameters, float(gate), least_sigma)
         if lines is None:
-            return solution
+            return solution, evidence
         sharper = refine(sharper, prior, (*evidence, lines))
     change = (sharper.parameters - solution.parameters)[view]
-    return sharper if change @ trust @ change < _AGREEMENT else solution
+    agreed = change @ trust @ change < _AGREEMENT
+    return (sharper, (*evidence, lines)) if agreed else (solution, evidence)
 
 
 def _trust(solution: Solution, view: np.ndarray) -> np.ndarray:
