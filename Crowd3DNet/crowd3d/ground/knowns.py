@@ -8,7 +8,7 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
-from crowd3d.ground.likelihood import up_vectors
+from crowd3d.ground.prediction import up_vectors
 
 _DISTANCE_SIGMA = 0.01
 
