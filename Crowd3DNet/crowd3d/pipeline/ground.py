@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,23 +49,29 @@ def estimate_from(
     if knowns.focal_px is None and camera is None and (focal := image.exif_focal_px()) is not None:
         knowns = replace(knowns, focal_px=focal)
     lines = segments(image) if use_lines else None
-    stature = for_observations(stature, observed)
-    estimate = estimate_ground(_sure(observed).keypoints.array, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
+    estimate = from_people(_sure(observed), image.size, stature, camera=camera, knowns=knowns, lines=lines)
     _report(estimate)
     return estimate
 
 
-def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
-    """`stature` as `estimate_ground` needs it for these keypoints: sources differ in where they see shoulders and ankles."""
-    return replace(stature, proportions=Proportions(**vars(observed.source.proportions)))
+def from_people(observed: Observations, image_size: tuple[int, int], stature: StaturePrior = ANY_CROWD, **known: Any) -> GroundEstimate:
+    """`estimate_ground` from measurements: with their spreads, and where their source sees shoulders and ankles.
+
+    Args:
+        observed: people.
+        image_size: width and height in pixels.
+        stature: what is known of their heights.
+        known: ``camera``, ``knowns`` and ``lines`` of `estimate_ground`.
+    """
+    keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
+    stature = replace(stature, proportions=Proportions(**vars(observed.source.proportions)))
+    return estimate_ground(keypoints, image_size, stature=stature, sigma_px=observed.sigma_px, **known)
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int]) -> tuple[Camera, GroundPlane] | None:
     """Camera and ground from people alone, to plan tiles by; None where they do not determine them."""
     try:
-        estimate = estimate_ground(
-            observed.keypoints.array, image_size, stature=for_observations(ANY_CROWD, observed)
-        )
+        estimate = from_people(observed, image_size)
     except UnsolvableGround as error:
         log.warning("no ground from what was seen so far (%s)", error)
         return None
