@@ -24,6 +24,7 @@ from crowd3d.pipeline.optimise import (
     write_lifted,
     write_result,
 )
+from crowd3d.pose.embedded import embedded_source
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene
@@ -141,5 +142,5 @@ def test_all_files_hold_the_optimised_camera_and_ground(truth: Scene, tmp_path: 
 
 def test_the_default_depends_on_who_found_the_keypoints(observed: Observations) -> None:
     assert resolve("auto", observed) == "people"
-    assert resolve("auto", replace(observed, depth_m=np.zeros((8, 17)))) == "none"
+    assert resolve("auto", replace(observed, source=embedded_source())) == "none"
     assert resolve("all", observed) == "all"
