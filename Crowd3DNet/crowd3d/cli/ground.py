@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -112,7 +112,7 @@ def ground_report(levels: Levels) -> dict[str, object]:
 def _level_report(estimate: GroundEstimate) -> dict[str, object]:
     ground = estimate.ground
     return {
-        "camera": vars(estimate.camera),
+        "camera": asdict(estimate.camera),
         "fov_x_deg": estimate.camera.fov_x_deg,
         "ground": ground.coefficients.tolist(),
         "tilt_deg": float(np.rad2deg(ground.tilt_rad)),

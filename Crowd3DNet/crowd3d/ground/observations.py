@@ -18,13 +18,15 @@ _REFERENCE_SCORE = 0.8
 _MIN_SCORE = 0.05
 _RELATIVE_NOISE = 0.012
 _DUPLICATE_DISTANCE = 0.04
+_FAR = 100.0
+"""Border of an image that shows more than half the world, image units."""
 
 
 @dataclass(frozen=True)
 class Observations:
     """Midpoints of the people whose shoulders and ankles or knees are known, in image units.
 
-    Image units: pixels from the principal point, divided by `unit_px`, with the vertical axis stretched by fx / fy.
+    Image units (`image_units`): ideal pixels from the principal point, divided by `unit_px`, the vertical axis stretched by fx / fy.
 
     Attributes:
         low, knee, hip, shoulder: (N, 2) midpoints of left and right; `low` are the ankles or the knees.
@@ -65,6 +67,11 @@ class Observations:
         return replace(self, **fields)
 
 
+def image_units(points_px: np.ndarray, camera: Camera, unit_px: float) -> np.ndarray:
+    """(..., 2) pixels of the photograph → image units, without the lens' distortion; NaN where the lens shows nothing."""
+    return (camera.to_ideal_px(points_px) - [camera.cx, camera.cy]) * [1.0, camera.fx / camera.fy] / unit_px
+
+
 def score_to_relative_sigma(score: np.ndarray) -> np.ndarray:
     """Keypoint noise per axis as a fraction of the person's image size, (...) scores 0…1 → (...).
 
@@ -79,13 +86,12 @@ def score_to_relative_sigma(score: np.ndarray) -> np.ndarray:
 def observe(keypoints: np.ndarray, camera: Camera, proportions: Proportions = LANDMARKS) -> Observations:
     """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with known shoulders and ankles or knees.
 
-    `camera` gives the principal point and the pixels' aspect; its focal length is not used.
+    `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used.
     """
     unit = float(max(camera.width, camera.height))
     score = keypoints[..., 2]
-    known = (score > _MIN_SCORE) & np.isfinite(keypoints[..., :2]).all(-1)
-    aspect = camera.fx / camera.fy
-    xy = np.stack([keypoints[..., 0] - camera.cx, (keypoints[..., 1] - camera.cy) * aspect], -1) / unit
+    xy = image_units(keypoints[..., :2], camera, unit)
+    known = (score > _MIN_SCORE) & np.isfinite(xy).all(-1)
     pair_known = known[:, _PAIRS].all(2)
     complete = pair_known[:, 3] & (pair_known[:, 0] | pair_known[:, 1])
     rows = np.flatnonzero(complete)
@@ -100,7 +106,9 @@ def observe(keypoints: np.ndarray, camera: Camera, proportions: Proportions = LA
     middle = np.where(np.isfinite(sigma)[..., None], middle, 0.0)
     ankle, knee, hip, shoulder = np.moveaxis(middle, 1, 0)
     ankle_sigma, knee_sigma, hip_sigma, shoulder_sigma = sigma.T
-    border = np.array([-camera.cx, -camera.cy * aspect, camera.width - camera.cx, (camera.height - camera.cy) * aspect]) / unit
+    sides_px = [[0.0, camera.cy], [camera.cx, 0.0], [camera.width, camera.cy], [camera.cx, camera.height]]
+    border = image_units(np.array(sides_px), camera, unit)[range(4), [0, 1, 0, 1]]
+    border = np.where(np.isnan(border), [-_FAR, -_FAR, _FAR, _FAR], border)
     observations = Observations(
         low=ankle,
         knee=knee,

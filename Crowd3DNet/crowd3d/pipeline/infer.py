@@ -189,7 +189,7 @@ def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observ
         camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()
         doubts = {"weak": estimate.reason, "assumption": estimate.assumption, "height_range_m": list(estimate.height_range_m)}
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
-    told = {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
+    told = {"camera": asdict(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
     write_json(raw, {**told, **doubts})
 
 

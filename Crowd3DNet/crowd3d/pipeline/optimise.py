@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Literal
 
 import numpy as np
@@ -121,7 +121,7 @@ def write_result(scene: Scene, mid: MidFolder, results: ResultFolder) -> None:
     """
     covariance = scene.ground_covariance
     write_release_ground(mid.raw_ground, mid.ground, scene.camera, scene.ground)
-    values = {"camera": vars(scene.camera), "ground": scene.ground.coefficients.tolist()}
+    values = {"camera": asdict(scene.camera), "ground": scene.ground.coefficients.tolist()}
     write_json(results.camera, values | {"covariance": None if covariance is None else covariance.tolist()})
     scene.save(results.root)
     write_predict_json(results.predict, [scene])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def process(image_path: Path, folder: MidFolder, weights: DefaultWeights | None,
     }
     if options.camera_ground:
         camera, ground = options.camera_ground
-        inputs["camera_ground"] = [vars(camera), ground.coefficients.tolist()]
+        inputs["camera_ground"] = [asdict(camera), ground.coefficients.tolist()]
     found, planned = [folder.observations, folder.keypoints], [folder.position, folder.row_col]
 
     def write_tiles() -> None:

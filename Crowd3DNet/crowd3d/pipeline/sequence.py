@@ -7,7 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -204,7 +204,7 @@ def _common_ground(
         write_json(
             folder.camera,
             {
-                "camera": vars(found.camera),
+                "camera": asdict(found.camera),
                 "ground": found.ground.coefficients.tolist(),
                 "covariance": found.covariance.tolist(),
                 "weak": found.reason,

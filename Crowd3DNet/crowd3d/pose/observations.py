@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
+from crowd3d.geometry import Camera
 from crowd3d.types import Keypoints, Rows
 
 SIGMA_AT_FULL_SCORE = 0.012
@@ -83,6 +84,23 @@ class Observations(Rows):
     def torso_px(self) -> np.ndarray:
         """(N, 2) mean of shoulders and hips."""
         return self.xy_px[:, SHOULDERS + HIPS].mean(1)
+
+    def straightened(self, camera: Camera) -> Observations:
+        """The same in ideal pixels (see `geometry.camera`); what the lens cannot have shown becomes unknown."""
+        if camera.distortion is None:
+            return self
+        xy, other, stretch = camera.to_ideal_px(self.xy_px), camera.to_ideal_px(self.other_px), camera.stretch(self.xy_px)
+        lost = ~(np.isfinite(xy).all(-1) & np.isfinite(stretch))
+        nowhere = lost | ~np.isfinite(other).all(-1)
+        return replace(
+            self,
+            xy_px=np.where(lost[..., None], self.xy_px, xy),
+            sigma_px=np.where(lost, np.inf, self.sigma_px * np.where(lost, 1.0, stretch)),
+            other_px=np.where(nowhere[..., None], self.xy_px, other),
+            other_share=np.where(nowhere, 0.0, self.other_share),
+            visible=np.where(lost, 0.0, self.visible),
+            hvip_px=camera.to_ideal_px(self.hvip_px),
+        )
 
     def save(self, path: Path) -> None:
         """Write atomically as ``.npz``."""
