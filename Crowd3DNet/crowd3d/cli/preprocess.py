@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from crowd3d.cli.camera import add_stature_argument, known_people
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import PartParams, read_part_params
 from crowd3d.imaging.largecrowd import SPLITS, LargeCrowdFolder
@@ -29,6 +30,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", nargs="+", default=[], metavar="SCENE", help="only these scenes (default: all that have images)")
     parser.add_argument("--pose_backend", choices=BACKEND_NAMES, default="auto", help="who finds people, as for single_image/process.py")
     parser.add_argument("--keypoints", type=Path, help="keypoints for the backend file, as for single_image/process.py")
+    add_stature_argument(parser)
     parser.add_argument("--engine", choices=["auto", "torch", "openvino", "onnx"], default="auto", help="what runs the networks")
     parser.add_argument("--overwrite", action="store_true", help="do everything again instead of keeping what is done")
 
@@ -65,7 +67,7 @@ def process_options(args: argparse.Namespace, settings: Settings, scene: str) ->
     backend = choose_backend(
         args.pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python, keypoints=args.keypoints
     )
-    return ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
+    return ProcessOptions(backend=backend, part_params=part_params, known=known_people(args), engine=args.engine, overwrite=args.overwrite)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
-from crowd3d.imaging import PartParams, read_part_params
+from crowd3d.imaging import GigapixelImage, PartParams, read_part_params
 from crowd3d.pipeline.folders import MidFolder
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.backends import BACKEND_NAMES, choose_backend
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_image_arguments(parser)
     add_pose_arguments(parser)
+    add_camera_arguments(parser)
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,16 +76,18 @@ def mid_folder(args: argparse.Namespace, settings: Settings) -> MidFolder:
 
 def run(args: argparse.Namespace) -> int:
     """Process the photograph."""
+    check_camera_arguments(args, args.scene_image_path.name)
     settings = load_settings()
     folder = mid_folder(args, settings)
-    options = process_options(args, settings, args.scene_image_path.name)
+    known = known_of(args, GigapixelImage(args.scene_image_path).size, args.scene_image_path.name)
+    options = process_options(args, settings, args.scene_image_path.name, known)
     weights = DefaultWeights.shipped(settings) if options.needs_weights else None
     process(args.scene_image_path, folder, weights, options)
     print(folder.root)
     return 0
 
 
-def process_options(args: argparse.Namespace, settings: Settings, name: str) -> ProcessOptions:
+def process_options(args: argparse.Namespace, settings: Settings, name: str, known: Known) -> ProcessOptions:
     """The user's choices; tile parameters also from the list that the release keeps, by file name.
 
     Raises:
@@ -99,7 +104,7 @@ def process_options(args: argparse.Namespace, settings: Settings, name: str) -> 
         keypoints=args.keypoints,
     )
     log.info("2D pose: %s", backend if backend == "embedded" else backend.name)
-    return ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
+    return ProcessOptions(backend=backend, part_params=part_params, known=known, engine=args.engine, overwrite=args.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import InferOptions, infer, read_observations
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.process import ProcessOptions, process
@@ -121,6 +122,7 @@ def prepare_scene(
         "backend": repr(options.backend),
         "keypoints": [file_digest(file) for file in options.backend.files()] if isinstance(options.backend, FileBackend) else None,
         "part_params": options.part_params,
+        "known": options.known.key(),
         "weights": weights.fingerprint() if weights and options.needs_weights else None,
     }
     target = folder.ground(scene)
@@ -129,7 +131,7 @@ def prepare_scene(
         for path in paths:
             process(path, folder.mid(scene, path.stem), weights, options)
         observed = Observations.joined([read_observations(folder.mid(scene, path.stem)) for path in paths])
-        found = estimate_from(GigapixelImage(paths[0]), observed)
+        found = estimate_from(GigapixelImage(paths[0]), observed, options.known)
         write_release_ground(folder.raw_ground(scene, paths[0].stem), target, found.camera, found.ground)
 
     log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))
@@ -195,7 +197,7 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)
-    process(path, mid, weights, replace(picture.part, camera_ground=picture.camera_ground))
+    process(path, mid, weights, replace(picture.part, known=Known(*picture.camera_ground)))
     write_release_files(mid.ground, *picture.camera_ground)
     return str(tuned_network(choice, f"optim_{scene}_ground", mid, tuning).path)
 
@@ -216,8 +218,9 @@ def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, wei
     if size != (camera.width, camera.height):
         raise BadImage(f"{picture.path} has {size[0]}x{size[1]} pixels, its scene's camera {camera.width}x{camera.height}; replace it")
     mid = folder.mid(picture.scene, picture.frame)
-    process(picture.path, mid, weights, replace(picture.part, camera_ground=picture.camera_ground))
-    options = replace(picture.whole, camera=camera, ground=ground)
+    known = picture.whole.known.of_world(camera, ground, None, None)
+    process(picture.path, mid, weights, replace(picture.part, known=known))
+    options = replace(picture.whole, known=known)
     infer(picture.path, mid, folder.results(tag, picture.scene, picture.frame), weights, options)
 
 

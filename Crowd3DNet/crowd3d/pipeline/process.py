@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from crowd3d.ground import estimate_ground
 from crowd3d.imaging import GigapixelImage, PartParams, format_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, write_jpeg
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder
-from crowd3d.pipeline.ground import ANY_CROWD, for_observations
+from crowd3d.pipeline.ground import for_observations
+from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.manifest import Run, file_digest
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose import merge_keypoints
@@ -60,16 +61,21 @@ class ProcessOptions:
     Attributes:
         backend: what finds people and their keypoints.
         part_params: the release's tile parameters; by default tiles follow from the ground.
-        camera_ground: camera and ground, if known; by default they are estimated from a first look.
+        known: what the user knows; camera and ground are estimated from a first look if they are not among it.
         engine: what runs the networks.
         overwrite: do everything again.
     """
 
     backend: Backend = "embedded"
     part_params: PartParams | None = None
-    camera_ground: tuple[Camera, GroundPlane] | None = None
+    known: Known = NOTHING
     engine: EngineName = "auto"
     overwrite: bool = False
+
+    @property
+    def camera_ground(self) -> tuple[Camera, GroundPlane] | None:
+        """Camera and ground, if they are known."""
+        return self.known.world
 
     @property
     def needs_weights(self) -> bool:
@@ -94,16 +100,15 @@ def process(image_path: Path, folder: MidFolder, weights: DefaultWeights | None,
         BadOutput: the folder cannot be written.
     """
     image = GigapixelImage(image_path)
+    options.known.check_size(image.size)
     run = Run(folder.root, overwrite=options.overwrite)
     name = image_path.stem
     inputs: dict[str, Any] = {
         "image": image.content_hash,
         "weights": weights.fingerprint() if weights and options.needs_weights else None,
         "part_params": options.part_params,
+        "known": options.known.key(),
     }
-    if options.camera_ground:
-        camera, ground = options.camera_ground
-        inputs["camera_ground"] = [asdict(camera), ground.coefficients.tolist()]
     found, planned = [folder.observations, folder.keypoints], [folder.position, folder.row_col]
 
     def write_tiles() -> None:
@@ -230,7 +235,9 @@ def _camera_ground(observed: Observations, image_size: tuple[int, int], options:
     """What is known of camera and ground, else what follows from people."""
     if options.camera_ground:
         return options.camera_ground
-    estimate = estimate_ground(observed.keypoints.array, image_size, stature=for_observations(ANY_CROWD, observed))
+    known = options.known
+    stature, people = for_observations(known.stature, observed), observed.keypoints.array
+    estimate = estimate_ground(people, image_size, camera=known.camera, stature=stature, knowns=known.knowns)
     return estimate.camera, estimate.ground
 
 
