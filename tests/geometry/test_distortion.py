@@ -58,6 +58,19 @@ def test_inverse(lens):
     assert distortion_from(asdict(lens)) == lens
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("lens", [*LENSES, *FISHEYES, RadialTangential(k1=-0.6), RadialTangential(k1=-0.3, p1=0.01, p2=-0.01)])
+def test_anything_may_be_asked(lens):
+    wanted = np.random.default_rng(3).uniform(-4, 4, (2000, 2))
+    found = lens.undistort(wanted)
+    known = np.isfinite(found).all(1)
+    assert known.any()
+    assert (np.linalg.norm(found[known], axis=1) <= 1.01 * lens.valid_radius).all()
+    again = lens.distort(found[known])
+    inside = np.isfinite(again).all(1)
+    np.testing.assert_allclose(again[inside], wanted[known][inside], atol=1e-7)
+
+
 def test_nothing_is_seen_beyond_the_lens():
     lens = RadialTangential(k1=-0.3)
     edge = lens.valid_radius

@@ -18,6 +18,8 @@ import numpy as np
 _TABLE = 4096
 _WIDEST_RAD = np.deg2rad(89.5)
 _NEWTON = 12
+_FOLD = 1.01
+"""Tangential distortion moves the fold by a little."""
 _TOLERANCE = 1e-9
 
 
@@ -81,13 +83,17 @@ class RadialTangential:
         """See `Distortion`: the radius from a table, then Newton's method on both coordinates."""
         wanted = np.asarray(xy, np.float64)
         found = _by_table(self, wanted)
+        # beyond this the model has folded back: a root there is another pixel's
+        most = min(_FOLD * self.valid_radius, 2 * np.tan(_WIDEST_RAD))
         for _ in range(_NEWTON):
             miss = wanted - self._bent(found)
             if not np.nanmax(np.abs(miss), initial=0.0) > _TOLERANCE * 1e-3:
                 break
             a, b, c, d = self._slopes(found)
             step = np.stack([d * miss[..., 0] - b * miss[..., 1], a * miss[..., 1] - c * miss[..., 0]], -1)
-            found = found + step / (a * d - b * c)[..., None]
+            found = found + step / np.maximum(a * d - b * c, 1e-9)[..., None]
+            radius = np.linalg.norm(found, axis=-1, keepdims=True)
+            found = np.where(radius > most, found * (most / np.maximum(radius, 1e-12)), found)
         reached = np.abs(wanted - self._bent(found)).max(-1, keepdims=True) < _TOLERANCE * (1 + np.abs(wanted).max(-1, keepdims=True))
         return np.where(reached, found, np.nan)
 
