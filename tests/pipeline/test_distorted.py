@@ -10,30 +10,16 @@ import cv2
 import numpy as np
 import pytest
 
-import crowd3d.pipeline.infer as infer_module
 from crowd3d.cli import reconstruct
 from crowd3d.cli.run import run_cli
-from crowd3d.files import write_npy, write_npz
+from crowd3d.files import write_npy
 from crowd3d.geometry import Camera, Fisheye, GroundPlane, RadialTangential
 from crowd3d.ground.simulate import simulate_crowd
-from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.types import People, Scene
+from crowd3d.types import Scene
 
 SIZE = (1600, 900)
 PLAIN, GROUND = Camera(1450.0, 1450.0, 820.0, 440.0, *SIZE), GroundPlane.from_angles(np.deg2rad(20.0), 0.02, 6.0)
 LENSES = {"plain": None, "radial": RadialTangential(k1=-0.3), "fisheye": Fisheye(k1=-0.01)}
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Crowd3DNet sees nobody: people come from their keypoints."""
-
-    def run_network(image, name, mid, results: ResultFolder, *others) -> None:
-        shapes = ((24, 3), (10,), (3,), (2,), (3,))
-        write_npz(results.network, **vars(People(*(np.zeros((0, *s)) for s in shapes), np.zeros(0), np.zeros((0, 17, 3)))))
-        results.all_result.touch()
-
-    monkeypatch.setattr(infer_module, "run_network", run_network)
 
 
 @pytest.mark.parametrize("optimise", ["none", "all"])

@@ -57,6 +57,7 @@ def test_photograph_of_another_size():
 
 def test_a_measured_height_or_distance_scales_a_given_ground():
     assert Known(CAMERA, GROUND).world == (CAMERA, GROUND)
+    assert Known(CAMERA, GROUND).knowns.height_m == 5.0
     assert Known(CAMERA).world is None
     covariance = np.diag([0.01, 0.02, 0.03, 0.1]) ** 2
     by_height = Known(CAMERA, GROUND, covariance, height_m=7.5)

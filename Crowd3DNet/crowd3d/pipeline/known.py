@@ -125,8 +125,9 @@ class Known:
         """The same for `estimate_ground`, which takes the camera besides; see `resolved`."""
         tilt, roll = (None, None) if self.ground is None else (self.ground.tilt_rad, self.ground.roll_rad)
         opinion = self.opinion if isinstance(self.opinion, Opinion) else None
+        height = self.height_m if self.world is None else self.world[1].offset_m
         return Knowns(
-            focal_px=self.focal_px, height_m=self.height_m, scale_points=self.scale_points, tilt_rad=tilt, roll_rad=roll, opinion=opinion
+            focal_px=self.focal_px, height_m=height, scale_points=self.scale_points, tilt_rad=tilt, roll_rad=roll, opinion=opinion
         )
 
     def resolved(self, picture: Callable[[float], np.ndarray], image_size: tuple[int, int]) -> Known:
