@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from crowd3d.cli import reconstruct
 from crowd3d.cli.run import run_cli
@@ -78,3 +81,29 @@ def test_together(folder: Path, tmp_path: Path, no_network: None, sequence: bool
 def test_optimising_all_keeps_the_scale_that_the_stature_gives(folder: Path, tmp_path: Path, no_network: None) -> None:
     found = run(folder, tmp_path, "--fov_deg", str(CAMERA.fov_x_deg), "--stature", str(STATURE_M), "--optimise", "all")
     assert found.ground.offset_m == pytest.approx(6.0, rel=0.08)
+
+
+def test_a_second_opinion_is_asked_and_counts(folder: Path, tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+
+    class StandIn:
+        def to(self, device: str) -> StandIn:
+            return self
+
+        def calibrate(self, img: torch.Tensor) -> dict:
+            pictures.append(tuple(img.shape))
+            focal = torch.tensor([[0.5 * img.shape[2]] * 2])  # half of the people's
+            spread = {"focal": float(0.01 * focal[0, 0]), "roll": 0.01, "pitch": 0.01}
+            vector = torch.tensor([GROUND.normal.tolist()])
+            answers = {f"{key}_uncertainty": torch.tensor([value]) for key, value in spread.items()}
+            return {"camera": types.SimpleNamespace(f=focal), "gravity": types.SimpleNamespace(vec3d=vector), **answers}
+
+    package = types.ModuleType("geocalib")
+    package.GeoCalib = StandIn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "geocalib", package)
+    alone = run(folder, tmp_path)
+    told = run(folder, tmp_path, "--opinion", "geocalib")
+    assert pictures == [(3, 720, 1280)]
+    assert told.camera.fx < 0.99 * alone.camera.fx
+    exact = run(folder, tmp_path, "--opinion", "geocalib", "--camera_json", str(folder / "camera.json"))
+    assert (exact.camera, len(pictures)) == (CAMERA, 1)

@@ -121,6 +121,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     outputs = [results.all_result, results.network]
     name = image_path.stem
     if options.tuning is not None:
+        if world.camera.distortion is not None:
+            log.warning("fine-tuning takes the photograph for one without distortion: the release's files have no place for a lens")
         choice = tuned_network(choice, name, mid, options.tuning)
     run.stage(
         "network",
