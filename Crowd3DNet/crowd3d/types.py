@@ -21,13 +21,48 @@ SCHEMA_VERSION = 2
 
 
 class Rows:
-    """Selection for frozen dataclasses whose every array field has one row per person."""
+    """Selection and joining for frozen dataclasses whose fields have one row per person, but for those marked `shared`."""
+
+    @classmethod
+    def row_fields(cls) -> list[str]:
+        """Names of the fields that have rows."""
+        return [f.name for f in dataclasses.fields(cls) if not f.metadata.get("shared")]  # type: ignore[arg-type]
+
+    @classmethod
+    def joined(cls, parts):
+        """The people of all parts, in order; at least one part, whose shared fields are taken."""
+        return dataclasses.replace(parts[0], **{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.row_fields()})
 
     def __len__(self) -> int:
-        return len(getattr(self, dataclasses.fields(self)[0].name))  # type: ignore[arg-type]
+        return len(getattr(self, self.row_fields()[0]))
 
     def __getitem__(self, rows):
-        return dataclasses.replace(self, **{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})  # type: ignore
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in self.row_fields()})  # type: ignore[type-var]
+
+
+SHARED = {"shared": True}
+"""Metadata of a field of `Rows` that belongs to all people together."""
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """Mean heights over the soles of what keypoints mark on people who stand or walk, as fractions of stature.
+
+    Attributes:
+        ankle, knee, hip, shoulder, eye: midpoints of left and right.
+    """
+
+    ankle: float
+    knee: float
+    hip: float
+    shoulder: float
+    eye: float
+
+    def for_span(self, span: float) -> Proportions:
+        """The same ankles, with everything from there to the shoulders stretched to `span` statures."""
+        ratio = span / (self.shoulder - self.ankle)
+        joints = {name: self.ankle + ratio * (getattr(self, name) - self.ankle) for name in ("knee", "hip", "shoulder")}
+        return dataclasses.replace(self, **joints)
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def test_a_picture_of_another_size_is_refused(data: LargeCrowdFolder, settings: 
         "place_00",
         image,
         (Camera.from_focal(FOCAL, (500, 300)), GroundPlane.from_angles(0.3, 0, 5)),
-        ProcessOptions(),
+        ProcessOptions(FileBackend(data.root.parent / "keypoints.json")),
         infer_module.InferOptions(),
     )
     with pytest.raises(BadImage, match="480x300"):

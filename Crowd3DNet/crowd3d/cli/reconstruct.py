@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     path, settings = args.path or args.scene_image_path, load_settings()
     sequence = is_sequence(path)
     check_camera_arguments(args, None if sequence else path.name)
-    NetworkChoice.of(args.weights, DefaultWeights.shipped(settings), settings.smpl_model_root)
+    if args.weights is not None:
+        NetworkChoice.of(args.weights, settings.smpl_model_root)
     if sequence:
         return _run_sequence(args, path)
     args.scene_image_path = path

@@ -224,6 +224,7 @@ def plan_pyramid(
     ratio: float = 2.0,
     max_tiles: int = 1200,
     stride: float = 0.5,
+    first_side: float | None = None,
 ) -> list[tuple[float, TileLayout]]:
     """Overlapping square tiles of several sizes, for finding people when neither camera nor ground is known.
 
@@ -237,6 +238,7 @@ def plan_pyramid(
         ratio: size of a level's tiles over the next one's.
         max_tiles: bound on the sum over levels.
         stride: distance of neighbouring tiles of a level, in sides, at most.
+        first_side: side of the largest tile, by default the image's shorter side; the longer one shows the whole picture.
 
     Returns:
         Coarse to fine: (image pixels per resized pixel, layout in pixels of the whole image).
@@ -245,7 +247,7 @@ def plan_pyramid(
     if min(image_size) < 2:
         raise BadImage(f"image of {width}×{height} px is too small; use a photograph of at least a few dozen pixels each way")
     levels: list[tuple[float, TileLayout]] = []
-    remaining, side = max_tiles, float(min(image_size))
+    remaining, side = max_tiles, first_side or float(min(image_size))
     while True:
         whole = max(2, 2 * int(side / 2))
         tops, lefts = _columns(whole, height, stride), _columns(whole, width, stride)

@@ -13,8 +13,8 @@ from crowd3d.pipeline.infer import InferOptions, infer
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.backends import BackendName, choose_backend
+from crowd3d.pipeline.weights import DefaultWeights, pose_assets
+from crowd3d.pose.backends import BackendName, choose_backend, scout
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
@@ -24,6 +24,7 @@ def reconstruct(
     *,
     weights: str | Path | None = None,
     pose_backend: BackendName = "auto",
+    keypoints: str | Path | None = None,
     camera: Camera | None = None,
     known: Known = NOTHING,
     engine: EngineName = "auto",
@@ -36,6 +37,7 @@ def reconstruct(
         image: path of the photograph.
         weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
         pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
+        keypoints: file or folder of people who are known already, as ``--keypoints`` of process.py.
         camera: exact intrinsics, if known; short for ``known=Known(camera)``.
         known: everything else that is known of camera, ground and people.
         engine: what runs the networks.
@@ -49,7 +51,9 @@ def reconstruct(
         known = replace(known, camera=camera)
     settings = load_settings()
     shipped = DefaultWeights.shipped(settings)
-    backend = choose_backend(pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python)
+    assets = pose_assets(settings, engine, None if keypoints is None else Path(keypoints))
+    backend = choose_backend(pose_backend, assets)
+    part = ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, known=known)
     options = InferOptions(
         weights=None if weights is None else Path(weights),
         smpl_folder=settings.smpl_model_root,
@@ -61,7 +65,7 @@ def reconstruct(
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(folder or temporary)
         mid, results = MidFolder(root / "mid"), ResultFolder(root)
-        process(Path(image), mid, shipped, ProcessOptions(backend=backend, known=known, engine=engine))
+        process(Path(image), mid, part)
         return infer(Path(image), mid, results, shipped, options)
 
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from crowd3d.errors import UnsolvableGround
+from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
-    JOINT_CENTRE_SPAN,
     GroundEstimate,
     Proportions,
     StaturePrior,
@@ -18,13 +19,10 @@ from crowd3d.ground import (
 )
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.known import NOTHING, Known
-from crowd3d.pose.embedded import SURE_THRESHOLD
 from crowd3d.pose.observations import Observations
 
 log = logging.getLogger(__name__)
 
-EMBEDDED = Proportions(ankle=0.082, knee=0.303, hip=0.526, shoulder=0.795, eye=0.923)
-"""What the embedded networks have learned: means over 1451 free bodies that stand or walk in five synthetic crowds."""
 LINE_LEVEL_PX = 4000
 """Width of the reduced photograph in which line segments are looked for."""
 
@@ -52,14 +50,27 @@ def estimate_from(image: GigapixelImage, observed: Observations, known: Known = 
 
 
 def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
-    """`stature` as `estimate_ground` needs it for these keypoints: backends differ in where they see shoulders and ankles."""
-    return replace(stature, proportions=EMBEDDED) if observed.tells_depth else stature.for_span(JOINT_CENTRE_SPAN)
+    """`stature` as `estimate_ground` needs it for these keypoints: sources differ in where they see shoulders and ankles."""
+    return replace(stature, proportions=Proportions(**vars(observed.source.proportions)))
+
+
+def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:
+    """Camera and ground as known, else from people alone, to plan tiles by; None where they do not determine them."""
+    if known.world is not None:
+        return known.world
+    stature, people = for_observations(known.stature, observed), observed.keypoints.array
+    try:
+        estimate = estimate_ground(people, image_size, camera=known.camera, stature=stature, knowns=known.knowns)
+    except UnsolvableGround as error:
+        log.warning("no ground from what was seen so far (%s)", error)
+        return None
+    return estimate.camera, estimate.ground
 
 
 def _sure(observed: Observations) -> Observations:
-    """Those who are certainly people, if there are any; other backends' scores do not tell."""
-    sure = np.flatnonzero(observed.score > SURE_THRESHOLD)
-    return observed[sure] if observed.tells_depth and len(sure) else observed
+    """Those who are certainly people, if there are any; scores of some sources do not tell."""
+    sure = np.flatnonzero(observed.score > observed.source.sure)
+    return observed[sure] if observed.source.scores_are_probabilities and len(sure) else observed
 
 
 def segments(image: GigapixelImage) -> np.ndarray:

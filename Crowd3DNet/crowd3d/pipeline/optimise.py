@@ -34,14 +34,14 @@ SAME_PERSON = 0.2
 
 
 def resolve(choice: OptimiseChoice, observed: Observations) -> OptimiseMode:
-    """What ``auto`` means: people where the keypoints come from elsewhere; nothing with the embedded networks', which tell depths.
+    """What ``auto`` means: people, unless the lifter was trained on the errors of the very networks that the keypoints come from.
 
-    Bodies lifted from plain keypoints gain in every figure. The lifter was trained on the embedded networks' own errors and leaves nothing
-    to gain in theirs: more people coincide with their keypoints, but their bodies and places come out no better.
+    Bodies lifted from plain keypoints gain in every figure. Where the lifter knows the errors it leaves nothing to gain: more people
+    coincide with their keypoints, but their bodies and places come out no better.
     """
     if choice != "auto":
         return choice
-    return "none" if observed.tells_depth else "people"
+    return "none" if observed.source.lifter_knows_errors else "people"
 
 
 def match_observations(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:

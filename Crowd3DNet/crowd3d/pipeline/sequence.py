@@ -144,7 +144,7 @@ def reconstruct_frames(
             size = GigapixelImage(frame.path).size
             if size != usual:
                 raise BadImage(f"{frame.path} has {size[0]}x{size[1]} pixels, the others {usual[0]}x{usual[1]}; replace it")
-            process(frame.path, folder.mid(frame.name), weights, part)
+            process(frame.path, folder.mid(frame.name), part)
             infer(frame.path, folder.mid(frame.name), folder.results(frame.name), weights, whole)
         except OF_ONE_PICTURE as error:
             log.error("skipped %s: %s", frame.name, error)
@@ -183,7 +183,7 @@ def _common_ground(
         return known.of_world(*known.world, known.world_covariance, None), usual
     inputs = {
         "images": [images[frame].content_hash for frame in chosen],
-        "backend": repr(options.part.backend),
+        "backend": [options.part.backend.name, options.part.backend.key()],
         "part_params": options.part.part_params,
         "known": known.key(),
         "weights": weights.fingerprint(),
@@ -194,7 +194,7 @@ def _common_ground(
         for frame in chosen:
             log.info("camera and ground: looking at %s", frame.name)
             try:
-                process(frame.path, folder.mid(frame.name), weights, replace(options.part, known=known))
+                process(frame.path, folder.mid(frame.name), replace(options.part, known=known))
                 parts.append(read_observations(folder.mid(frame.name)))
             except OF_ONE_PICTURE as error:
                 log.error("not used for the ground: %s", error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.viewing import ViewingFrames
@@ -16,8 +15,6 @@ STANDING_TORSO_M = 1.13
 LEAST_TORSO_M, MOST_TORSO_M = 0.25, 1.5
 ANKLE_TRUST_PX = 0.06
 """Ankles serve as a first guess of the HVIP when their spread is below this share of the person's size."""
-CANDIDATE_REACH = 0.2
-"""A candidate for the HVIP must be this near to the middle of the ankles, as a share of the person's size."""
 
 
 def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_px: np.ndarray) -> np.ndarray:
@@ -38,22 +35,12 @@ def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_
     return rays * np.where(depth > 0, depth, np.nan)[:, None]
 
 
-def guess_hvip(observed: Observations, candidates_px: np.ndarray) -> np.ndarray:
-    """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else a candidate under the person, else NaN.
-
-    Args:
-        observed: N people.
-        candidates_px: (M, 2) HVIPs from elsewhere.
-    """
+def guess_hvip(observed: Observations) -> np.ndarray:
+    """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else NaN."""
     size = person_size_px(observed.xy_px)
     ankles = observed.xy_px[:, ANKLES].mean(1)
     sure = (observed.sigma_px[:, ANKLES].max(1) < ANKLE_TRUST_PX * size)[:, None]
-    hvip = np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
-    if len(candidates_px):
-        distance, nearest = cKDTree(candidates_px).query(ankles)
-        near = (distance < CANDIDATE_REACH * size)[:, None]
-        hvip = np.where(np.isnan(hvip) & near, candidates_px[nearest], hvip)
-    return hvip
+    return np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
 
 
 def measure(
