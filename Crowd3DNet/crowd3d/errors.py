@@ -23,6 +23,10 @@ class UnsolvableGround(Crowd3DError):
     """Camera and ground cannot be estimated from the given keypoints."""
 
 
+class ImplausibleKeypoints(Crowd3DError):
+    """Given keypoints cannot belong to the picture, or to the camera that was given with them."""
+
+
 class BackendFailed(Crowd3DError):
     """An external program or engine failed, timed out or produced unusable output."""
 

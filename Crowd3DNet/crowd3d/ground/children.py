@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crowd3d.ground.likelihood import predict
-from crowd3d.ground.solver import Solution, log_share_prior, with_shares
+from crowd3d.ground.solver import Solution
 from crowd3d.ground.stature import StaturePrior
 
 SHARE_OF_CROWDS = 0.05
@@ -95,14 +94,14 @@ def _stature_spread(solution: Solution) -> tuple[float, float]:
     stride = max(1, -(-len(mixture.observations) // _MOST_PEOPLE))
     some = np.arange(0, len(mixture.observations), stride)
     mixture = replace(mixture, observations=mixture.observations[some], posture=mixture.posture[some])
-    prediction = predict(solution.parameters[None], mixture.observations, mixture.stature.mean_m)
+    predictions = mixture.predict(solution.parameters[None])
     value = []
     for factor in _FACTORS:
         wider = replace(mixture, stature=replace(mixture.stature, sd_m=factor * mixture.stature.sd_m))
         for _ in range(_SHARE_ROUNDS):
-            wider = with_shares(wider, prediction)
-        density = np.logaddexp.reduce(wider.log_terms(prediction)[:, 0], axis=0)
-        value.append(float(density @ mixture.observations.weight) + log_share_prior(wider))
+            wider = wider.with_shares(predictions)
+        density = np.logaddexp.reduce(wider.log_terms(predictions)[:, 0], axis=0)
+        value.append(float(density @ mixture.observations.weight) + wider.log_share_prior())
     best = int(np.clip(np.argmax(value), 1, len(_FACTORS) - 2))
     near = slice(best - 1, best + 2)
     curve, slope, _ = np.polyfit(np.log(_FACTORS[near]), value[near], 2)

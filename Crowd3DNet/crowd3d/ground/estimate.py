@@ -8,18 +8,18 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground.cameras import camera_prior
 from crowd3d.ground.children import MEAN_SIGMA, NORMAL_95, PLAUSIBLE, children_alone
 from crowd3d.ground.knowns import Knowns, measured_distance
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations, fit_noise, observe
 from crowd3d.ground.opinion import OpinionEvidence
-from crowd3d.ground.solver import Evidence, Prior, Solution, solve
+from crowd3d.ground.posterior import MOST_PEOPLE, expected
+from crowd3d.ground.prior import Prior
+from crowd3d.ground.solver import Evidence, Solution, solve
 from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
 
-# wide enough that a hundred people overrule them: long lenses to panoramas, a person's eyes to a tower
-_PRIOR_MEAN = np.array([0.0, np.deg2rad(15.0), 0.0, np.log(8.0), np.log(np.deg2rad(3.0)), 0.0])
-_PRIOR_SIGMA = np.array([0.6, np.deg2rad(30.0), np.deg2rad(6.0), 1.5, 0.5, 0.0])
 _WEAK_SIGMA = np.array([0.12, np.deg2rad(3.0), np.deg2rad(3.0), 0.12])
 _FEW_PEOPLE = 12
 _FEW_SHARE = 0.4
@@ -72,6 +72,8 @@ def estimate_ground(
     stature: StaturePrior | None = None,
     lines: np.ndarray | None = None,
     knowns: Knowns | None = None,
+    sigma_px: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
 ) -> GroundEstimate:
     """Maximum a posteriori camera and ground from people who stand.
 
@@ -93,27 +95,33 @@ def estimate_ground(
     keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
     stature, knowns = stature or StaturePrior(), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
-    observations = prepare(keypoints, nominal, stature)
+    observations = prepare(keypoints, nominal, stature, sigma_px, weight)
     evidence = evidence_of(knowns, nominal, observations.unit_px)
-    prior = prior_of(camera, knowns, stature, observations.unit_px)
+    prior = prior_of(nominal, camera, knowns, stature, observations.unit_px)
     solution = solve(observations, stature, prior, evidence)
     if lines is not None:
-        solution = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
+        solution, evidence = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
+    if len(observations) <= MOST_PEOPLE:
+        solution = expected(solution, prior, evidence)
     return conclude(solution, observations, nominal, camera, len(keypoints), stature, knowns)
 
 
-def prepare(keypoints: np.ndarray, nominal: Camera, stature: StaturePrior) -> Observations:
-    """Midpoints with measured noise; `nominal` gives the principal point, `stature` the proportions.
+def prepare(
+    keypoints: np.ndarray,
+    nominal: Camera,
+    stature: StaturePrior,
+    sigma_px: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+) -> Observations:
+    """Midpoints with their noise; `nominal` gives the principal point, `stature` the proportions.
 
     Raises:
-        UnsolvableGround: nobody has known shoulders and ankles or knees.
+        UnsolvableGround: there is nobody.
     """
-    observations = observe(keypoints, nominal, stature.proportions)
-    if not len(observations):
-        raise UnsolvableGround(
-            f"none of the {len(keypoints)} people has known shoulders and ankles or knees; give camera and ground, or better keypoints"
-        )
-    return fit_noise(observations)
+    if not len(keypoints):
+        raise UnsolvableGround("nobody was found, so nothing tells camera and ground; give both, or keypoints of people")
+    observations = observe(keypoints, nominal, stature.proportions, sigma_px, weight)
+    return fit_noise(observations) if sigma_px is None and len(observations) else observations
 
 
 def evidence_of(knowns: Knowns, nominal: Camera, unit_px: float) -> tuple[Evidence, ...]:
@@ -126,19 +134,18 @@ def evidence_of(knowns: Knowns, nominal: Camera, unit_px: float) -> tuple[Eviden
     return tuple(evidence)
 
 
-def prior_of(camera: Camera | None, knowns: Knowns, stature: StaturePrior, unit_px: float) -> Prior:
-    """Wide priors, narrowed or fixed by what is known; focal lengths in units of `unit_px`."""
-    mean, sigma = _PRIOR_MEAN.copy(), _PRIOR_SIGMA.copy()
+def prior_of(nominal: Camera, camera: Camera | None, knowns: Knowns, stature: StaturePrior, unit_px: float) -> Prior:
+    """Usual cameras, narrowed or fixed by what is known; focal lengths in units of `unit_px`."""
+    prior = camera_prior((nominal.width, nominal.height), max(stature.mean_sigma, POPULATION_SIGMA if knowns.tell_size else 0.0))
     if camera is not None:
-        mean[0], sigma[0] = np.log(camera.fx / unit_px), 0.0
+        prior = prior.given(0, float(np.log(camera.fx / unit_px)), 0.0)
     elif knowns.focal_px is not None:
-        mean[0], sigma[0] = np.log(knowns.focal_px / unit_px), knowns.focal_sigma
+        prior = prior.given(0, float(np.log(knowns.focal_px / unit_px)), knowns.focal_sigma)
     if knowns.tilt_rad is not None and knowns.roll_rad is not None:
-        mean[1:3], sigma[1:3] = (knowns.tilt_rad, knowns.roll_rad), 0.0
+        prior = prior.given(1, knowns.tilt_rad, 0.0).given(2, knowns.roll_rad, 0.0)
     if knowns.height_m is not None:
-        mean[3], sigma[3] = np.log(knowns.height_m), knowns.height_sigma_m / knowns.height_m
-    sigma[5] = max(stature.mean_sigma, POPULATION_SIGMA if knowns.tell_size else 0.0)
-    return Prior(mean, sigma)
+        prior = prior.given(3, float(np.log(knowns.height_m)), knowns.height_sigma_m / knowns.height_m)
+    return prior
 
 
 def assumption_of(stature: StaturePrior, knowns: Knowns) -> str:
@@ -172,10 +179,6 @@ def conclude(
         camera = Camera(focal, focal, nominal.cx, nominal.cy, nominal.width, nominal.height)
     inliers = np.zeros(people, bool)
     inliers[observations.rows] = solution.roles[:2].sum(0) > 0.5
-    if not inliers.any():
-        raise UnsolvableGround(
-            f"none of {people} people fits a common ground; check the keypoints, or give the camera (--fov_deg) and its height"
-        )
     standing = int(inliers.sum())
     # noise, lean and the shares of outliers and children were fitted to the same people
     covariance = solution.covariance[:4, :4] * (1.0 + _FITTED / (standing + _FITTED))
@@ -191,7 +194,7 @@ def _perhaps_children(
     solution: Solution, height_m: float, variance: float, stature: StaturePrior, knowns: Knowns
 ) -> tuple[str, float, tuple[float, float]]:
     """What children mean for the height: a reason to distrust it, variance to add to that of its logarithm, and its 95 % range."""
-    children = float(solution.roles[1].sum() / solution.roles[:2].sum())
+    children = float(solution.roles[1].sum() / max(solution.roles[:2].sum(), 1e-9))
     if children > _MANY_CHILDREN:
         more = (children * MEAN_SIGMA) ** 2
         reason = f"{100 * children:.0f} % of the people look like children, whose mean stature is uncertain"

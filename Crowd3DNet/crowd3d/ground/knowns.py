@@ -12,9 +12,9 @@ import numpy as np
 
 from crowd3d.errors import BadConfig
 from crowd3d.geometry import Camera
-from crowd3d.ground.likelihood import up_vectors
 from crowd3d.ground.observations import image_units
 from crowd3d.ground.opinion import Opinion
+from crowd3d.ground.prediction import up_vectors
 
 _DISTANCE_SIGMA = 0.01
 STATURES_M = (0.5, 2.5)

@@ -11,11 +11,13 @@ from crowd3d.geometry import Camera
 from crowd3d.ground.children import NORMAL_95
 from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
-from crowd3d.ground.likelihood import OUTLIER_AREA, posture_log_odds, predict
+from crowd3d.ground.likelihood import OUTLIER_AREA
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations
-from crowd3d.ground.solver import Evidence, Prior, Solution, solve
+from crowd3d.ground.posture import posture_log_odds
+from crowd3d.ground.prior import Prior
+from crowd3d.ground.solver import Evidence, Solution, solve
 from crowd3d.ground.stature import StaturePrior
 
 _LEAST_PEOPLE = 10
@@ -73,7 +75,7 @@ def estimate_levels(
     stature, knowns = stature or StaturePrior(child_share=0.0), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
     people = prepare(keypoints, nominal, stature)
-    prior, evidence = prior_of(camera, knowns, stature, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
+    prior, evidence = prior_of(nominal, camera, knowns, stature, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
     found = None if labels is None else _ranked(np.asarray(labels)[people.rows])
     level = _search(people, stature, prior, evidence, most) if found is None else found
     ends = None if lines is None else segments_of(lines, nominal, people.unit_px)
@@ -109,7 +111,7 @@ def _search(people: Observations, stature: StaturePrior, prior: Prior, evidence:
             break
         solutions = [*solutions, replace(solutions[0], parameters=np.where(_HEIGHT, height, solutions[0].parameters))]
         for _ in range(_ROUNDS):
-            tried = np.argmax([_log_density(people, solution, stature) for solution in solutions], axis=0)
+            tried = np.argmax([_log_density(people, solution) for solution in solutions], axis=0)
             if np.bincount(tried, minlength=len(solutions)).min() < _LEAST_PEOPLE:
                 return level
             solutions = _solve_levels(people, tried, stature, prior, evidence)
@@ -130,29 +132,28 @@ def _solve_levels(
     """The first level with its camera, then the heights of the others."""
     base = solve(people[level == 0], stature, prior, evidence)
     if ends is not None:
-        base = sharpen(base, ends, prior, evidence)
-    same_camera = Prior(base.parameters, np.where(_HEIGHT, 1.0, 0.0))
+        base, _ = sharpen(base, ends, prior, evidence)
+    same_camera = Prior.around(base.parameters, np.where(_HEIGHT, 1.0, 0.0))
     return [base, *(solve(people[level == k], stature, same_camera) for k in range(1, level.max() + 1))]
 
 
-def _log_density(people: Observations, solution: Solution, stature: StaturePrior) -> np.ndarray:
+def _log_density(people: Observations, solution: Solution) -> np.ndarray:
     """(N,) log density of everybody as a standing person on a level."""
-    mixture = replace(solution.mixture, observations=people, posture=np.zeros(len(people)))
-    return mixture.log_terms(predict(solution.parameters[None], people, stature.mean_m))[:2, 0].max(0)
+    mixture = solution.mixture.among(people)
+    return mixture.log_terms(mixture.predict(solution.parameters[None]))[:2, 0].max(0)
 
 
 def _height_of_the_rest(people: Observations, solutions: list[Solution], stature: StaturePrior) -> float | None:
     """Log height on which most of the people agree who stand straight but on none of the levels, if at least half of them do."""
     parameters = solutions[0].parameters
-    prediction = predict(parameters[None], people, stature.mean_m)
+    prediction = solutions[0].mixture.among(people).predict(parameters[None]).standing
     straight = posture_log_odds(people, prediction.depth_ratio[0], prediction.scale[0]) < _STRAIGHT
     outlier = -np.log(OUTLIER_AREA * people.size**2)
-    fits = np.max([_log_density(people, solution, stature) for solution in solutions], axis=0) > outlier
+    fits = np.max([_log_density(people, solution) for solution in solutions], axis=0) > outlier
     rest = straight & ~fits
     if rest.sum() < max(_LEAST_PEOPLE, _LEAST_SHARE * len(people)):
         return None
-    step = prediction.stature_step[0, rest]
-    tall = stature.mean_m + (prediction.residual[0, rest] * step).sum(1) / (step**2).sum(1)
+    tall = stature.mean_m + prediction.residual[0, rest, 0] / prediction.stature_step[0, rest]
     log_height = parameters[3] - np.log(np.maximum(tall, 0.2) / stature.mean_m)
     near = np.abs(log_height[:, None] - log_height) < 2.5 * stature.sd_m / stature.mean_m
     best = int(np.argmax(near.sum(1)))

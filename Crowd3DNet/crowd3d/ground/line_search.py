@@ -3,7 +3,8 @@
 The people's focal length may be wrong by more than the spread of a family of lines allows, because errors of keypoints that many
 people share (hidden feet) are not part of their noise. So the search begins at several cameras along the direction in which the
 people are least sure, lets lines and people settle, and compares what each is worth: for every segment the gain of its density over
-that of a line of any direction, against the people's disagreement. Nothing is used unless the gain is clear.
+that of a line of any direction, against the people's disagreement. Nothing is used unless the gain is clear, lines and people together are
+more probable than before, and the people alone hardly less.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from crowd3d.ground.lines import REPEATS, LineEvidence, choose
-from crowd3d.ground.solver import Evidence, Prior, Solution, refine
+from crowd3d.ground.prior import Prior
+from crowd3d.ground.solver import Evidence, Solution, log_posterior, refine
 
 _SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
 _FINAL_GATES = np.deg2rad([2.0, 1.0, 0.5])
@@ -25,20 +27,24 @@ _FLOOR = np.array([0.04, np.deg2rad(0.7), np.deg2rad(0.4)])
 _MOST_SEGMENTS = 1500
 _LEAST_SIGMA_PX = 0.7
 _LEAST_SIGMA_RAD = np.deg2rad(0.25)
-_STRANGERS = 0.5
 _FAMILY_COST = 6.0
 """A family may have any of some 400 directions: that much gain comes by chance."""
-_LEAST_GAIN = 8.0
+_LEAST_GAIN = 9.0
 _AGREEMENT = 16.0
 """99.7 % of chi-square with four degrees of freedom."""
+_OBJECTION = 4.7 * _DISTRUST**2
+"""By so much may the people alone be less probable for the lines' sake, if the lines gain more: half of that for 95 %, distrusted."""
+_LEAST_STANDING = 0.9
 _STEP = 1e-4
 
 
-def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> Solution:
-    """The people's solution with those (L, 2, 2) segments that agree with it; the same solution if too few do."""
+def sharpen(
+    solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]
+) -> tuple[Solution, tuple[Evidence, ...]]:
+    """The people's solution with those (L, 2, 2) segments that agree with it, and all evidence; both as they are if too few do."""
     view = np.flatnonzero(prior.free[:3])
     if not len(view):
-        return solution
+        return solution, evidence
     trust = _trust(solution, view)
     least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
@@ -47,18 +53,32 @@ def sharpen(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[
     best, gain = solution.parameters, -np.inf
     for start in _starts(solution, view):
         settled = _settle(some, start, solution.parameters, view, trust, least_sigma)
-        if settled is not None and (value := _gain(some, settled, solution.parameters, view, trust, least_sigma)) > gain:
+        if settled is None:
+            continue
+        change = (settled - solution.parameters)[view]
+        value = _worth(some, settled, least_sigma) - 0.5 * float(change @ trust @ change)
+        if value > gain:
             best, gain = settled, value
     if gain < _LEAST_GAIN:
-        return solution
+        return solution, evidence
     sharper = replace(solution, parameters=_carry_along(solution, view, best))
     for gate in _FINAL_GATES:
         lines = choose(ends, sharper.parameters, float(gate), least_sigma)
         if lines is None:
-            return solution
+            return solution, evidence
         sharper = refine(sharper, prior, (*evidence, lines))
     change = (sharper.parameters - solution.parameters)[view]
-    return sharper if change @ trust @ change < _AGREEMENT else solution
+    loss = solution.value - _value_of_people(sharper, prior, evidence)
+    won = _worth(some, sharper.parameters, least_sigma) - _worth(some, solution.parameters, least_sigma)
+    standing = sharper.roles[:2].sum() >= _LEAST_STANDING * solution.roles[:2].sum()
+    agreed = change @ trust @ change < _AGREEMENT and standing and loss < min(_OBJECTION, won)
+    return (sharper, (*evidence, lines)) if agreed else (solution, evidence)
+
+
+def _value_of_people(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -> float:
+    """Log posterior of the people alone at a solution that lines may have moved; comparable with `Solution.value`."""
+    mixture = solution.mixture
+    return float(log_posterior(mixture, prior, evidence, solution.parameters[None])[0]) + mixture.log_share_prior()
 
 
 def _trust(solution: Solution, view: np.ndarray) -> np.ndarray:
@@ -99,10 +119,11 @@ def _linearised(lines: LineEvidence, parameters: np.ndarray, view: np.ndarray) -
     return miss[0], (miss[1:] - miss[0]).T / _STEP
 
 
-def _gain(
-    ends: np.ndarray, parameters: np.ndarray, people: np.ndarray, view: np.ndarray, trust: np.ndarray, least_sigma: float
-) -> float:
-    """Log likelihood ratio of the lines at `parameters` against lines of any direction, less what the people object."""
+def _worth(ends: np.ndarray, parameters: np.ndarray, least_sigma: float) -> float:
+    """Log likelihood ratio of all lines at `parameters` against lines of any direction; −∞ if few agree on anything.
+
+    A mixture of those that agree and of strangers; where few of many agree, chance explains them as well.
+    """
     lines = choose(ends, parameters, float(_SEARCH_GATES[-1]), least_sigma)
     if lines is None:
         return -np.inf
@@ -110,9 +131,9 @@ def _gain(
     angle = lines.misses(parameters[None], lines.fit_azimuth(parameters[None]))[0] / half
     sigma = np.hypot(_LEAST_SIGMA_RAD, least_sigma / half)
     density = np.exp(-0.5 * (angle / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
-    worth = np.log((1.0 - _STRANGERS) * np.pi * density + _STRANGERS)
-    change = (parameters - people)[view]
-    return float(worth.sum() / REPEATS - _FAMILY_COST * len(lines.azimuth) - 0.5 * change @ trust @ change)
+    share = len(density) / len(ends)
+    worth = np.log(share * np.pi * density + 1.0 - share).sum() + (len(ends) - len(density)) * np.log1p(-min(share, 0.99))
+    return float(worth / REPEATS - _FAMILY_COST * len(lines.azimuth))
 
 
 def _carry_along(solution: Solution, view: np.ndarray, parameters: np.ndarray) -> np.ndarray:

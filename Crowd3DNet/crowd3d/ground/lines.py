@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from crowd3d.geometry import Camera
-from crowd3d.ground.likelihood import up_vectors
 from crowd3d.ground.observations import image_units
+from crowd3d.ground.prediction import up_vectors
 
 _FAMILIES = 3
 _FAMILY_SHARE = 0.1

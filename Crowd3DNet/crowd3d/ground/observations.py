@@ -1,6 +1,7 @@
-"""What the estimator looks at: midpoints of ankles, knees, hips and shoulders, with the noise that their scores suggest.
+"""What the estimator looks at: midpoints of ankles, knees, hips, shoulders and head, with the spread that their scores suggest.
 
-A person is a line from a low joint to the shoulders. The low joint is the ankles or, where those are hidden or wrong, the knees.
+A person is a line from a low joint to a high one: of those that were seen the pair that tells the person's size best. That are the ankles
+and the shoulders where they are seen; with the feet cut off the knees or the hips serve, with the legs hidden shoulders and head.
 """
 
 from __future__ import annotations
@@ -11,49 +12,53 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from crowd3d.geometry import Camera
+from crowd3d.ground.body import HEAD, HIP, KNEE, LOW_JOINTS, SHOULDER, STANDING_SPREAD
 from crowd3d.ground.stature import LANDMARKS, Proportions
 
 _PAIRS = np.array([[15, 16], [13, 14], [11, 12], [5, 6]])
+_FACE = np.arange(5)
 _REFERENCE_SCORE = 0.8
 _MIN_SCORE = 0.05
 _RELATIVE_NOISE = 0.012
+_HALF_WIDTH = 0.05
+"""Half the distance of left and right in the image over the person's size, where only one of them is seen."""
+_HEAD_SPREAD = 0.012
+"""Where the middle of what is seen of a face lies in the head, over the person's size."""
+_BOTH_SIDES = 0.3
+"""Correlation of the errors of left and right: what hides one often hides both."""
+_AT_BORDER = 0.01
+_BORDER_SPREAD = 0.15
+"""Keypoints within 1 % of a person's size of the picture's border, or beyond it, are guesses of where the joint would be."""
 _DUPLICATE_DISTANCE = 0.04
 _FAR = 100.0
 """Border of an image that shows more than half the world, image units."""
+_MOST_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Midpoints of the people whose shoulders and ankles or knees are known, in image units.
+    """The people of whom at least a low and a high joint are known, in image units.
 
     Image units (`image_units`): ideal pixels from the principal point, divided by `unit_px`, the vertical axis stretched by fx / fy.
 
     Attributes:
-        low, knee, hip, shoulder: (N, 2) midpoints of left and right; `low` are the ankles or the knees.
-        low_sigma, knee_sigma, hip_sigma, shoulder_sigma: (N,) standard deviation per axis; infinite where a joint is unknown, and
-            for knees that serve as `low`.
-        low_fraction: (N,) height of `low` over the soles, as a fraction of stature.
+        joints: (N, 5, 2) midpoints of ankles, knees, hips, shoulders and the seen part of the head.
+        sigma: (N, 5) standard deviation per axis; infinite where a joint is unknown.
+        low_joint, high_joint: (N,) int, the joints between which the person is measured.
         size: (N,) diagonal of the box around the known keypoints.
-        weight: (N,) 1, or 1 / k for each of k detections of the same person.
-        top_fraction: (N,) height of the highest known joint over the soles, as a fraction of stature.
+        weight: (N,) how much each counts: the probability of being a person, shared among detections of the same one.
         rows: (N,) index of each person in the caller's keypoints.
         unit_px: pixels per image unit: the longer side of the image.
         border: (4,) left, top, right, bottom of the image in image units.
         proportions: where the keypoints sit on people who stand.
     """
 
-    low: np.ndarray
-    knee: np.ndarray
-    hip: np.ndarray
-    shoulder: np.ndarray
-    low_sigma: np.ndarray
-    knee_sigma: np.ndarray
-    hip_sigma: np.ndarray
-    shoulder_sigma: np.ndarray
-    low_fraction: np.ndarray
+    joints: np.ndarray
+    sigma: np.ndarray
+    low_joint: np.ndarray
+    high_joint: np.ndarray
     size: np.ndarray
     weight: np.ndarray
-    top_fraction: np.ndarray
     rows: np.ndarray
     unit_px: float
     border: np.ndarray
@@ -65,6 +70,46 @@ class Observations:
     def __getitem__(self, rows: np.ndarray) -> Observations:
         fields = {name: value[rows] for name, value in vars(self).items() if name not in ("unit_px", "border", "proportions")}
         return replace(self, **fields)
+
+    def of(self, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places (N, 2) and standard deviations (N,) of one joint per person, (N,) int."""
+        people = np.arange(len(self))
+        return self.joints[people, joint], self.sigma[people, joint]
+
+    @property
+    def low(self) -> np.ndarray:
+        """(N, 2) place of the low joint."""
+        return self.of(self.low_joint)[0]
+
+    @property
+    def high(self) -> np.ndarray:
+        """(N, 2) place of the high joint."""
+        return self.of(self.high_joint)[0]
+
+    @property
+    def low_sigma(self) -> np.ndarray:
+        """(N,) standard deviation per axis of `low`."""
+        return self.of(self.low_joint)[1]
+
+    @property
+    def high_sigma(self) -> np.ndarray:
+        """(N,) standard deviation per axis of `high`."""
+        return self.of(self.high_joint)[1]
+
+    @property
+    def low_fraction(self) -> np.ndarray:
+        """(N,) height of the low joint over the soles of somebody who stands, as a fraction of stature."""
+        return self.proportions.heights[self.low_joint]
+
+    @property
+    def span(self) -> np.ndarray:
+        """(N,) height of the high joint over the low one in somebody who stands, as a fraction of stature."""
+        return self.proportions.heights[self.high_joint] - self.low_fraction
+
+    @property
+    def top_fraction(self) -> np.ndarray:
+        """(N,) height of the highest joint that was seen, as a fraction of stature."""
+        return np.where(np.isfinite(self.sigma[:, HEAD]), self.proportions.eye, self.proportions.shoulder)
 
 
 def image_units(points_px: np.ndarray, camera: Camera, unit_px: float) -> np.ndarray:
@@ -83,73 +128,113 @@ def score_to_relative_sigma(score: np.ndarray) -> np.ndarray:
     return np.where(score > _MIN_SCORE, sigma, np.inf)
 
 
-def observe(keypoints: np.ndarray, camera: Camera, proportions: Proportions = LANDMARKS) -> Observations:
-    """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with known shoulders and ankles or knees.
+def observe(
+    keypoints: np.ndarray,
+    camera: Camera,
+    proportions: Proportions = LANDMARKS,
+    sigma_px: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+) -> Observations:
+    """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with a known low and high joint.
 
-    `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used.
+    `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used. `sigma_px`
+    (N, 17) replaces what the scores suggest; `weight` (N,) are probabilities of being a person.
     """
     unit = float(max(camera.width, camera.height))
-    score = keypoints[..., 2]
     xy = image_units(keypoints[..., :2], camera, unit)
-    known = (score > _MIN_SCORE) & np.isfinite(xy).all(-1)
-    pair_known = known[:, _PAIRS].all(2)
-    complete = pair_known[:, 3] & (pair_known[:, 0] | pair_known[:, 1])
-    rows = np.flatnonzero(complete)
-    # an order of its own, so that the caller's does not matter
-    rows = rows[np.lexsort((keypoints[rows, 5, 0], keypoints[rows, 5, 1]))]
-    xy, score, known = xy[rows], np.where(known, score, 0.0)[rows], known[rows]
+    known = (keypoints[..., 2] > _MIN_SCORE) & np.isfinite(xy).all(-1)
+    if sigma_px is not None:
+        sigma_px = np.asarray(sigma_px, np.float64) * camera.stretch(keypoints[..., :2])
+        known &= np.isfinite(sigma_px)
     low = np.where(known[..., None], xy, np.inf).min(1, initial=np.inf)
     high = np.where(known[..., None], xy, -np.inf).max(1, initial=-np.inf)
-    size = np.maximum(np.linalg.norm(high - low, axis=1), 1e-6)
-    middle = xy[:, _PAIRS].mean(2)
-    sigma = np.sqrt((score_to_relative_sigma(score)[:, _PAIRS] ** 2).sum(2)) / 2 * size[:, None]
-    middle = np.where(np.isfinite(sigma)[..., None], middle, 0.0)
-    ankle, knee, hip, shoulder = np.moveaxis(middle, 1, 0)
-    ankle_sigma, knee_sigma, hip_sigma, shoulder_sigma = sigma.T
+    some = known.sum(1) >= 2
+    size = np.where(some, np.maximum(np.linalg.norm(np.where(some[:, None], high - low, 1.0), axis=1), 1e-6), 1.0)
     sides_px = [[0.0, camera.cy], [camera.cx, 0.0], [camera.width, camera.cy], [camera.cx, camera.height]]
     border = image_units(np.array(sides_px), camera, unit)[range(4), [0, 1, 0, 1]]
     border = np.where(np.isnan(border), [-_FAR, -_FAR, _FAR, _FAR], border)
+    sigma = score_to_relative_sigma(keypoints[..., 2]) * size[:, None] if sigma_px is None else sigma_px / unit
+    sigma = np.where(known, np.where(_beyond(xy, size, border), np.maximum(sigma, _BORDER_SPREAD * size[:, None]), sigma), np.inf)
+    joints, spread = _midpoints(np.where(known[..., None], xy, 0.0), sigma, size)
+    spread = np.where(spread < _MOST_SPREAD * size[:, None], spread, np.inf)
+    low_joint, high_joint, usable = best_pair(spread / size[:, None], proportions)
+    rows = np.flatnonzero(usable & some)
+    # an order of its own, so that the caller's does not matter
+    rows = rows[np.lexsort((joints[rows, SHOULDER, 0], joints[rows, HEAD, 1], joints[rows, SHOULDER, 1]))]
     observations = Observations(
-        low=ankle,
-        knee=knee,
-        hip=hip,
-        shoulder=shoulder,
-        low_sigma=ankle_sigma,
-        knee_sigma=knee_sigma,
-        hip_sigma=hip_sigma,
-        shoulder_sigma=shoulder_sigma,
-        low_fraction=np.full(len(rows), proportions.ankle),
-        size=size,
-        weight=np.ones(len(rows)),
-        top_fraction=np.where(known[:, :5].any(1), proportions.eye, proportions.shoulder),
+        joints=joints[rows],
+        sigma=spread[rows],
+        low_joint=low_joint[rows],
+        high_joint=high_joint[rows],
+        size=size[rows],
+        weight=np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)[rows],
         rows=rows,
         unit_px=unit,
         border=border,
         proportions=proportions,
     )
-    observations = stand_on_knees(observations, ~pair_known[rows, 0])
-    return replace(observations, weight=_duplicate_weight(observations))
+    return replace(observations, weight=observations.weight * _duplicate_weight(observations))
 
 
-def stand_on_knees(observations: Observations, which: np.ndarray) -> Observations:
-    """Use the knees as the low joint of some people, (N,) bool; they cannot check the posture of those any more."""
-    o = observations
-    return replace(
-        o,
-        low=np.where(which[:, None], o.knee, o.low),
-        low_sigma=np.where(which, o.knee_sigma, o.low_sigma),
-        low_fraction=np.where(which, o.proportions.knee, o.low_fraction),
-        knee_sigma=np.where(which, np.inf, o.knee_sigma),
-    )
+def _beyond(xy: np.ndarray, size: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """(N, 17) bool: at the picture's border or outside."""
+    margin = _AT_BORDER * size[:, None, None]
+    return ((xy < border[:2] + margin) | (xy > border[2:] - margin)).any(-1)
+
+
+def _midpoints(xy: np.ndarray, sigma: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 17, 2) keypoints, (N, 17) spreads → (N, 5, 2) midpoints and (N, 5) spreads; one side alone stands for both, less surely."""
+    seen = np.isfinite(sigma)
+    both = seen[:, _PAIRS].all(-1)
+    variance = np.where(seen, sigma, 0.0) ** 2
+    left, right = np.moveaxis(variance[:, _PAIRS], -1, 0)
+    of_both = (left + right + 2 * _BOTH_SIDES * np.sqrt(left * right)) / 4
+    of_one = left + right + (_HALF_WIDTH * size[:, None]) ** 2
+    pairs = np.where(both, of_both, np.where(seen[:, _PAIRS].any(-1), of_one, np.inf))
+    share = seen[:, _PAIRS] / np.maximum(seen[:, _PAIRS].sum(-1, keepdims=True), 1)
+    middle = (xy[:, _PAIRS] * share[..., None]).sum(2)
+    count = seen[:, _FACE].sum(1)
+    face = (xy[:, _FACE] * seen[:, _FACE, None]).sum(1) / np.maximum(count, 1)[:, None]
+    of_face = variance[:, _FACE].sum(1) / np.maximum(count, 1) ** 2 + (_HEAD_SPREAD * size) ** 2
+    spread = np.sqrt(np.concatenate([pairs, np.where(count > 0, of_face, np.inf)[:, None]], 1))
+    return np.concatenate([middle, face[:, None]], 1), spread
+
+
+def best_pair(relative: np.ndarray, proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two joints that tell a standing person's size best, and whether there are two: (N,) int, (N,) int, (N,) bool.
+
+    Args:
+        relative: (N, 5) spreads of the joints over the person's image size.
+        proportions: where the joints sit.
+    """
+    cost = np.full((len(relative), len(LOW_JOINTS), 2), np.inf)
+    for i, low in enumerate(LOW_JOINTS):
+        for j, high in enumerate((SHOULDER, HEAD)):
+            if low == high:
+                continue
+            span = proportions.heights[high] - proportions.heights[low]
+            own = STANDING_SPREAD.span[low, high] ** 2
+            # image sizes are about nine tenths of a stature
+            cost[:, i, j] = (relative[:, low] ** 2 + relative[:, high] ** 2 + own) / span**2
+    flat = cost.reshape(len(relative), -1)
+    best = flat.argmin(1) if len(flat) else np.zeros(0, int)
+    usable = np.isfinite(flat).any(1)
+    return np.array(LOW_JOINTS)[best // 2], np.array([SHOULDER, HEAD])[best % 2], usable
+
+
+def measured_from(observations: Observations, which: np.ndarray, joint: int) -> Observations:
+    """Use another low joint, (N,) bool who; the joint must be known and below the high one."""
+    return replace(observations, low_joint=np.where(which, joint, observations.low_joint))
 
 
 def _duplicate_weight(o: Observations) -> np.ndarray:
     """1 / (number of detections that lie on top of each one, itself included), (N,)."""
     if len(o) < 2:
         return np.ones(len(o))
-    place = np.concatenate([o.low, o.shoulder], 1)
-    distance, _ = cKDTree(place).query(place, k=min(8, len(o)))
-    return 1.0 / (distance < _DUPLICATE_DISTANCE * o.size[:, None]).sum(1)
+    place = np.concatenate([o.low, o.high], 1)
+    distance, index = cKDTree(place).query(place, k=min(8, len(o)))
+    same = (distance < _DUPLICATE_DISTANCE * o.size[:, None]) & (o.low_joint[index] == o.low_joint[:, None])
+    return 1.0 / same.sum(1)
 
 
 def fit_noise(observations: Observations) -> Observations:
@@ -160,14 +245,15 @@ def fit_noise(observations: Observations) -> Observations:
     proportion to the person. Maximum a posteriori with a Cauchy-like scale, so that seated people do not count.
     """
     o = observations
-    usable = np.isfinite(o.hip_sigma)
-    relative = o.size / np.median(o.size)
-    axis = o.shoulder - o.low
+    low, high, hip = o.low, o.high, o.joints[:, HIP]
+    hip_sigma = o.sigma[:, HIP]
+    axis = high - low
     length = np.linalg.norm(axis, axis=1)
-    usable &= length > 0.2 * o.size
-    across = (o.hip - o.low)[:, 0] * axis[:, 1] - (o.hip - o.low)[:, 1] * axis[:, 0]
-    fraction = (o.proportions.hip - o.low_fraction) / (o.proportions.shoulder - o.low_fraction)
-    nominal = np.sqrt(o.hip_sigma**2 + (fraction * o.shoulder_sigma) ** 2 + ((1 - fraction) * o.low_sigma) ** 2)
+    usable = np.isfinite(hip_sigma) & (o.low_joint <= KNEE) & (length > 0.2 * o.size)
+    relative = o.size / np.median(o.size)
+    across = (hip - low)[:, 0] * axis[:, 1] - (hip - low)[:, 1] * axis[:, 0]
+    fraction = (o.proportions.hip - o.low_fraction) / o.span
+    nominal = np.sqrt(hip_sigma**2 + (fraction * o.high_sigma) ** 2 + ((1 - fraction) * o.low_sigma) ** 2)
     ratio = np.abs(across[usable]) / length[usable] / nominal[usable] + 1e-9
     shape = np.log(relative[usable])
     exponents = np.linspace(0.0, 1.0, 11)
@@ -178,6 +264,5 @@ def fit_noise(observations: Observations) -> Observations:
     residual = ratio[None, :] / (factor[:, None] * np.exp((exponents[:, None] - 1.0) * shape[None, :]))
     cost = 2.5 * np.log1p(residual**2 / 4.0).sum(1) + ((exponents[:, None] - 1.0) * shape[None, :]).sum(1) + count * np.log(factor)
     best = int(np.argmin(cost + 0.5 * ((1.0 - exponents) / 0.5) ** 2))
-    scale = factor[best] * relative ** (exponents[best] - 1.0)
-    sigmas = {name: getattr(o, name) * scale for name in ("low_sigma", "knee_sigma", "hip_sigma", "shoulder_sigma")}
-    return replace(o, **sigmas)
+    return replace(o, sigma=o.sigma * (factor[best] * relative ** (exponents[best] - 1.0))[:, None])
+

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground.likelihood import PARAMETERS, fisher_information
+from crowd3d.ground.likelihood import fisher_information
 from crowd3d.ground.observations import Observations, observe
+from crowd3d.ground.prediction import PARAMETERS
 from crowd3d.ground.stature import LANDMARKS, StaturePrior
 
 # COCO-17 joints of somebody who stands: right and forward of the body's axis, up from the sole, as fractions of stature
@@ -151,7 +152,7 @@ def with_true_noise(observations: Observations, crowd: Crowd) -> Observations:
     points = crowd.keypoints[crowd.kind == STANDING][..., :2]
     size = np.ptp(points[..., 1], axis=1) / 0.897
     sigma = np.maximum(crowd.condition.noise_px, crowd.condition.relative_noise * size) / np.sqrt(2.0) / observations.unit_px
-    return replace(observations, low_sigma=sigma, shoulder_sigma=sigma)
+    return replace(observations, sigma=np.repeat(sigma[:, None], 5, 1))
 
 
 def _scatter(camera: Camera, ground: GroundPlane, count: int, reach_m: float, rng: np.random.Generator) -> np.ndarray:

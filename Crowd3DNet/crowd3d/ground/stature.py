@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
+import numpy as np
+
 from crowd3d.errors import BadConfig
+from crowd3d.ground.body import SEATED_HIP, SEATED_KNEE
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,17 @@ class Proportions:
     hip: float
     shoulder: float
     eye: float
+
+    @property
+    def heights(self) -> np.ndarray:
+        """(5,) of ankle, knee, hip, shoulder and head (`body`) in people who stand."""
+        return np.array([self.ankle, self.knee, self.hip, self.shoulder, self.eye])
+
+    @property
+    def seated_heights(self) -> np.ndarray:
+        """(5,) the same for people who sit."""
+        down = SEATED_HIP - self.hip
+        return np.array([self.ankle, SEATED_KNEE, SEATED_HIP, self.shoulder + down, self.eye + down])
 
     def for_span(self, span: float) -> Proportions:
         """The same ankles, with everything from there to the shoulders stretched to `span` statures."""
