@@ -16,7 +16,8 @@ from crowd3d.errors import MissingAsset
 from crowd3d.files import write_json, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: the camera may have a lens' distortion. Scenes of version 1 are read, too."""
 
 
 class Rows:
@@ -203,8 +204,8 @@ class Scene:
                 people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People)})
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             raise MissingAsset(f"no readable scene in {folder}: {error}; run single_image/inference.py first") from error
-        if info["schema_version"] != SCHEMA_VERSION:
-            raise MissingAsset(f"{folder}/scene.json has schema {info['schema_version']}, this version reads {SCHEMA_VERSION}")
+        if info["schema_version"] not in range(1, SCHEMA_VERSION + 1):
+            raise MissingAsset(f"{folder}/scene.json has schema {info['schema_version']}, this version reads 1 to {SCHEMA_VERSION}")
         covariance = info["ground_covariance"]
         return cls(
             camera=Camera(**info["camera"]),

@@ -10,6 +10,7 @@ from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.known import Known
 from crowd3d.pose.embedded import PROPORTIONS, embedded_source
 from crowd3d.pose.observations import Observations
 from crowd3d.synthetic.mannequin import Mannequin
@@ -43,7 +44,7 @@ def test_camera_and_ground_come_from_those_who_are_surely_people(tmp_path):
 
     def estimate(keypoints: np.ndarray, score: np.ndarray) -> GroundPlane:
         seen = replace(Observations.from_keypoints(Keypoints(keypoints, np.full(keypoints.shape[:2], 0.9)), embedded_source()), score=score)
-        return estimate_from(GigapixelImage(tmp_path / "black.png"), seen, camera, use_lines=False).ground
+        return estimate_from(GigapixelImage(tmp_path / "black.png"), seen, Known(camera), use_lines=False).ground
 
     alone = estimate(people, np.ones(60))
     assert np.rad2deg(np.arccos(alone.normal @ ground.normal)) < 0.2

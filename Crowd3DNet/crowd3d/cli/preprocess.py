@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from crowd3d.cli.camera import add_stature_argument, known_people
 from crowd3d.cli.process import pose_options
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import PartParams, read_part_params
@@ -29,6 +30,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", nargs="+", default=[], metavar="SCENE", help="only these scenes (default: all that have images)")
     parser.add_argument("--pose_backend", choices=BACKEND_NAMES, default="auto", help="who finds people, as for single_image/process.py")
     parser.add_argument("--keypoints", type=Path, help="keypoints for the backend file, as for single_image/process.py")
+    add_stature_argument(parser)
     parser.add_argument("--engine", choices=["auto", "torch", "openvino", "onnx"], default="auto", help="what runs the networks")
     parser.add_argument("--overwrite", action="store_true", help="do everything again instead of keeping what is done")
 
@@ -62,7 +64,7 @@ def process_options(args: argparse.Namespace, settings: Settings, scene: str) ->
     """
     listed = settings.root / "params" / PART_PARAMS_FILE
     part_params: PartParams | None = read_part_params(listed, scene) if listed.is_file() else None
-    return pose_options(args, settings, part_params)
+    return pose_options(args, settings, part_params, known_people(args))
 
 
 def run(args: argparse.Namespace) -> int:

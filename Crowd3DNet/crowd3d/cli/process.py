@@ -7,10 +7,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
-from crowd3d.imaging import PartParams, read_part_params
+from crowd3d.imaging import GigapixelImage, PartParams, read_part_params
 from crowd3d.pipeline.folders import MidFolder
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.backends import BACKEND_NAMES, SearchBackend, choose_backend, scout
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_image_arguments(parser)
     add_pose_arguments(parser)
+    add_camera_arguments(parser)
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,14 +76,16 @@ def mid_folder(args: argparse.Namespace, settings: Settings) -> MidFolder:
 
 def run(args: argparse.Namespace) -> int:
     """Process the photograph."""
+    check_camera_arguments(args, args.scene_image_path.name)
     settings = load_settings()
     folder = mid_folder(args, settings)
-    process(args.scene_image_path, folder, process_options(args, settings, args.scene_image_path.name))
+    known = known_of(args, GigapixelImage(args.scene_image_path).size, args.scene_image_path.name)
+    process(args.scene_image_path, folder, process_options(args, settings, args.scene_image_path.name, known))
     print(folder.root)
     return 0
 
 
-def process_options(args: argparse.Namespace, settings: Settings, name: str) -> ProcessOptions:
+def process_options(args: argparse.Namespace, settings: Settings, name: str, known: Known) -> ProcessOptions:
     """The user's choices; tile parameters also from the list that the release keeps, by file name.
 
     Raises:
@@ -90,10 +95,10 @@ def process_options(args: argparse.Namespace, settings: Settings, name: str) -> 
     listed = settings.root / "params" / PART_PARAMS_FILE
     if part_params is None and listed.is_file():
         part_params = read_part_params(listed, name)
-    return pose_options(args, settings, part_params)
+    return pose_options(args, settings, part_params, known)
 
 
-def pose_options(args: argparse.Namespace, settings: Settings, part_params: PartParams | None) -> ProcessOptions:
+def pose_options(args: argparse.Namespace, settings: Settings, part_params: PartParams | None, known: Known) -> ProcessOptions:
     """Who finds people, by the arguments, and whom they ask how large people are.
 
     Raises:
@@ -104,7 +109,7 @@ def pose_options(args: argparse.Namespace, settings: Settings, part_params: Part
     log.info("2D pose: %s", backend.name)
     if isinstance(backend, SearchBackend) and backend.remark:
         log.warning("%s", backend.remark)
-    return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, part_params, overwrite=args.overwrite)
+    return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, part_params, known, overwrite=args.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,66 +11,75 @@ import numpy as np
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
-    POPULATION_SIGMA,
     GroundEstimate,
     Knowns,
     Proportions,
-    StaturePrior,
     detect_lines,
     estimate_ground,
 )
 from crowd3d.imaging import GigapixelImage
+from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pose.observations import Observations
 
 log = logging.getLogger(__name__)
 
-ANY_CROWD = StaturePrior(mean_sigma=POPULATION_SIGMA)
-"""Statures when the user says nothing."""
 LINE_LEVEL_PX = 4000
 """Width of the reduced photograph in which line segments are looked for."""
 
 
-def estimate_from(
-    image: GigapixelImage,
-    observed: Observations,
-    camera: Camera | None = None,
-    knowns: Knowns | None = None,
-    *,
-    stature: StaturePrior = ANY_CROWD,
-    use_lines: bool = True,
-) -> GroundEstimate:
-    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if no other is known.
+def estimate_from(image: GigapixelImage, observed: Observations, known: Known = NOTHING, *, use_lines: bool = True) -> GroundEstimate:
+    """Camera and ground from people, the photograph's line segments, what is known, and EXIF's focal length if no other is.
 
     Raises:
         UnsolvableGround: the people do not determine them.
+        BadConfig: what is known cannot be about this photograph.
     """
-    knowns = knowns or Knowns()
-    if knowns.focal_px is None and camera is None and (focal := image.exif_focal_px()) is not None:
+    known = known.resolved(image.reduced, image.size)
+    knowns = known.knowns
+    if knowns.focal_px is None and known.camera is None and (focal := image.exif_focal_px()) is not None:
         knowns = replace(knowns, focal_px=focal)
     lines = segments(image) if use_lines else None
-    estimate = from_people(_sure(observed), image.size, stature, camera=camera, knowns=knowns, lines=lines)
+    estimate = from_people(_sure(observed), image.size, known, lines=lines, knowns=knowns)
+    if known.ground is not None and known.ground_covariance is not None:
+        # the given direction is as sure as it was, its height as sure as these people make it
+        own = np.diag([1.0, 1.0, 1.0, 0.0])
+        estimate = replace(estimate, covariance=estimate.covariance + own @ known.ground_covariance @ own)
     _report(estimate)
     return estimate
 
 
-def from_people(observed: Observations, image_size: tuple[int, int], stature: StaturePrior = ANY_CROWD, **known: Any) -> GroundEstimate:
+def from_people(
+    observed: Observations,
+    image_size: tuple[int, int],
+    known: Known = NOTHING,
+    *,
+    knowns: Knowns | None = None,
+    lines: np.ndarray | None = None,
+) -> GroundEstimate:
     """`estimate_ground` from measurements: with their spreads, and where their source sees shoulders and ankles.
 
     Args:
         observed: people.
         image_size: width and height in pixels.
-        stature: what is known of their heights.
-        known: ``camera``, ``knowns`` and ``lines`` of `estimate_ground`.
+        known: what the user knows.
+        knowns: instead of those of `known`.
+        lines: see `estimate_ground`.
+
+    Raises:
+        UnsolvableGround: the people do not determine camera and ground.
     """
     keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
-    stature = replace(stature, proportions=Proportions(**vars(observed.source.proportions)))
-    return estimate_ground(keypoints, image_size, stature=stature, sigma_px=observed.sigma_px, **known)
+    stature = replace(known.stature, proportions=Proportions(**vars(observed.source.proportions)))
+    told, sigma_px = knowns or known.knowns, observed.sigma_px
+    return estimate_ground(keypoints, image_size, camera=known.camera, stature=stature, knowns=told, lines=lines, sigma_px=sigma_px)
 
 
-def quick_world(observed: Observations, image_size: tuple[int, int]) -> tuple[Camera, GroundPlane] | None:
-    """Camera and ground from people alone, to plan tiles by; None where they do not determine them."""
+def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:
+    """Camera and ground as known, else from people alone, to plan tiles by; None where they do not determine them."""
+    if known.world is not None:
+        return known.world
     try:
-        estimate = from_people(observed, image_size)
+        estimate = from_people(observed, image_size, known)
     except UnsolvableGround as error:
         log.warning("no ground from what was seen so far (%s)", error)
         return None

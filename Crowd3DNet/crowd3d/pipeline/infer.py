@@ -17,12 +17,13 @@ from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import file_digest, write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import Knowns, StaturePrior, ground_position_covariance, write_release_ground
+from crowd3d.ground import StaturePrior, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.ground import ANY_CROWD, estimate_from
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.manifest import Run
 from crowd3d.pipeline.network import NetworkChoice, check_tunable, prepare, read_people, result_body, run_network
 from crowd3d.pipeline.optimise import (
@@ -59,11 +60,7 @@ class InferOptions:
         weights: Crowd3DNet in the release's format or trained here: its people are the result. By default the shipped lifter makes people
             of the keypoints and no such network runs.
         smpl_folder: folder of the official SMPL files.
-        camera: exact intrinsics, if known.
-        ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
-        ground_covariance: (4, 4) of a ground and camera that were estimated elsewhere, as in `GroundEstimate`; None for exact ones.
-        knowns: focal length, camera height or a distance on the ground, if known.
-        stature: what is known of people's heights.
+        known: what the user knows of camera, ground and people.
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
         threshold: score above which the network sees a person.
@@ -78,11 +75,7 @@ class InferOptions:
 
     weights: Path | None = None
     smpl_folder: Path | None = None
-    camera: Camera | None = None
-    ground: GroundPlane | None = None
-    ground_covariance: np.ndarray | None = None
-    knowns: Knowns | None = None
-    stature: StaturePrior = ANY_CROWD
+    known: Known = NOTHING
     engine: EngineName = "auto"
     batch_size: int = 32
     threshold: float = INFERENCE_THRESHOLD
@@ -101,23 +94,19 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     Raises:
         MissingAsset: `process` has not run for this photograph, or weights are absent or of the wrong kind.
         UnsolvableGround: the people do not determine camera and ground.
+        BadConfig: what is known cannot be about this photograph.
         BadOutput: the folder cannot be written.
     """
     if not (mid.keypoints.is_file() and mid.observations.is_file()):
         raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image_path} first")
     image = GigapixelImage(image_path)
+    known = options.known.resolved(image.reduced, image.size)
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
     choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
     if options.tuning is not None:
         check_tunable(choice)
-    given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
-    known = {name: None if value is None else asdict(value) for name, value in given}
-    inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
-    if options.ground is not None:
-        inputs["ground"] = options.ground.coefficients.tolist()
-    if options.ground_covariance is not None:
-        inputs["ground_covariance"] = options.ground_covariance.tolist()
+    inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), "known": known.key()}
     raw = results.estimate
 
     def estimate_ground() -> None:
@@ -125,7 +114,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
             if options.tuning is None and choice is not None:
                 # needed next; should it fail, the network's stage fails again and says why
                 worker.submit(prepare, choice, options.engine)
-            _estimate(image, mid, raw, observed, options)
+            _estimate(image, mid, raw, observed, known)
 
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], estimate_ground)
     world = _read_world(raw)
@@ -134,13 +123,15 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     outputs = [results.all_result, results.network]
     name = image_path.stem
     if choice is not None:
+        if options.tuning is not None and world.camera.distortion is not None:
+            log.warning("fine-tuning takes the photograph for one without distortion: the release's files have no place for a lens")
         chosen = choice if options.tuning is None else tuned_network(choice, name, mid, options.tuning)
         run.stage(
             "network",
             {"weights": chosen.fingerprint(), "threshold": options.threshold, "tiles": file_digest(mid.position)},
             outputs,
-            lambda: run_network(
-                image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold
+            partial(
+                run_network, image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold
             ),
         )
         choice = chosen
@@ -155,7 +146,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         "optimise",
         {"mode": mode},
         [results.predict, results.root / "scene.npz"],
-        lambda: _optimise(mid, results, choice, weights, observed, mode),
+        lambda: _optimise(mid, results, choice, weights, observed, mode, known.stature),
     )
     scene = Scene.load(results.root)
     if options.pictures and options.before_after:
@@ -185,18 +176,29 @@ def read_observations(mid: MidFolder) -> Observations:
     return Observations.joined([observed[~changed], Observations.from_keypoints(edited[changed], observed.source)])[order]
 
 
-def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
-    if options.camera is not None and options.ground is not None:
-        camera, ground = options.camera, options.ground
-        covariance = None if options.ground_covariance is None else options.ground_covariance.tolist()
-        doubts: dict[str, object] = {"weak": "", "assumption": ""}
+def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, known: Known) -> None:
+    if known.world is not None:
+        camera, ground = known.world
+        spread = known.world_covariance
+        covariance = None if spread is None else spread.tolist()
+        doubts: dict[str, object] = {"weak": "; ".join(known.remarks or ()), "assumption": _scale_is_given(known, ground)}
     else:
-        estimate = estimate_from(image, observed, options.camera, options.knowns, stature=options.stature)
+        estimate = estimate_from(image, observed, known)
         camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()
         doubts = {"weak": estimate.reason, "assumption": estimate.assumption, "height_range_m": list(estimate.height_range_m)}
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
-    told = {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
+    told = {"camera": asdict(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
     write_json(raw, {**told, **doubts})
+
+
+def _scale_is_given(known: Known, ground: GroundPlane) -> str:
+    """What becomes of a stature beside a ground that the user gave, in words; empty if none was given."""
+    if known.stature_m is None or known.remarks is not None:
+        return ""
+    height = f"the camera's given height of {ground.offset_m:.2f} m"
+    text = f"all lengths follow from {height}; the stature of {known.stature_m:.2f} m only guides the optimisation of bodies"
+    log.warning("%s", text)
+    return text
 
 
 class _World(NamedTuple):
@@ -249,11 +251,12 @@ def _optimise(
     weights: DefaultWeights,
     observed: Observations,
     mode: OptimiseMode,
+    stature: StaturePrior,
 ) -> None:
     scene, rows = read_lifted(results)
     if mode != "none":
         lift = partial(_lift, weights, observed) if choice is None else None
-        scene = optimised(scene, rows, observed, result_body(choice, detailed=False), mode, lift)
+        scene = optimised(scene, rows, observed, result_body(choice, detailed=False), mode, lift, stature)
     write_result(scene, mid, results)
 
 

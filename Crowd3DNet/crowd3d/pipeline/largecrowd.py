@@ -18,6 +18,7 @@ from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import InferOptions, infer, read_observations
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.manifest import Run
 from crowd3d.pipeline.network import NetworkChoice, check_tunable
 from crowd3d.pipeline.process import ProcessOptions, process
@@ -118,6 +119,7 @@ def prepare_scene(
         "images": [GigapixelImage(path).content_hash for path in paths],
         "backend": [options.backend.name, options.backend.key()],
         "part_params": options.part_params,
+        "known": options.known.key(),
     }
     target = folder.ground(scene)
 
@@ -125,7 +127,7 @@ def prepare_scene(
         for path in paths:
             process(path, folder.mid(scene, path.stem), options)
         observed = Observations.joined([read_observations(folder.mid(scene, path.stem)) for path in paths])
-        found = estimate_from(GigapixelImage(paths[0]), observed)
+        found = estimate_from(GigapixelImage(paths[0]), observed, options.known)
         write_release_ground(folder.raw_ground(scene, paths[0].stem), target, found.camera, found.ground)
 
     log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))
@@ -192,7 +194,7 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)
-    process(path, mid, replace(picture.part, camera_ground=picture.camera_ground))
+    process(path, mid, replace(picture.part, known=Known(*picture.camera_ground)))
     write_release_files(mid.ground, *picture.camera_ground)
     return str(tuned_network(choice, f"optim_{scene}_ground", mid, tuning).path)
 
@@ -213,8 +215,9 @@ def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, wei
     if size != (camera.width, camera.height):
         raise BadImage(f"{picture.path} has {size[0]}x{size[1]} pixels, its scene's camera {camera.width}x{camera.height}; replace it")
     mid = folder.mid(picture.scene, picture.frame)
-    process(picture.path, mid, replace(picture.part, camera_ground=picture.camera_ground))
-    options = replace(picture.whole, camera=camera, ground=ground)
+    known = picture.whole.known.of_world(camera, ground, None, None)
+    process(picture.path, mid, replace(picture.part, known=known))
+    options = replace(picture.whole, known=known)
     infer(picture.path, mid, folder.results(tag, picture.scene, picture.frame), weights, options)
 
 

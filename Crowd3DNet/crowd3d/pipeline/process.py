@@ -6,6 +6,7 @@ import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, PartParams, format_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, write_jpeg
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.ground import quick_world
+from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.manifest import Run
 from crowd3d.pose.alphapose_json import tile_sightings, write_alphapose, write_optim_annotations, write_tiles_with_people
 from crowd3d.pose.backends import PoseBackend, SearchBackend
@@ -43,15 +45,20 @@ class ProcessOptions:
         backend: what finds people and their keypoints.
         scout: networks that tell a backend that wants tiles how large people are; None if there are none.
         part_params: the release's tile parameters; by default tiles follow from the ground.
-        camera_ground: camera and ground, if known; by default they are estimated from a first look.
+        known: what the user knows; camera and ground are estimated from a first look if they are not among it.
         overwrite: do everything again.
     """
 
     backend: PoseBackend
     scout: SearchBackend | None = None
     part_params: PartParams | None = None
-    camera_ground: tuple[Camera, GroundPlane] | None = None
+    known: Known = NOTHING
     overwrite: bool = False
+
+    @property
+    def camera_ground(self) -> tuple[Camera, GroundPlane] | None:
+        """Camera and ground, if they are known."""
+        return self.known.world
 
 
 def process(image_path: Path, folder: MidFolder, options: ProcessOptions) -> None:
@@ -67,16 +74,16 @@ def process(image_path: Path, folder: MidFolder, options: ProcessOptions) -> Non
         NoPeopleFound: nobody is in it.
         MissingAsset: weights, or what the backend needs, are absent or of the wrong kind.
         BackendFailed: the backend did not work.
+        BadConfig: what is known cannot be about this photograph.
         BadOutput: the folder cannot be written.
     """
     image = GigapixelImage(image_path)
+    options.known.check_size(image.size)
     run = Run(folder.root, overwrite=options.overwrite)
     name, backend = image_path.stem, options.backend
     backend.check()
     inputs: dict[str, Any] = {"image": image.content_hash, "backend": [backend.name, backend.key()], "part_params": options.part_params}
-    if options.camera_ground:
-        camera, ground = options.camera_ground
-        inputs["camera_ground"] = [vars(camera), ground.coefficients.tolist()]
+    inputs["known"] = options.known.key()
     found, planned = [folder.observations, folder.keypoints], [folder.position, folder.row_col]
 
     def write_tiles() -> None:
@@ -105,7 +112,8 @@ def read_layout(folder: MidFolder, image_size: tuple[int, int]) -> TileLayout:
 def _find_people(image: GigapixelImage, folder: MidFolder, options: ProcessOptions) -> None:
     """Everybody once, by the backend; tiles follow from them unless the backend wanted to have some first."""
     layout = read_layout(folder, image.size) if options.backend.wants_tiles else None
-    around = Surroundings(options.camera_ground, lambda seen: quick_world(seen, image.size), layout, folder.tiles, folder.alphapose)
+    plan = partial(quick_world, image_size=image.size, known=options.known)
+    around = Surroundings(options.camera_ground, plan, layout, folder.tiles, folder.alphapose)
     observed = options.backend.observe(image, around)
     if len(observed) == 0:
         raise NoPeopleFound(f"nobody found in {image.path}; people must be about 24 pixels tall or more")
@@ -130,7 +138,7 @@ def _plan_blindly(image: GigapixelImage, options: ProcessOptions) -> TileLayout:
         if options.scout is None:
             raise MissingAsset("a first look at the photograph needs networks in this process; give tile parameters (--part_params)")
         seen = options.scout.glance(image)
-        world = quick_world(seen, image.size) if len(seen) else None
+        world = quick_world(seen, image.size, options.known) if len(seen) else None
     if world is not None:
         try:
             return plan_tiles(*world, image.size, max_tiles=MOST_TILES)
@@ -152,7 +160,7 @@ def _layout_for(observed: Observations, image_size: tuple[int, int], options: Pr
     """Tiles for known people: by the release's parameters, else by the ground, else of the size that suits most of the people."""
     if options.part_params:
         return plan_tiles_release(*options.part_params, image_size)
-    world = options.camera_ground or quick_world(observed, image_size)
+    world = quick_world(observed, image_size, options.known)
     if world is not None:
         try:
             return plan_tiles(*world, image_size, max_tiles=MOST_TILES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
+from crowd3d.geometry import Camera
 from crowd3d.pose.source import Source
 from crowd3d.types import SHARED, Keypoints, Rows
 
@@ -74,6 +75,23 @@ class Observations(Rows):
     def torso_px(self) -> np.ndarray:
         """(N, 2) mean of shoulders and hips."""
         return self.xy_px[:, SHOULDERS + HIPS].mean(1)
+
+    def straightened(self, camera: Camera) -> Observations:
+        """The same in ideal pixels (see `geometry.camera`); what the lens cannot have shown becomes unknown."""
+        if camera.distortion is None:
+            return self
+        xy, other, stretch = camera.to_ideal_px(self.xy_px), camera.to_ideal_px(self.other_px), camera.stretch(self.xy_px)
+        lost = ~(np.isfinite(xy).all(-1) & np.isfinite(stretch))
+        nowhere = lost | ~np.isfinite(other).all(-1)
+        return replace(
+            self,
+            xy_px=np.where(lost[..., None], self.xy_px, xy),
+            sigma_px=np.where(lost, np.inf, self.sigma_px * np.where(lost, 1.0, stretch)),
+            other_px=np.where(nowhere[..., None], self.xy_px, other),
+            other_share=np.where(nowhere, 0.0, self.other_share),
+            visible=np.where(lost, 0.0, self.visible),
+            hvip_px=camera.to_ideal_px(self.hvip_px),
+        )
 
     def save(self, path: Path) -> None:
         """Write atomically as ``.npz``."""

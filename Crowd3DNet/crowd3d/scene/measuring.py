@@ -60,21 +60,29 @@ def measure(
     rows = np.flatnonzero(np.isfinite(torso).all(1))
     torso, seen = torso[rows], observed[rows]
     frames = ViewingFrames.look_at(torso, ground)
-    metres_per_px = torso[:, 2:] / camera.fx
+    metres_per_px = torso[:, 2:] / camera.fx * camera.stretch(seen.xy_px)
     unknown = ~np.isfinite(seen.depth_m)
     depth_sigma = np.where(unknown, np.exp(LOG_SIGMA_UNKNOWN), seen.depth_sigma_m)
     below = np.where(np.isfinite(hvip_px[rows]), hvip_px[rows], camera.project(ground.foot(torso)))
     hvip = frames.to_tangent(camera, below[:, None])[:, 0]
-    tangent = frames.to_tangent(camera, seen.xy_px)
+    tangent, lost = _known(frames.to_tangent(camera, seen.xy_px), 0.0)
+    other, nowhere = _known(frames.to_tangent(camera, seen.other_px), tangent)
+    spread_m = np.where(lost, np.exp(LOG_SIGMA_UNKNOWN), seen.sigma_px * metres_per_px)
     tensors = (
         tangent,
         np.where(unknown, 0.0, seen.depth_m),
-        np.log(np.stack([seen.sigma_px * metres_per_px, depth_sigma], -1)),
-        seen.visible,
-        frames.to_tangent(camera, seen.other_px) - tangent,
-        seen.other_share,
+        np.log(np.stack([spread_m, depth_sigma], -1)),
+        np.where(lost, 0.0, seen.visible),
+        other - tangent,
+        np.where(lost | nowhere, 0.0, seen.other_share),
         frames.elevation_rad,
         frames.distance_m,
         hvip,
     )
     return LifterInput(*(torch.from_numpy(np.asarray(t, np.float32)) for t in tensors)), frames, rows
+
+
+def _known(tangent_m: np.ndarray, instead: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K, 2) places without those that no lens can have shown (NaN), and (N, K) which those are."""
+    lost = ~np.isfinite(tangent_m).all(-1)
+    return np.where(lost[..., None], instead, tangent_m), lost
