@@ -6,16 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 KEY := $(shell { cat requirements.txt pyproject.toml; $(PYTHON) -V; } 2>&1 | cksum | tr ' ' '-')
 STAMP := $(VENV)/installed-$(KEY)
+PEOPLE := $(VENV)/people-fetched
 
 # Threads that spin while they wait slow everything down by up to ten times as soon as another program wants the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint bench install clean
 
-demo: $(STAMP)
+demo: $(PEOPLE)
 	$(BIN)/crowd3d demo
 
-test: lint
+test: $(PEOPLE) lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
@@ -26,7 +27,11 @@ lint: $(STAMP)
 bench: $(STAMP)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-install: $(STAMP)
+install: $(PEOPLE)
+
+# Networks trained on photographs, into the user's cache folder; without a network connection everything else works on.
+$(PEOPLE): $(STAMP)
+	@if $(BIN)/python -m crowd3d.cli.main fetch people; then touch $@; fi
 
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; say which: make PYTHON=python3.11")'

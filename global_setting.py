@@ -18,3 +18,5 @@ train_data_root = "data/train_data"
 largecrowd_root = "data/largecrowd"
 test_mid_root = "test/test_mid"  # LargeCrowd benchmark, intermediate files
 test_res_root = "test/test_res"  # LargeCrowd benchmark, results
+
+models = ""  # networks that `crowd3d fetch people` brings; empty: crowd3d in the user's cache folder, shared by all checkouts

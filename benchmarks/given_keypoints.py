@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def noisy_keypoints(truth: Truth) -> np.ndarray:
 
 def reconstruct(folder: Path, work: Path, truth: Truth) -> dict[str, Scene]:
     """Run the scripts; results by what was known of the camera."""
-    image, camera = str(folder / "image.jpg"), vars(truth.scene.camera)
+    image, camera = str(folder / "image.jpg"), asdict(truth.scene.camera)
     write_npy(work / "keypoints.npy", noisy_keypoints(truth))
     write_json(work / "intrinsics.json", camera)
     write_json(work / "camera.json", {"camera": camera, "ground": truth.scene.ground.coefficients.tolist()})

@@ -32,6 +32,7 @@ from crowd3d.pipeline.network import read_people
 from crowd3d.pipeline.optimise import Lift, OptimiseMode, optimised, read_lifted
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations, person_size_px
+from crowd3d.pose.source import plain
 from crowd3d.scene.measuring import guess_hvip
 from crowd3d.scene.placing import load_lifter, reconstruct_people
 from crowd3d.settings import load_settings
@@ -89,7 +90,7 @@ def plain_observations(truth: Truth, noise: float, seed: int) -> Observations:
     seen = truth.extras["visible_fraction"] > LEAST_VISIBLE
     xy = truth.scene.people.keypoints_px[seen, :, :2]
     xy = xy + noise * truth.extras["height_px"][seen, None, None] * np.random.default_rng(seed).normal(size=xy.shape)
-    return Observations.from_keypoints(Keypoints(xy, np.full(xy.shape[:2], PLAIN_SCORE)))
+    return Observations.from_keypoints(Keypoints(xy, np.full(xy.shape[:2], PLAIN_SCORE)), plain("plain"))
 
 
 def disturbed(observed: Observations, share: float, seed: int) -> Observations:

@@ -64,3 +64,28 @@ def test_a_mistake_in_the_users_file_is_named(line: str, tmp_path: Path) -> None
     (tmp_path / SETTINGS_FILE).write_text(line + "\n", encoding="utf-8")
     with pytest.raises(MissingAsset, match=SETTINGS_FILE):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "expected"),
+    [
+        ("linux", "XDG_CACHE_HOME", ".cache/crowd3d"),
+        ("win32", "LOCALAPPDATA", "AppData/Local/crowd3d"),
+        ("darwin", "", "Library/Caches/crowd3d"),
+    ],
+)
+def test_fetched_networks_go_where_the_platform_keeps_its_caches(
+    platform: str, variable: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crowd3d.settings.sys.platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert load_settings(tmp_path).models_folder == tmp_path / expected
+    if variable:
+        monkeypatch.setenv(variable, "relative")
+        assert load_settings(tmp_path).models_folder == tmp_path / expected
+        monkeypatch.setenv(variable, "/caches")
+        assert load_settings(tmp_path).models_folder == Path("/caches/crowd3d")
+    monkeypatch.setenv("CROWD3D_MODELS", "/mine")
+    assert load_settings(tmp_path).models_folder == Path("/mine")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crowd3d.pipeline.api import load, reconstruct
+    from crowd3d.pipeline.api import Known, load, reconstruct
 
-__all__ = ["load", "reconstruct"]
+__all__ = ["Known", "load", "reconstruct"]
 
 
 def __getattr__(name: str) -> object:

@@ -36,7 +36,7 @@ class BadOutput(Crowd3DError):
 
 
 class BadConfig(Crowd3DError):
-    """A yml file or a key=value argument has an unknown key or a value of the wrong kind."""
+    """A yml file, an argument or an option has an unknown key, a value of the wrong kind, or one that cannot be meant."""
 
 
 class TrainingFailed(Crowd3DError):

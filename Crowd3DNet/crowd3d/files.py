@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -58,3 +59,12 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write several arrays atomically, compressed."""
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def file_digest(path: Path) -> str:
+    """Hexadecimal BLAKE2b-96 of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=12)
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import runpy
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Settings:
         largecrowd_root: the LargeCrowd benchmark's images.
         test_mid_root: intermediate files of the benchmark.
         test_res_root: results of the benchmark.
+        models: chosen folder for fetched networks, see `models_folder`.
     """
 
     root: Path
@@ -43,11 +45,17 @@ class Settings:
     largecrowd_root: Path = Path("data/largecrowd")
     test_mid_root: Path = Path("test/test_mid")
     test_res_root: Path = Path("test/test_res")
+    models: Path | None = None
 
     @property
     def pretrained_root(self) -> Path:
         """Folder of the shipped weights and of the released ones."""
         return self.root / "Crowd3DNet" / "pretrained"
+
+    @property
+    def models_folder(self) -> Path:
+        """Where `crowd3d fetch` puts networks: the user's cache, which all checkouts share, unless `models` names a folder."""
+        return self.models or _cache_folder()
 
     @property
     def released_weights(self) -> Path:
@@ -90,6 +98,16 @@ def load_settings(root: Path | None = None) -> Settings:
         value = _absolute(field.name, chosen.get(field.name), root) if variable is None else _path(variable)
         values[field.name] = default if value is None else value
     return Settings(root=root, **values)  # type: ignore[arg-type]
+
+
+def _cache_folder() -> Path:
+    """Where this platform wants programs to keep what they can fetch again."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "crowd3d"
+    chosen = Path(os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", ""))
+    fallback = home / "AppData" / "Local" if sys.platform == "win32" else home / ".cache"
+    return (chosen if chosen.is_absolute() else fallback) / "crowd3d"
 
 
 def _execute(path: Path) -> dict[str, object]:

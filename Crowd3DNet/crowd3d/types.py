@@ -16,17 +16,53 @@ from crowd3d.errors import MissingAsset
 from crowd3d.files import write_json, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: the camera may have a lens' distortion. Scenes of version 1 are read, too."""
 
 
 class Rows:
-    """Selection for frozen dataclasses whose every array field has one row per person."""
+    """Selection and joining for frozen dataclasses whose fields have one row per person, but for those marked `shared`."""
+
+    @classmethod
+    def row_fields(cls) -> list[str]:
+        """Names of the fields that have rows."""
+        return [f.name for f in dataclasses.fields(cls) if not f.metadata.get("shared")]  # type: ignore[arg-type]
+
+    @classmethod
+    def joined(cls, parts):
+        """The people of all parts, in order; at least one part, whose shared fields are taken."""
+        return dataclasses.replace(parts[0], **{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.row_fields()})
 
     def __len__(self) -> int:
-        return len(getattr(self, dataclasses.fields(self)[0].name))  # type: ignore[arg-type]
+        return len(getattr(self, self.row_fields()[0]))
 
     def __getitem__(self, rows):
-        return dataclasses.replace(self, **{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})  # type: ignore
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in self.row_fields()})  # type: ignore[type-var]
+
+
+SHARED = {"shared": True}
+"""Metadata of a field of `Rows` that belongs to all people together."""
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """Mean heights over the soles of what keypoints mark on people who stand or walk, as fractions of stature.
+
+    Attributes:
+        ankle, knee, hip, shoulder, eye: midpoints of left and right.
+    """
+
+    ankle: float
+    knee: float
+    hip: float
+    shoulder: float
+    eye: float
+
+    def for_span(self, span: float) -> Proportions:
+        """The same ankles, with everything from there to the shoulders stretched to `span` statures."""
+        ratio = span / (self.shoulder - self.ankle)
+        joints = {name: self.ankle + ratio * (getattr(self, name) - self.ankle) for name in ("knee", "hip", "shoulder")}
+        return dataclasses.replace(self, **joints)
 
 
 @dataclass(frozen=True)
@@ -168,8 +204,8 @@ class Scene:
                 people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People)})
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             raise MissingAsset(f"no readable scene in {folder}: {error}; run single_image/inference.py first") from error
-        if info["schema_version"] != SCHEMA_VERSION:
-            raise MissingAsset(f"{folder}/scene.json has schema {info['schema_version']}, this version reads {SCHEMA_VERSION}")
+        if info["schema_version"] not in range(1, SCHEMA_VERSION + 1):
+            raise MissingAsset(f"{folder}/scene.json has schema {info['schema_version']}, this version reads 1 to {SCHEMA_VERSION}")
         covariance = info["ground_covariance"]
         return cls(
             camera=Camera(**info["camera"]),

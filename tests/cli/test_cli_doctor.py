@@ -29,6 +29,16 @@ def test_a_bare_checkout_lacks_what_the_default_path_needs(tmp_path: Path) -> No
     assert finding(settings, "default weights").found
 
 
+def test_networks_for_photographs_must_be_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROWD3D_MODELS", str(tmp_path / "models"))
+    settings = load_settings(tmp_path)
+    missing = finding(settings, "photo networks")
+    assert missing.detail == f"no nanodet.safetensors, movenet.safetensors in {tmp_path / 'models'}"
+    assert missing.remedy.startswith("crowd3d fetch people")
+    fill(tmp_path / "models", ("nanodet.safetensors", "movenet.safetensors", "people.json"))
+    assert finding(settings, "photo networks").detail.startswith("damaged")
+
+
 def test_smpl_needs_its_regressors(tmp_path: Path) -> None:
     settings = load_settings(tmp_path)
     fill(settings.smpl_model_root, ("SMPL_NEUTRAL.pkl", "J_regressor_extra.npy"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crowd3d.errors import UnsolvableGround
+from crowd3d.errors import BadConfig, UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import Knowns, StaturePrior, estimate_ground
 from crowd3d.ground.children import PLAUSIBLE, children_alone
@@ -286,8 +286,8 @@ def test_measured_distance_sets_the_scale() -> None:
     loose = estimate_ground(crowd.keypoints, SIZE, stature=StaturePrior(mean_sigma=0.035))
     assert loose.covariance[3, 3] == pytest.approx(estimate_ground(crowd.keypoints, SIZE).covariance[3, 3] + 0.035**2, rel=0.1)
     assert abs(measured.ground.offset_m / 12.0 - 1.0) < abs(estimate_ground(crowd.keypoints, SIZE).ground.offset_m / 12.0 - 1.0)
-    with pytest.raises(UnsolvableGround, match="scale points"):
-        estimate_ground(crowd.keypoints, SIZE, knowns=Knowns(scale_points=(1.0, 2.0, 1.0, 2.0, 5.0)))
+    with pytest.raises(BadConfig, match="scale points"):
+        Knowns(scale_points=(1.0, 2.0, 1.0, 2.0, 5.0))
 
 
 def test_seated_people_are_told_from_striding_ones() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crowd3d.errors import Crowd3DError, MissingAsset, UnsolvableGround
-from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry import Camera, Fisheye, GroundPlane, RadialTangential
 from crowd3d.imaging import format_tile_name, parse_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, read_part_params
 from crowd3d.types import TileLayout
 
@@ -180,3 +181,31 @@ def test_part_params(tmp_path: Path) -> None:
             read_part_params(path, "a.jpg")
     with pytest.raises(MissingAsset, match="absent"):
         read_part_params(tmp_path / "absent", "a.jpg")
+
+
+LENSES = [RadialTangential(k1=-0.25, k2=0.05), RadialTangential(k1=0.15), Fisheye(), Fisheye(k1=-0.02)]
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@pytest.mark.parametrize(("camera", "ground"), [view for view in cameras()[4::6] if view[0].fov_x_deg < 62])
+def test_everybody_is_whole_in_a_tile_through_a_lens(camera: Camera, ground: GroundPlane, lens: RadialTangential | Fisheye) -> None:
+    bent = replace(camera, distortion=lens)
+    layout = plan_tiles(bent, ground, (camera.width, camera.height), max_tiles=100_000)
+    people = standing_people(bent, ground, np.random.default_rng(0))
+    held = holding(layout, people)
+    assert held.any(axis=1).mean() > 0.98
+    flat = plan_tiles(camera, ground, (camera.width, camera.height), max_tiles=100_000)
+    assert len(layout) < 2.5 * len(flat) + 20
+    sides = layout.boxes[:, 2:] - layout.boxes[:, :2]
+    assert (sides[:, 0] == sides[:, 1]).all()
+    if len(people) > 50:
+        height = np.linalg.norm(people[:, 1] - people[:, 0], axis=1)
+        smallest = np.where(held, sides[:, 0], np.inf).min(1)[held.any(1)]
+        assert np.median(smallest / height[held.any(1)]) < 4
+
+
+def test_a_fisheye_that_sees_behind_itself_has_tiles() -> None:
+    camera = Camera(500.0, 500.0, 960.0, 960.0, 1920, 1920, Fisheye())
+    layout = plan_tiles(camera, GroundPlane.from_angles(np.deg2rad(25), 0.0, 4.0), (1920, 1920))
+    assert len(layout) > 10
+    assert (layout.boxes[:, 2:] > 0).all()

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.optimise.pose_prior import load_pose_prior
+from crowd3d.pose.embedded import embedded_source
 from crowd3d.pose.observations import Observations
 from crowd3d.types import People, Scene
 
@@ -77,6 +78,7 @@ def measure(scene: Scene, body: Body, sigma: float = 0.01) -> Observations:
         depth_sigma_m=np.full((count, 17), 2 * sigma),
         hvip_px=people.hvip_px,
         score=np.ones(count),
+        source=embedded_source(),
     )
 
 

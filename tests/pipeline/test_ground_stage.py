@@ -9,7 +9,9 @@ import pytest
 from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pipeline.ground import EMBEDDED, estimate_from
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.known import Known
+from crowd3d.pose.embedded import PROPORTIONS, embedded_source
 from crowd3d.pose.observations import Observations
 from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import sample_betas
@@ -27,23 +29,22 @@ def test_embedded_proportions_are_those_of_the_bodies_that_the_networks_learned_
     soles = body.pose(pose, betas)[0][..., 1].min(1)
     keypoints = skeleton.pose(pose, betas)[1][:, COCO17_FROM_SMPL54, 1]
     heights = (keypoints[:, left : left + 2].mean(1) - soles) / load_body("free_low").stature_m(betas)
-    assert getattr(EMBEDDED, joint) == pytest.approx(heights.mean(), abs=0.006)
+    assert getattr(PROPORTIONS, joint) == pytest.approx(heights.mean(), abs=0.006)
 
 
 def test_camera_and_ground_come_from_those_who_are_surely_people(tmp_path):
     camera, ground = Camera.from_focal(4000.0, (6000, 2000)), GroundPlane.from_angles(np.deg2rad(15), 0.0, 7.0)
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((2000, 6000, 3), np.uint8))
     rng = np.random.default_rng(3)
-    height = np.array([getattr(EMBEDDED, name) for name in 5 * ["eye"] + 6 * ["shoulder"] + 2 * ["hip"] + 2 * ["knee"] + 2 * ["ankle"]])
+    height = np.array([getattr(PROPORTIONS, name) for name in 5 * ["eye"] + 6 * ["shoulder"] + 2 * ["hip"] + 2 * ["knee"] + 2 * ["ankle"]])
     foot = ground.intersect(camera, np.stack([rng.uniform(500, 5500, 60), rng.uniform(700, 1900, 60)], 1))
     stature = rng.normal(1.68, 0.06, 60)
     people = camera.project(foot[:, None] + (stature[:, None] * height)[..., None] * ground.normal)
     nobody = people[:20] * [1.0, 0.5] + [0.0, 900.0]
 
     def estimate(keypoints: np.ndarray, score: np.ndarray) -> GroundPlane:
-        seen = Observations.from_keypoints(Keypoints(keypoints, np.full(keypoints.shape[:2], 0.9)))
-        seen = replace(seen, depth_m=np.zeros(seen.visible.shape), score=score)
-        return estimate_from(GigapixelImage(tmp_path / "black.png"), seen, camera, use_lines=False).ground
+        seen = replace(Observations.from_keypoints(Keypoints(keypoints, np.full(keypoints.shape[:2], 0.9)), embedded_source()), score=score)
+        return estimate_from(GigapixelImage(tmp_path / "black.png"), seen, Known(camera), use_lines=False).ground
 
     alone = estimate(people, np.ones(60))
     assert np.rad2deg(np.arccos(alone.normal @ ground.normal)) < 0.2

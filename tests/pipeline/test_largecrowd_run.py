@@ -89,10 +89,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         called.append(image_path.stem)
         keypoints = np.load(mid.keypoints)
         hvip_px = keypoints[:, [15, 16], :2].mean(1)
-        hvip = options.ground.intersect(options.camera, hvip_px)
+        camera, ground = options.known.world
+        hvip = ground.intersect(camera, hvip_px)
         zeros = np.zeros((len(hvip), 24, 3), np.float32), np.zeros((len(hvip), 10), np.float32)
         people = People(*zeros, hvip, hvip_px, hvip, np.ones(len(hvip)), keypoints)
-        Scene(options.camera, options.ground, people, "free", image_path.name).save(results.root)
+        Scene(camera, ground, people, "free", image_path.name).save(results.root)
 
     monkeypatch.setattr(benchmark, "infer", infer)
     return called
@@ -219,7 +220,7 @@ def test_a_picture_of_another_size_is_refused(data: LargeCrowdFolder, settings: 
         "place_00",
         image,
         (Camera.from_focal(FOCAL, (500, 300)), GroundPlane.from_angles(0.3, 0, 5)),
-        ProcessOptions(),
+        ProcessOptions(FileBackend(data.root.parent / "keypoints.json")),
         infer_module.InferOptions(),
     )
     with pytest.raises(BadImage, match="480x300"):

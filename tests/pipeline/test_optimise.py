@@ -25,6 +25,7 @@ from crowd3d.pipeline.optimise import (
     write_result,
 )
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene
 
 CAMERA, GROUND = Camera.from_fov(40.0, (4000, 1500)), GroundPlane.from_angles(0.25, 0.01, 8.0)
@@ -63,7 +64,7 @@ def truth(body: Body) -> Scene:
 @pytest.fixture(scope="module")
 def observed(truth: Scene, body: Body) -> Observations:
     xy = CAMERA.project(truth.people.joints_cam_m(body)[:, COCO17_FROM_SMPL54])
-    return Observations.from_keypoints(Keypoints(xy, np.full(xy.shape[:2], 0.9)))
+    return Observations.from_keypoints(Keypoints(xy, np.full(xy.shape[:2], 0.9)), plain("test"))
 
 
 def test_everybody_finds_his_keypoints(truth: Scene, observed: Observations, body: Body) -> None:

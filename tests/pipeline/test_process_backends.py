@@ -6,12 +6,13 @@ import json
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import pytest
 
+import crowd3d
 from crowd3d.cli import process as process_cli
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.imaging import GigapixelImage, PartParams, parse_tile_name, plan_tiles_release
@@ -20,9 +21,10 @@ from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.infer import read_observations
 from crowd3d.pipeline.process import ProcessOptions, process, read_layout
 from crowd3d.pose.alphapose_json import tile_sightings
-from crowd3d.pose.embedded import Candidates
+from crowd3d.pose.backends import TileBackend
 from crowd3d.pose.file_backend import STANDING, FileBackend
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, TileLayout
 
 SIZE = (960, 600)
@@ -77,9 +79,10 @@ def by_place(keypoints: np.ndarray) -> np.ndarray:
 
 
 def test_a_backend_of_tiles(image: Path, people: np.ndarray, tmp_path: Path) -> None:
-    folder, backend = MidFolder(tmp_path / "mid"), Planted(people)
+    folder, planted = MidFolder(tmp_path / "mid"), Planted(people)
+    backend = TileBackend(planted)
     options = ProcessOptions(backend=backend, part_params=PART_PARAMS)
-    process(image, folder, None, options)
+    process(image, folder, options)
     layout = read_layout(folder, SIZE)
     np.testing.assert_array_equal(layout.boxes, plan_tiles_release(*PART_PARAMS, SIZE).boxes)
     np.testing.assert_allclose(by_place(np.load(folder.keypoints)), by_place(people), atol=1e-6)
@@ -89,20 +92,20 @@ def test_a_backend_of_tiles(image: Path, people: np.ndarray, tmp_path: Path) -> 
     sightings = json.loads(folder.alphapose.read_text(encoding="utf-8"))
     assert len(sightings) == len(tile_sightings(people, layout)[0]) > len(people)
     assert len(np.load(folder.standing_keypoints)) == len(people)
-    process(image, folder, None, options)
-    assert backend.calls == [len(layout)]
-    process(image, folder, None, ProcessOptions(backend=backend, part_params=PART_PARAMS, overwrite=True))
-    assert len(backend.calls) == 2
+    process(image, folder, options)
+    assert planted.calls == [len(layout)]
+    process(image, folder, ProcessOptions(backend=backend, part_params=PART_PARAMS, overwrite=True))
+    assert len(planted.calls) == 2
 
 
 def test_a_layout_that_another_backend_replaced_is_planned_again(image: Path, people: np.ndarray, tmp_path: Path) -> None:
     folder, keypoints = MidFolder(tmp_path / "mid"), tmp_path / "k.npy"
     np.save(keypoints, people)
-    planted = ProcessOptions(backend=Planted(people), part_params=PART_PARAMS)
-    process(image, folder, None, planted)
-    process(image, folder, None, ProcessOptions(backend=FileBackend(keypoints), part_params=PartParams(80, 150, 60, 590)))
+    planted = ProcessOptions(backend=TileBackend(Planted(people)), part_params=PART_PARAMS)
+    process(image, folder, planted)
+    process(image, folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PartParams(80, 150, 60, 590)))
     assert not np.array_equal(read_layout(folder, SIZE).boxes, plan_tiles_release(*PART_PARAMS, SIZE).boxes)
-    process(image, folder, None, planted)
+    process(image, folder, planted)
     np.testing.assert_array_equal(read_layout(folder, SIZE).boxes, plan_tiles_release(*PART_PARAMS, SIZE).boxes)
 
 
@@ -110,21 +113,35 @@ def test_nobody_is_an_error_and_not_remembered(image: Path, people: np.ndarray, 
     folder = MidFolder(tmp_path / "mid")
     for _ in range(2):
         with pytest.raises(NoPeopleFound, match=r"crowd\.v2\.jpg"):
-            process(image, folder, None, ProcessOptions(backend=Planted(people[:0]), part_params=PART_PARAMS))
+            process(image, folder, ProcessOptions(backend=TileBackend(Planted(people[:0])), part_params=PART_PARAMS))
     assert folder.tiles.is_dir()
 
 
-def test_the_first_look_needs_weights(image: Path, people: np.ndarray, tmp_path: Path) -> None:
-    assert ProcessOptions(backend=Planted(people)).needs_weights
+@dataclass(frozen=True)
+class Glancing:
+    """A scout that has seen some people already."""
+
+    seen: Observations
+
+    def key(self) -> str:
+        return "glancing"
+
+    def glance(self, image: GigapixelImage) -> Observations:
+        return self.seen
+
+
+def glancing(people: np.ndarray) -> Any:
+    return Glancing(Observations.from_keypoints(Keypoints.from_array(people), plain("test")))
+
+
+def test_a_backend_of_tiles_needs_to_know_their_sizes(image: Path, people: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(MissingAsset, match="part_params"):
-        process(image, MidFolder(tmp_path / "mid"), None, ProcessOptions(backend=Planted(people)))
+        process(image, MidFolder(tmp_path / "mid"), ProcessOptions(backend=TileBackend(Planted(people))))
 
 
-def test_tiles_follow_from_the_first_look(image: Path, people: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = Observations.from_keypoints(Keypoints.from_array(people[::2]))
-    monkeypatch.setattr(process_module, "_first_look", lambda *arguments: (None, None, seen))
+def test_tiles_follow_from_the_first_look(image: Path, people: np.ndarray, tmp_path: Path) -> None:
     folder = MidFolder(tmp_path / "mid")
-    process(image, folder, None, ProcessOptions(backend=Planted(people)))
+    process(image, folder, ProcessOptions(TileBackend(Planted(people)), glancing(people[::2])))
     layout = read_layout(folder, SIZE)
     person, tile = tile_sightings(people, layout)
     ratio = np.diff(layout.boxes[tile][:, [0, 2]])[:, 0] / np.ptp(people[..., 1], axis=1)[person]
@@ -132,12 +149,9 @@ def test_tiles_follow_from_the_first_look(image: Path, people: np.ndarray, tmp_p
     assert len(np.load(folder.keypoints)) == len(people)
 
 
-def test_a_first_look_that_sees_nobody_gives_tiles_of_all_sizes(image: Path, people: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    def blind(*arguments: object) -> None:
-        raise NoPeopleFound("nobody")
-
-    monkeypatch.setattr(process_module, "_first_look", blind)
-    layout = process_module._plan_blindly(GigapixelImage(image), None, ProcessOptions(backend=Planted(people)))
+def test_a_first_look_that_sees_nobody_gives_tiles_of_all_sizes(image: Path, people: np.ndarray) -> None:
+    options = ProcessOptions(TileBackend(Planted(people)), glancing(people[:0]))
+    layout = process_module._plan_blindly(GigapixelImage(image), options)
     assert len(np.unique(layout.row_col, axis=0)) == len(layout)
     assert set(np.diff(layout.boxes[:, [0, 2]])[:, 0]) == {600, 300, 150, 74}
     assert set(tile_sightings(people, layout)[0]) == set(range(len(people)))
@@ -165,7 +179,7 @@ def test_changed_keypoints_are_read_again(image: Path, people: np.ndarray, tmp_p
     keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
     for count in (16, 12):
         np.save(keypoints, people[:count])
-        process(image, folder, None, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
+        process(image, folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
         assert len(np.load(folder.keypoints)) == count
 
 
@@ -173,7 +187,7 @@ def test_without_a_ground_tiles_suit_most_people(image: Path, people: np.ndarray
     keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
     people[:, 13:, 2] = 0
     np.save(keypoints, people)
-    process(image, folder, None, ProcessOptions(backend=FileBackend(keypoints)))
+    process(image, folder, ProcessOptions(backend=FileBackend(keypoints)))
     height = np.median(np.ptp(people[..., 1], axis=1))
     sides = np.diff(read_layout(folder, SIZE).boxes[:, [0, 2]])
     assert len(np.unique(sides)) == 1
@@ -186,19 +200,25 @@ def test_a_wrong_choice_is_one_line(image: Path, tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().err == "crowd3d: error: --pose_backend file has no keypoints; give them by --keypoints PATH\n"
 
 
-def test_the_second_look_leaves_out_tiles_without_candidates(image: Path) -> None:
-    layout = process_module.plan_pyramid(GigapixelImage(image).size)[1][1]
-    torso = np.array([[10.0, 20.0], [700.5, 420.0]])
-    kept = process_module._with_candidates(layout, Candidates(torso, np.ones(2), np.ones(2), np.zeros(2)))
-    expected = [box for box in layout.boxes.tolist() if any(box[0] <= v < box[2] and box[1] <= u < box[3] for u, v in torso)]
-    assert kept.boxes.tolist() == expected
-    assert 0 < len(kept) < len(layout)
-    assert len(process_module._with_candidates(layout, Candidates(np.zeros((0, 2)), *np.zeros((3, 0))))) == 0
+def test_edited_keypoints_replace_what_was_measured(image: Path, people: np.ndarray, tmp_path: Path) -> None:
+    """Of the edited people only, whatever the edit: a place, or a score."""
+    keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
+    np.save(keypoints, people)
+    process(image, folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
+    measured = replace(Observations.load(folder.observations), depth_m=np.full((len(people), 17), 0.5))
+    measured.save(folder.observations)
+    edited = np.load(folder.keypoints)
+    edited[2, 7, 0] += 0.25
+    edited[5, 4, 2] = 0.3
+    np.save(folder.keypoints, edited)
+    observed = read_observations(folder)
+    assert np.isnan(observed.depth_m).any(1).nonzero()[0].tolist() == [2, 5]
+    np.testing.assert_array_equal(observed.xy_px, edited[..., :2])
+    assert observed.sigma_px[5, 4] > 3 * measured.sigma_px[5, 4]
+    assert observed.source == measured.source
 
 
-def test_only_likely_people_are_looked_at_closely_and_each_once(people: np.ndarray) -> None:
-    seen = Observations.from_keypoints(Keypoints.from_array(people[[0, 1, 0, 2]]))
-    sigma = np.ptp(people[0, :, 1]) * np.array([0.03, 0.03, 0.03, 0.3])
-    seen = replace(seen, sigma_px=np.tile(sigma[:, None], 17), score=np.array([0.9, 0.9, 0.99, 0.1]))
-    candidates = Candidates(seen.torso_px, np.ones(4), np.full(4, 0.5), np.zeros(4))
-    np.testing.assert_array_equal(process_module._likely(candidates, seen), [1, 2])
+def test_python_takes_keypoints_too(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.npy"
+    with pytest.raises(MissingAsset, match=f"no keypoints at {absent}"):
+        crowd3d.reconstruct(tmp_path / "crowd.jpg", pose_backend="file", keypoints=absent)

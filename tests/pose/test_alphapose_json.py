@@ -12,7 +12,6 @@ import pytest
 from crowd3d.errors import MissingAsset
 from crowd3d.imaging import format_tile_name
 from crowd3d.pose import read_alphapose, tiles_with_people, write_alphapose, write_optim_annotations, write_tiles_with_people
-from crowd3d.pose.alphapose_json import best_tiles
 from crowd3d.types import TileLayout
 
 LAYOUT = TileLayout(
@@ -165,15 +164,6 @@ def test_tiles_with_people(tmp_path: Path) -> None:
         "my crowd.v2_b_1_0_200_0_1000_800.jpg",
     ]
     assert not tiles_with_people(np.zeros((0, 17, 3)), LAYOUT).any()
-
-
-def test_everybody_has_a_best_tile() -> None:
-    """Half as tall as the tile before twice as tall, in the middle before at the border; two people may share one."""
-    centred, shifted, large = person(150, 100, 250, 300), person(360, 90, 460, 290), person(450, 200, 750, 600)
-    np.testing.assert_array_equal(best_tiles(centred[None], LAYOUT), [0])
-    np.testing.assert_array_equal(best_tiles(shifted[None], LAYOUT), [1])
-    np.testing.assert_array_equal(best_tiles(np.stack([large, centred, centred]), LAYOUT), [0, 3])
-    assert len(best_tiles(np.zeros((0, 17, 3)), LAYOUT)) == 0
 
 
 def test_optim_annotations(tmp_path: Path) -> None:

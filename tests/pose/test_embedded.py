@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.imaging import GigapixelImage, turned
+from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
 from crowd3d.model.keypoint_net import all_views
 from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.embedded import SCALE_DOUBT, TORSO_HEIGHT_M, Candidates, EmbeddedPose, one_each, with_known_ground
+from crowd3d.pose.candidates import SCALE_DOUBT, TORSO_HEIGHT_M, Candidates, with_known_ground
+from crowd3d.pose.embedded import EmbeddedSeeker, with_candidates
 from crowd3d.pose.observations import Observations, person_size_px
+from crowd3d.pose.search import search
 from crowd3d.settings import load_settings
 from crowd3d.synthetic import Mannequin, sample_crop
 
@@ -38,33 +40,33 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[GigapixelImage, Can
 
 
 @pytest.fixture(scope="module")
-def pose() -> EmbeddedPose:
+def pose() -> EmbeddedSeeker:
     weights = DefaultWeights.shipped(load_settings())
-    return EmbeddedPose(weights.detector, weights.keypoints, "torch")
+    return EmbeddedSeeker(weights.detector, weights.keypoints, "torch")
 
 
-def test_a_close_look_shows_the_other_three_views(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedPose) -> None:
+def test_a_close_look_shows_the_other_three_views(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedSeeker) -> None:
     """Against the same network shown all four views at once."""
     image, candidates = scene
-    first = pose.look(image, candidates, "first")
+    first = pose.looks.look(image, candidates, "first")
     shown = []
 
     def counting(crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         shown.append(len(crops))
         return network(crops)
 
-    network, pose.keypoints = pose.keypoints, counting  # type: ignore[assignment]
-    seen = pose.look_closely(image, candidates, first, "closely")
-    pose.keypoints = lambda crops: all_views(network, crops, network(crops))  # type: ignore[assignment, misc]
-    at_once = pose.look(image, candidates, "at once").observed
-    pose.keypoints = network
+    network, pose.looks.keypoints = pose.looks.keypoints, counting  # type: ignore[assignment]
+    seen = pose.looks.look_closely(image, candidates, first, "closely")
+    pose.looks.keypoints = lambda crops: all_views(network, crops, network(crops))  # type: ignore[assignment, misc]
+    at_once = pose.looks.look(image, candidates, "at once").observed
+    pose.looks.keypoints = network
     assert sum(shown) == 3 * len(candidates)
     # the first look is kept in half precision
     np.testing.assert_allclose(seen.xy_px, at_once.xy_px, atol=0.02)
     np.testing.assert_allclose(seen.depth_m, at_once.depth_m, atol=1e-5)
 
 
-def test_people_who_lean_are_seen_upright(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedPose, tmp_path: Path) -> None:
+def test_people_who_lean_are_seen_upright(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedSeeker, tmp_path: Path) -> None:
     """The picture turned by 35°: the same people are found and seen as in the upright one, at the turned places."""
     image, candidates = scene
     people = candidates[: len(candidates) // 2]
@@ -81,20 +83,20 @@ def test_people_who_lean_are_seen_upright(scene: tuple[GigapixelImage, Candidate
         return turned(xy_px - 256, lean) + size / 2
 
     moved = replace(people, torso_px=there(people.torso_px), lean_rad=np.full(len(people), lean))
-    upright = pose.look(image, people, "upright").observed
+    upright = pose.looks.look(image, people, "upright").observed
     tall = person_size_px(upright.xy_px)[:, None]
 
     def off(observed: Observations) -> np.ndarray:
         return np.linalg.norm(observed.xy_px - there(upright.xy_px), axis=-1) / tall
 
-    assert np.median(off(pose.look(other, moved, "leaning").observed)) < 0.01
-    assert np.median(off(pose.look(other, replace(moved, lean_rad=np.zeros(len(people))), "as it is").observed)) > 0.02
+    assert np.median(off(pose.looks.look(other, moved, "leaning").observed)) < 0.01
+    assert np.median(off(pose.looks.look(other, replace(moved, lean_rad=np.zeros(len(people))), "as it is").observed)) > 0.02
 
     def around(places: Candidates) -> np.ndarray:
         return np.tile(places.torso_px[:, ::-1] - 140, 2).round().astype(int) + [0, 0, 280, 280]
 
-    found = one_each(pose.find(image, around(people), np.zeros(len(people)), "upright"))
-    again = one_each(pose.find(other, around(moved), moved.lean_rad, "leaning"))
+    found = pose.finder.find(image, around(people), np.zeros(len(people)), "upright")
+    again = pose.finder.find(other, around(moved), moved.lean_rad, "leaning")
     assert len(found) >= 3
     apart = np.linalg.norm(there(found.torso_px)[:, None] - again.torso_px, axis=-1).min(1)
     assert np.median(apart / found.per_metre) < 0.05
@@ -114,3 +116,18 @@ def test_scale_and_lean_follow_from_the_ground() -> None:
     np.testing.assert_allclose(np.tan(seen.lean_rad), across / -down, rtol=1e-3)
     assert seen.lean_rad[0] < -0.2
     assert seen.lean_rad[2] > 0.2
+
+
+def test_the_second_look_leaves_out_tiles_without_candidates() -> None:
+    layout = plan_pyramid((960, 600))[1][1]
+    torso = np.array([[10.0, 20.0], [700.5, 420.0]])
+    kept = with_candidates(layout, Candidates(torso, np.ones(2), np.ones(2), np.zeros(2)))
+    expected = [box for box in layout.boxes.tolist() if any(box[0] <= v < box[2] and box[1] <= u < box[3] for u, v in torso)]
+    assert kept.boxes.tolist() == expected
+    assert 0 < len(kept) < len(layout)
+    assert len(with_candidates(layout, Candidates.none())) == 0
+
+
+def test_nobody_is_found_where_nobody_is(pose: EmbeddedSeeker, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((300, 400, 3), 128, np.uint8))
+    assert len(search(pose, GigapixelImage(tmp_path / "grey.png"), lambda seen: None)) == 0

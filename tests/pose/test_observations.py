@@ -1,8 +1,11 @@
 """Scores and spreads of keypoints."""
 
+import json
+
 import numpy as np
 
-from crowd3d.pose.observations import Observations, person_size_px, score_to_sigma, sigma_to_score
+from crowd3d.pose.observations import Observations, person_size_px
+from crowd3d.pose.source import Source, plain
 from crowd3d.types import Keypoints
 
 
@@ -15,13 +18,19 @@ def person(scale: float = 100.0) -> np.ndarray:
 
 def test_score_and_spread_are_inverse():
     score = np.linspace(0.05, 1.0, 50)
-    np.testing.assert_allclose(sigma_to_score(score_to_sigma(score)), score, atol=1e-9)
-    assert (np.diff(score_to_sigma(score)) < 0).all()
+    source = plain("test")
+    np.testing.assert_allclose(source.score(source.sigma(score)), score, atol=1e-9)
+    assert (np.diff(source.sigma(score)) < 0).all()
+
+
+def test_a_source_survives_json():
+    source = plain("test", "1.2")
+    assert Source.from_dict(json.loads(json.dumps(source.as_dict()))) == source
 
 
 def test_plain_keypoints_survive_the_round_trip_and_leave_the_rest_unknown():
     keypoints = np.concatenate([np.stack([person(100), person(300)]), np.full((2, 17, 1), 0.6)], 2)
-    observed = Observations.from_keypoints(Keypoints.from_array(keypoints))
+    observed = Observations.from_keypoints(Keypoints.from_array(keypoints), plain("test"))
     np.testing.assert_allclose(observed.keypoints.array, keypoints, atol=1e-9)
     assert np.isnan(observed.depth_m).all()
     assert np.isnan(observed.hvip_px).all()
@@ -36,7 +45,7 @@ def test_size_of_people_who_are_cut_off_follows_from_the_torso():
 
 
 def test_save_and_load(tmp_path):
-    observed = Observations.from_keypoints(Keypoints.from_array(np.random.default_rng(0).random((3, 17, 3))))
+    observed = Observations.from_keypoints(Keypoints.from_array(np.random.default_rng(0).random((3, 17, 3))), plain("test"))
     observed.save(tmp_path / "observations.npz")
     again = Observations.load(tmp_path / "observations.npz")
     for name, value in vars(observed).items():

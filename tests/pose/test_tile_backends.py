@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -111,14 +112,22 @@ def test_torchvision_knows_whether_its_weights_are_here(
     assert TorchvisionPose().downloaded()
 
 
-def test_torchvision_offline(
-    photograph: GigapixelImage, layout: TileLayout, detector: PlantedDetector, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("Name or service not known"), "cannot download .*Name or service not known"),
+        (UnpicklingError("invalid load key, '<'."), "cannot load .*invalid load key.*delete .*keypointrcnn-1234.pth"),
+        (RuntimeError("failed finding central directory\nmore"), r"central directory\); delete .*keypointrcnn-1234.pth"),
+    ],
+)
+def test_torchvision_offline_or_spoilt(
+    error: Exception, told: str, photograph: GigapixelImage, layout: TileLayout, detector: PlantedDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def offline(**options: object) -> None:
-        raise OSError("Name or service not known")
+    def fail(**options: object) -> None:
+        raise error
 
-    monkeypatch.setattr(sys.modules["torchvision.models.detection"], "keypointrcnn_resnet50_fpn", offline)
-    with pytest.raises(BackendFailed, match="Name or service not known"):
+    monkeypatch.setattr(sys.modules["torchvision.models.detection"], "keypointrcnn_resnet50_fpn", fail)
+    with pytest.raises(BackendFailed, match=told):
         TorchvisionPose().detect(photograph, layout, Path("unused"))
 
 
@@ -149,7 +158,7 @@ class PlantedBody:
         return np.concatenate([middle - 20, middle + 20], axis=1)
 
     def pose_model(self, image: np.ndarray, bboxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        xy = (bboxes[:, None, :2] + bboxes[:, None, 2:]) / 2 + OFFSETS
+        xy = (bboxes[:, None, :2] + bboxes[:, None, 2:]) / 2 + OFFSETS - 0.5
         return np.concatenate([xy, xy]), np.concatenate([np.full(xy.shape[:2], 1.1), np.full(xy.shape[:2], 0.1)])
 
 

@@ -12,6 +12,7 @@ from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angl
 from crowd3d.geometry.viewing import ViewingFrames
 from crowd3d.model.lifter import LifterOutput
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.scene.measuring import first_torso, guess_hvip, measure
 from crowd3d.scene.placing import reconstruct_people, stand_on
 from crowd3d.synthetic.poses import sample_poses
@@ -36,14 +37,14 @@ def crowd():
     betas = rng.normal(0, 1, (COUNT, 10))
     u, v = np.meshgrid(np.linspace(500, 5500, 6), [650, 950, 1350, 1900])
     feet = GROUND.intersect(CAMERA, np.stack([u.ravel(), v.ravel()], 1))
-    people = stand_on(body, GROUND, pose, betas, feet, CAMERA, Observations.from_keypoints(Keypoints.from_array(np.ones((COUNT, 17, 3)))))
+    people = stand_on(body, GROUND, pose, betas, feet, CAMERA, Observations.from_keypoints(Keypoints.from_array(np.ones((COUNT, 17, 3))), plain("test")))
     joints = body.pose(pose, betas)[1] + people.translation_cam_m[:, None]
     return body, people, feet, joints
 
 
 def observe(joints) -> Observations:
     keypoints = np.concatenate([CAMERA.project(joints[:, COCO17_FROM_SMPL54]), np.ones((COUNT, 17, 1))], 2)
-    return Observations.from_keypoints(Keypoints.from_array(keypoints))
+    return Observations.from_keypoints(Keypoints.from_array(keypoints), plain("test"))
 
 
 def test_people_stand_on_the_ground_over_their_hvip(crowd):
@@ -89,16 +90,15 @@ def test_measured_keypoints_are_metric(crowd):
     assert (measured.other_share == np.float32(0.2)).all()
 
 
-def test_hvip_guess_prefers_the_backend_then_ankles_then_candidates(crowd):
+def test_hvip_guess_prefers_the_backend_then_ankles(crowd):
     _, people, _, joints = crowd
     observed = observe(joints)
     ankles = observed.xy_px[:, [15, 16]].mean(1)
-    np.testing.assert_allclose(guess_hvip(observed, np.zeros((0, 2))), ankles)
+    np.testing.assert_allclose(guess_hvip(observed), ankles)
     blind = Observations(**{**vars(observed), "sigma_px": observed.sigma_px * 1e3})
-    assert np.isnan(guess_hvip(blind, np.zeros((0, 2)))).all()
-    np.testing.assert_allclose(guess_hvip(blind, people.hvip_px), people.hvip_px)
+    assert np.isnan(guess_hvip(blind)).all()
     told = Observations(**{**vars(observed), "hvip_px": people.hvip_px + 1})
-    np.testing.assert_allclose(guess_hvip(told, people.hvip_px), people.hvip_px + 1)
+    np.testing.assert_allclose(guess_hvip(told), people.hvip_px + 1)
 
 
 def perfect_lifter(crowd, feet):

@@ -8,6 +8,7 @@ from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.model.lifter import LifterInput
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.scene.measuring import measure
 from crowd3d.training import lifter_data
 from crowd3d.training.lifter_data import LifterPairs, LifterTruth, PairMaker
@@ -59,7 +60,7 @@ def test_simulated_people_look_as_a_camera_sees_them(maker):
         keypoints = camera.project(torso + joints[person, COCO17_FROM_SMPL54] * [1.0, -1.0, -1.0])
         ground = GroundPlane(np.array([0.0, -1.0, 0.0]), torso[1] + height[person])
         foot = camera.project(torso + [0.0, height[person], 0.0])
-        again, _, _ = measure(camera, ground, Observations.from_keypoints(Keypoints(keypoints[None], np.ones((1, 17)))), foot[None])
+        again, _, _ = measure(camera, ground, Observations.from_keypoints(Keypoints(keypoints[None], np.ones((1, 17))), plain("test")), foot[None])
         worst.append(float((again.tangent_m[0] - measured.tangent_m[person]).abs().max()))
         assert float(again.elevation_rad[0]) == pytest.approx(elevation[person], abs=0.02)
     assert np.median(worst) < 0.01

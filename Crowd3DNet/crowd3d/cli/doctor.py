@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 
 from crowd3d.errors import MissingAsset
+from crowd3d.pipeline.photo_models import NETWORKS, photo_models
+from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
 from crowd3d.settings import Settings, load_settings
@@ -43,11 +45,12 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look for everything that Crowd3D can use. Reads no weights and starts no program."""
+    """Look for everything that Crowd3D can use. Runs no network and starts no program."""
     return [
         _machine(),
         _shipped_body(),
         _shipped_weights(settings),
+        _photo_networks(settings),
         _released_weights(settings),
         *(_smpl(settings, gender) for gender in GENDERS),
         _pose(settings),
@@ -95,6 +98,15 @@ def _shipped_weights(settings: Settings) -> Finding:
     return Finding("default weights", bool(files), detail, remedy, needed=True)
 
 
+def _photo_networks(settings: Settings) -> Finding:
+    folder = settings.models_folder
+    absent = [network.file for network in NETWORKS if not (folder / network.file).is_file()]
+    found = photo_models(folder) is not None
+    detail = str(folder) if found else f"no {', '.join(absent)} in {folder}" if absent else f"damaged or of another version in {folder}"
+    remedy = "crowd3d fetch people; until then people are found by the default weights, which have never seen a photograph"
+    return Finding("photo networks", found, detail, remedy)
+
+
 def _released_weights(settings: Settings) -> Finding:
     path = settings.crowd3dnet_weights or settings.released_weights
     remedy = f"put base_69.pkl of the Crowd3D release at {path}; until then the default weights are used"
@@ -112,10 +124,10 @@ def _smpl(settings: Settings, gender: str) -> Finding:
 def _pose(settings: Settings) -> Finding:
     """What `process` takes without --pose_backend."""
     try:
-        backend = choose_backend("auto", alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python)
+        backend = choose_backend("auto", pose_assets(settings))
     except MissingAsset as error:
         return Finding("2D pose", False, str(error), "correct that, or choose --pose_backend embedded")
-    return Finding("2D pose", True, f"auto is {backend if backend == 'embedded' else backend.name}")
+    return Finding("2D pose", True, f"auto is {backend.name}")
 
 
 def _alphapose(settings: Settings) -> Finding:

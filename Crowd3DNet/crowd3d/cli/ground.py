@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from crowd3d.cli.camera import add_camera_arguments, known_camera
+from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_json
 from crowd3d.ground import (
     JOINT_CENTRE_SPAN,
     LANDMARKS,
-    POPULATION_SIGMA,
     GroundEstimate,
     Levels,
-    StaturePrior,
     estimate_ground,
     estimate_levels,
 )
@@ -56,22 +54,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Estimate, print a summary, write files if asked."""
+    check_camera_arguments(args, None if args.image is None else args.image.name)
     image = None if args.image is None else GigapixelImage(args.image)
     if image is None and args.size is None:
         raise MissingAsset("the size of the image is not known; give --size W H or --image")
     size = image.size if image is not None else (args.size[0], args.size[1])
-    keypoints, known = read_npy(args.keypoints), known_camera(args, size)
-    stature = StaturePrior(mean_m=args.stature, mean_sigma=POPULATION_SIGMA).for_span(args.keypoint_span)
+    known = known_of(args, size, None if image is None else image.path.name)
+    if image is not None:
+        known = known.resolved(image.reduced, size)
+    keypoints, knowns, stature = read_npy(args.keypoints), known.knowns, known.stature.for_span(args.keypoint_span)
+    if image is not None and knowns.focal_px is None and known.camera is None:
+        knowns = replace(knowns, focal_px=image.exif_focal_px())
     lines = None if image is None else segments(image)
     labels = None if args.level_mask is None else level_labels(args.level_mask, keypoints, size)
     levels = None
     if args.levels > 1:
         adults = replace(stature, child_share=0.0)
         levels = estimate_levels(
-            keypoints, size, stature=adults, labels=labels, most=args.levels, camera=known.camera, knowns=known.knowns, lines=lines
+            keypoints, size, stature=adults, labels=labels, most=args.levels, camera=known.camera, knowns=knowns, lines=lines
         )
     if levels is None or (labels is None and len(levels.estimates) == 1):
-        estimate = estimate_ground(keypoints, size, stature=stature, camera=known.camera, knowns=known.knowns, lines=lines)
+        estimate = estimate_ground(keypoints, size, stature=stature, camera=known.camera, knowns=knowns, lines=lines)
         levels = Levels((estimate,), np.where(estimate.inliers, 0, -1))
     print(describe(levels))
     if args.output is not None:
@@ -112,7 +115,7 @@ def ground_report(levels: Levels) -> dict[str, object]:
 def _level_report(estimate: GroundEstimate) -> dict[str, object]:
     ground = estimate.ground
     return {
-        "camera": vars(estimate.camera),
+        "camera": asdict(estimate.camera),
         "fov_x_deg": estimate.camera.fov_x_deg,
         "ground": ground.coefficients.tolist(),
         "tilt_deg": float(np.rad2deg(ground.tilt_rad)),

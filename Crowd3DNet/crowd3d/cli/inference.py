@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from crowd3d.cli.camera import add_camera_arguments, known_camera
+from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.process import add_image_arguments, mid_folder
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.configs import read_config
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.ground import ANY_CROWD
 from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.tuning import Tuning
@@ -94,26 +93,24 @@ def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct the photograph."""
+    check_camera_arguments(args, args.scene_image_path.name)
     settings = load_settings()
     mid = mid_folder(args, settings)
     results = ResultFolder((args.save_res_folder or settings.single_image_res_root) / args.scene_image_path.stem)
-    options = infer_options(args, settings, GigapixelImage(args.scene_image_path).size)
+    known = known_of(args, GigapixelImage(args.scene_image_path).size, args.scene_image_path.name)
+    options = infer_options(args, settings, known)
     infer(args.scene_image_path, mid, results, DefaultWeights.shipped(settings), options)
     print(results.root)
     return 0
 
 
-def infer_options(args: argparse.Namespace, settings: Settings, image_size: tuple[int, int]) -> InferOptions:
-    """The user's choices for photographs of this size."""
+def infer_options(args: argparse.Namespace, settings: Settings, known: Known) -> InferOptions:
+    """The user's choices."""
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
-    known = known_camera(args, image_size)
     return InferOptions(
         weights=chosen_weights(args.weights, settings),
         smpl_folder=settings.smpl_model_root,
-        camera=known.camera,
-        ground=known.ground,
-        knowns=known.knowns,
-        stature=replace(ANY_CROWD, mean_m=args.stature),
+        known=known,
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from crowd3d.cli.camera import known_people
 from crowd3d.cli.inference import (
     LARGEST_BATCH,
     add_optimise_argument,
@@ -96,6 +97,7 @@ def _pictures(
     whole = InferOptions(
         weights=chosen_weights(given, settings),
         smpl_folder=settings.smpl_model_root,
+        known=known_people(args),
         engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,

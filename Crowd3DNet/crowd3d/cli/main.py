@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": ("evaluate", "score a result against the truth"),
     "export": ("export", "write a result as GLB, OBJ, PLY or CSV"),
     "view": ("view", "write a page that shows a result in the browser"),
+    "fetch": ("fetch", "get the networks that were trained on photographs"),
     "doctor": ("doctor", "list what is installed, what is missing and how to get it"),
     "ground": ("ground", "estimate camera and ground from 2D keypoints"),
     "export-weights": ("export_weights", "convert weights between the release's format and safetensors"),

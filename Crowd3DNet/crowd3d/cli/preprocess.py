@@ -7,14 +7,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from crowd3d.cli.camera import add_stature_argument, known_people
+from crowd3d.cli.process import pose_options
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import PartParams, read_part_params
 from crowd3d.imaging.largecrowd import SPLITS, LargeCrowdFolder
 from crowd3d.pipeline.largecrowd import BenchmarkFolder, prepare_scene
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
-from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.backends import BACKEND_NAMES, choose_backend
+from crowd3d.pose.backends import BACKEND_NAMES
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenes", nargs="+", default=[], metavar="SCENE", help="only these scenes (default: all that have images)")
     parser.add_argument("--pose_backend", choices=BACKEND_NAMES, default="auto", help="who finds people, as for single_image/process.py")
     parser.add_argument("--keypoints", type=Path, help="keypoints for the backend file, as for single_image/process.py")
+    add_stature_argument(parser)
     parser.add_argument("--engine", choices=["auto", "torch", "openvino", "onnx"], default="auto", help="what runs the networks")
     parser.add_argument("--overwrite", action="store_true", help="do everything again instead of keeping what is done")
 
@@ -62,10 +64,7 @@ def process_options(args: argparse.Namespace, settings: Settings, scene: str) ->
     """
     listed = settings.root / "params" / PART_PARAMS_FILE
     part_params: PartParams | None = read_part_params(listed, scene) if listed.is_file() else None
-    backend = choose_backend(
-        args.pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python, keypoints=args.keypoints
-    )
-    return ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
+    return pose_options(args, settings, part_params, known_people(args))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     shard = Shard.join()
     for scene in shard.part(scenes):
         options = process_options(args, settings, scene)
-        prepare_scene(data, folder, scene, DefaultWeights.shipped(settings) if options.needs_weights else None, options, args.ground_frames)
+        prepare_scene(data, folder, scene, options, args.ground_frames)
     shard.gather({})
     if shard.rank == 0:
         print(folder.ground("").parent)

@@ -7,13 +7,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
-from crowd3d.imaging import PartParams, read_part_params
+from crowd3d.imaging import GigapixelImage, PartParams, read_part_params
 from crowd3d.pipeline.folders import MidFolder
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.backends import BACKEND_NAMES, choose_backend
+from crowd3d.pipeline.weights import pose_assets
+from crowd3d.pose.backends import BACKEND_NAMES, SearchBackend, choose_backend, scout
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_image_arguments(parser)
     add_pose_arguments(parser)
+    add_camera_arguments(parser)
 
 
 def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +49,8 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         "--pose_backend",
         choices=BACKEND_NAMES,
         default="auto",
-        help="who finds people and their keypoints; auto: AlphaPose if it is configured, else rtmpose or torchvision if they are ready, "
-        "else the embedded networks",
+        help="who finds people and their keypoints; auto: AlphaPose if it is configured, else rtmpose or torchvision if their weights are "
+        "here, else movenet if its networks were fetched (crowd3d fetch people), else the embedded ones",
     )
     parser.add_argument("--keypoints", type=Path, help="keypoints to use: .npy (N, 17, 3), or JSON of AlphaPose, COCO results or OpenPose")
     parser.add_argument(
@@ -73,16 +76,16 @@ def mid_folder(args: argparse.Namespace, settings: Settings) -> MidFolder:
 
 def run(args: argparse.Namespace) -> int:
     """Process the photograph."""
+    check_camera_arguments(args, args.scene_image_path.name)
     settings = load_settings()
     folder = mid_folder(args, settings)
-    options = process_options(args, settings, args.scene_image_path.name)
-    weights = DefaultWeights.shipped(settings) if options.needs_weights else None
-    process(args.scene_image_path, folder, weights, options)
+    known = known_of(args, GigapixelImage(args.scene_image_path).size, args.scene_image_path.name)
+    process(args.scene_image_path, folder, process_options(args, settings, args.scene_image_path.name, known))
     print(folder.root)
     return 0
 
 
-def process_options(args: argparse.Namespace, settings: Settings, name: str) -> ProcessOptions:
+def process_options(args: argparse.Namespace, settings: Settings, name: str, known: Known) -> ProcessOptions:
     """The user's choices; tile parameters also from the list that the release keeps, by file name.
 
     Raises:
@@ -92,14 +95,21 @@ def process_options(args: argparse.Namespace, settings: Settings, name: str) -> 
     listed = settings.root / "params" / PART_PARAMS_FILE
     if part_params is None and listed.is_file():
         part_params = read_part_params(listed, name)
-    backend = choose_backend(
-        args.pose_backend,
-        alphapose_root=settings.alphapose_root,
-        alphapose_python=settings.alphapose_python,
-        keypoints=args.keypoints,
-    )
-    log.info("2D pose: %s", backend if backend == "embedded" else backend.name)
-    return ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
+    return pose_options(args, settings, part_params, known)
+
+
+def pose_options(args: argparse.Namespace, settings: Settings, part_params: PartParams | None, known: Known) -> ProcessOptions:
+    """Who finds people, by the arguments, and whom they ask how large people are.
+
+    Raises:
+        MissingAsset: the backend cannot run here.
+    """
+    assets = pose_assets(settings, args.engine, args.keypoints)
+    backend = choose_backend(args.pose_backend, assets)
+    log.info("2D pose: %s", backend.name)
+    if isinstance(backend, SearchBackend) and backend.remark:
+        log.warning("%s", backend.remark)
+    return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, part_params, known, overwrite=args.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

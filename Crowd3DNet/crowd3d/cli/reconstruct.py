@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from crowd3d.cli import inference, process
+from crowd3d.cli.camera import check_camera_arguments, known_of
 from crowd3d.errors import BadImage, Crowd3DError
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.frames import Frame, is_sequence, read_frames
+from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.sequence import SequenceFolder, SequenceOptions, reconstruct_frames
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import load_settings
@@ -47,8 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Process, then infer."""
-    path = args.path or args.scene_image_path
-    if is_sequence(path):
+    path, settings = args.path or args.scene_image_path, load_settings()
+    sequence = is_sequence(path)
+    check_camera_arguments(args, None if sequence else path.name)
+    if args.weights is not None:
+        NetworkChoice.of(args.weights, settings.smpl_model_root)
+    if sequence:
         return _run_sequence(args, path)
     args.scene_image_path = path
     return process.run(args) or inference.run(args)
@@ -62,9 +68,10 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
         args.save_mid_folder or settings.single_image_mid_root / name, (args.save_res_folder or settings.single_image_res_root) / name
     )
     frames = read_frames(source, folder.video, args.fps)
+    known = known_of(args, _image_size(frames), frames[0].path.name)
     options = SequenceOptions(
-        part=process.process_options(args, settings, frames[0].path.name),
-        whole=replace(inference.infer_options(args, settings, _image_size(frames)), pictures=args.frame_pictures),
+        part=process.process_options(args, settings, frames[0].path.name, known),
+        whole=replace(inference.infer_options(args, settings, known), pictures=args.frame_pictures),
         ground_frames=args.ground_frames,
     )
     found = reconstruct_frames(frames, folder, DefaultWeights.shipped(settings), options)

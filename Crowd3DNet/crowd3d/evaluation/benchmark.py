@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +235,8 @@ def _as_scene(predicted: PredictedFrame, true_camera: Camera, extra: Mapping) ->
     size = (true_camera.width, true_camera.height)
     known = extra.get("ground")
     ground = _plane_through(people.hvip_cam_m, predicted.image) if known is None else GroundPlane.from_coefficients(known)
-    return Scene(Camera.from_K(predicted.K, size), ground, people, extra.get("body", "smpl"), predicted.image)
+    camera = replace(Camera.from_K(predicted.K, size), distortion=extra.get("distortion"))
+    return Scene(camera, ground, people, extra.get("body", "smpl"), predicted.image)
 
 
 def _plane_through(points_cam_m: np.ndarray, image: str) -> GroundPlane:

@@ -44,6 +44,23 @@ def summarise(per_image: Sequence[Mapping[str, float]], seed: int = 0) -> dict[s
     return {name: bootstrap_interval(np.array([image[name] for image in per_image]), np.random.default_rng(seed)) for name in per_image[0]}
 
 
+def over_scenes(scenes: Sequence[str], per_image: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Mean of every figure over the pictures of each scene, NaN left out: scene → figure → mean.
+
+    Args:
+        scenes: the scene of each picture.
+        per_image: its figures, all with the same keys.
+    """
+    rows = {scene: [image for name, image in zip(scenes, per_image, strict=True) if name == scene] for scene in dict.fromkeys(scenes)}
+    return {scene: {name: finite_mean([image[name] for image in images]) for name in images[0]} for scene, images in rows.items()}
+
+
+def finite_mean(values: Sequence[float]) -> float:
+    """Mean of what is finite, NaN if nothing is."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
 _SECTIONS = {
     "People": [
         ("true_people", "true people", "{:.0f}"),

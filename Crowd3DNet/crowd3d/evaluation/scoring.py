@@ -10,6 +10,7 @@ from crowd3d.bodies import Body, load_body
 from crowd3d.evaluation import metrics
 from crowd3d.evaluation.matching import Pairs, match_optimal, match_published
 from crowd3d.evaluation.observables import Observables, observe
+from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import Scene
 
 Metrics = dict[str, float]
@@ -60,7 +61,7 @@ def score(predicted: Observables, true: Observables, eligible: np.ndarray | None
     result |= _crowd(predicted, true, pairs, oks[pairs], result)
     result |= _bodies(predicted, true, pairs)
     result |= _positions(predicted, true, pairs)
-    result |= _camera(predicted, true)
+    result |= camera_errors(predicted.camera, predicted.ground, true.camera, true.ground)
     judged = np.setdiff1d(np.arange(len(predicted)), neutral)
     result["density_error_per_m2"] = metrics.density_error(predicted.ground_xz_m[judged], true.ground_xz_m[eligible])
     return result | _published(predicted, true, np.flatnonzero(eligible), judged)
@@ -148,13 +149,14 @@ def _positions(predicted: Observables, true: Observables, pairs: Pairs) -> Metri
     }
 
 
-def _camera(predicted: Observables, true: Observables) -> Metrics:
-    cosine = np.clip(predicted.ground.normal @ true.ground.normal, -1.0, 1.0)
-    height = true.ground.offset_m
+def camera_errors(camera: Camera, ground: GroundPlane, true_camera: Camera, true_ground: GroundPlane) -> Metrics:
+    """Horizontal field of view and direction of the ground's normal in degrees, camera height in percent; all without sign."""
+    cosine = np.clip(ground.normal @ true_ground.normal, -1.0, 1.0)
+    height = true_ground.offset_m
     return {
-        "fov_error_deg": abs(predicted.camera.fov_x_deg - true.camera.fov_x_deg),
+        "fov_error_deg": abs(camera.fov_x_deg - true_camera.fov_x_deg),
         "normal_error_deg": float(np.rad2deg(np.arccos(cosine))),
-        "camera_height_error_percent": 100.0 * abs(predicted.ground.offset_m - height) / height,
+        "camera_height_error_percent": 100.0 * abs(ground.offset_m - height) / height,
     }
 
 

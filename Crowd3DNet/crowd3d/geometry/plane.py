@@ -8,6 +8,7 @@ import numpy as np
 
 from crowd3d.geometry.camera import Camera
 
+_STEP = 1e-4
 
 @dataclass(frozen=True)
 class GroundPlane:
@@ -77,6 +78,9 @@ class GroundPlane:
     def lean_rad(self, camera: Camera, points_px: np.ndarray) -> np.ndarray:
         """How far verticals lean to the right in the image where they pass through pixels, (..., 2) → (...)."""
         rays = camera.rays(points_px)
+        if camera.distortion is not None:
+            rise = camera.project(rays + _STEP * self.normal) - camera.project(rays - _STEP * self.normal)
+            return np.arctan2(rise[..., 0], -rise[..., 1])
         up = self.normal[:2] - self.normal[2] * rays[..., :2]
         return np.arctan2(camera.fx * up[..., 0], -camera.fy * up[..., 1])
 

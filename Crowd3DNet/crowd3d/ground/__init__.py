@@ -4,6 +4,7 @@ from crowd3d.ground.estimate import GroundEstimate, estimate_ground
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.levels import Levels, estimate_levels
 from crowd3d.ground.lines import detect_lines
+from crowd3d.ground.opinion import Opinion, OpinionSource
 from crowd3d.ground.release_files import read_release_ground, trans_ground, write_release_files, write_release_ground
 from crowd3d.ground.stature import JOINT_CENTRE_SPAN, LANDMARKS, POPULATION_SIGMA, Proportions, StaturePrior
 from crowd3d.ground.uncertainty import ground_position_covariance
@@ -15,6 +16,8 @@ __all__ = [
     "GroundEstimate",
     "Knowns",
     "Levels",
+    "Opinion",
+    "OpinionSource",
     "Proportions",
     "StaturePrior",
     "detect_lines",

@@ -14,6 +14,7 @@ from crowd3d.ground.knowns import Knowns, measured_distance
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations, fit_noise, observe
+from crowd3d.ground.opinion import OpinionEvidence
 from crowd3d.ground.posterior import MOST_PEOPLE, expected
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.solver import Evidence, Solution, solve
@@ -78,15 +79,15 @@ def estimate_ground(
 
     Each person's ankle (if hidden, knee) and shoulder midpoints are normal around what camera, ground, stature, lean and pixel
     noise predict, with the feet free (`likelihood`); whoever does not fit, or whose knees and hips do not, counts as not standing.
-    Square pixels and no distortion are assumed.
+    Without a camera, square pixels and no distortion are assumed.
 
     Args:
         keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1 (0 = unknown).
         image_size: width and height in pixels.
-        camera: exact intrinsics, if known: only the ground is estimated.
+        camera: exact intrinsics with the lens' distortion, if known: only the ground is estimated.
         stature: what is known of people's heights; the default is adults with a few children.
         lines: (L, 4) segments u1, v1, u2, v2 in pixels, as `detect_lines` finds them; used where they agree with the people.
-        knowns: focal length, camera height or a distance on the ground.
+        knowns: focal length, camera height, a distance on the ground, or somebody else's opinion.
 
     Raises:
         UnsolvableGround: nobody has known shoulders and ankles or knees, or no camera above the ground explains anybody.
@@ -125,9 +126,12 @@ def prepare(
 
 def evidence_of(knowns: Knowns, nominal: Camera, unit_px: float) -> tuple[Evidence, ...]:
     """What is known but does not belong to a single parameter."""
-    if knowns.scale_points is None:
-        return ()
-    return (measured_distance(knowns.scale_points, nominal, unit_px),)
+    evidence: list[Evidence] = []
+    if knowns.scale_points is not None:
+        evidence.append(measured_distance(knowns.scale_points, nominal, unit_px))
+    if knowns.opinion is not None:
+        evidence.append(OpinionEvidence.of(knowns.opinion, unit_px))
+    return tuple(evidence)
 
 
 def prior_of(nominal: Camera, camera: Camera | None, knowns: Knowns, stature: StaturePrior, unit_px: float) -> Prior:
@@ -137,6 +141,8 @@ def prior_of(nominal: Camera, camera: Camera | None, knowns: Knowns, stature: St
         prior = prior.given(0, float(np.log(camera.fx / unit_px)), 0.0)
     elif knowns.focal_px is not None:
         prior = prior.given(0, float(np.log(knowns.focal_px / unit_px)), knowns.focal_sigma)
+    if knowns.tilt_rad is not None and knowns.roll_rad is not None:
+        prior = prior.given(1, knowns.tilt_rad, 0.0).given(2, knowns.roll_rad, 0.0)
     if knowns.height_m is not None:
         prior = prior.given(3, float(np.log(knowns.height_m)), knowns.height_sigma_m / knowns.height_m)
     return prior

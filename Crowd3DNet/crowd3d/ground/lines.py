@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from crowd3d.geometry import Camera
+from crowd3d.ground.observations import image_units
 from crowd3d.ground.prediction import up_vectors
 
 _FAMILIES = 3
@@ -42,9 +43,8 @@ def detect_lines(image_gray: np.ndarray, pixel_size: float = 1.0, least_length: 
 
 def segments_of(lines: np.ndarray, camera: Camera, unit_px: float) -> np.ndarray:
     """(L, 4) pixels → (L, 2, 2) ends in image units (see `Observations`)."""
-    ends = np.asarray(lines, np.float64).reshape(-1, 2, 2)
-    ends = ends[np.isfinite(ends).all((1, 2)) & (ends[:, 0] != ends[:, 1]).any(1)]
-    return (ends - [camera.cx, camera.cy]) * [1.0, camera.fx / camera.fy] / unit_px
+    ends = image_units(np.asarray(lines, np.float64).reshape(-1, 2, 2), camera, unit_px)
+    return ends[np.isfinite(ends).all((1, 2)) & (ends[:, 0] != ends[:, 1]).any(1)]
 
 
 @dataclass(frozen=True)

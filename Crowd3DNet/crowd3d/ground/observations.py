@@ -31,13 +31,15 @@ _BORDER_SPREAD = 0.15
 """Keypoints within 1 % of a person's size of the picture's border, or beyond it, are guesses of where the joint would be."""
 _DUPLICATE_DISTANCE = 0.04
 _MOST_SPREAD = 0.5
+_FAR = 100.0
+"""Border of an image that shows more than half the world, image units."""
 
 
 @dataclass(frozen=True)
 class Observations:
     """The people of whom at least a low and a high joint are known, in image units.
 
-    Image units: pixels from the principal point, divided by `unit_px`, with the vertical axis stretched by fx / fy.
+    Image units (`image_units`): ideal pixels from the principal point, divided by `unit_px`, the vertical axis stretched by fx / fy.
 
     Attributes:
         joints: (N, 5, 2) midpoints of ankles, knees, hips, shoulders and the seen part of the head.
@@ -110,6 +112,11 @@ class Observations:
         return np.where(np.isfinite(self.sigma[:, HEAD]), self.proportions.eye, self.proportions.shoulder)
 
 
+def image_units(points_px: np.ndarray, camera: Camera, unit_px: float) -> np.ndarray:
+    """(..., 2) pixels of the photograph → image units, without the lens' distortion; NaN where the lens shows nothing."""
+    return (camera.to_ideal_px(points_px) - [camera.cx, camera.cy]) * [1.0, camera.fx / camera.fy] / unit_px
+
+
 def score_to_relative_sigma(score: np.ndarray) -> np.ndarray:
     """Keypoint noise per axis as a fraction of the person's image size, (...) scores 0…1 → (...).
 
@@ -130,22 +137,24 @@ def observe(
 ) -> Observations:
     """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with a known low and high joint.
 
-    `camera` gives the principal point and the pixels' aspect; its focal length is not used. `sigma_px` (N, 17) replaces what the scores
-    suggest; `weight` (N,) are probabilities of being a person.
+    `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used.
+    `sigma_px` (N, 17) replaces what the scores suggest; `weight` (N,) are probabilities of being a person.
     """
     unit = float(max(camera.width, camera.height))
-    aspect = camera.fx / camera.fy
-    known = (keypoints[..., 2] > _MIN_SCORE) & np.isfinite(keypoints[..., :2]).all(-1)
+    xy = image_units(keypoints[..., :2], camera, unit)
+    known = (keypoints[..., 2] > _MIN_SCORE) & np.isfinite(xy).all(-1)
     if sigma_px is not None:
         known &= np.isfinite(sigma_px)
-    xy = np.stack([keypoints[..., 0] - camera.cx, (keypoints[..., 1] - camera.cy) * aspect], -1) / unit
     low = np.where(known[..., None], xy, np.inf).min(1, initial=np.inf)
     high = np.where(known[..., None], xy, -np.inf).max(1, initial=-np.inf)
     some = known.sum(1) >= 2
     size = np.where(some, np.maximum(np.linalg.norm(np.where(some[:, None], high - low, 1.0), axis=1), 1e-6), 1.0)
-    border = np.array([-camera.cx, -camera.cy * aspect, camera.width - camera.cx, (camera.height - camera.cy) * aspect]) / unit
+    sides_px = [[0.0, camera.cy], [camera.cx, 0.0], [camera.width, camera.cy], [camera.cx, camera.height]]
+    border = image_units(np.array(sides_px), camera, unit)[range(4), [0, 1, 0, 1]]
+    border = np.where(np.isnan(border), [-_FAR, -_FAR, _FAR, _FAR], border)
     sigma = score_to_relative_sigma(keypoints[..., 2]) * size[:, None] if sigma_px is None else np.asarray(sigma_px, np.float64) / unit
-    sigma = np.where(known, np.where(_beyond(xy, size, border), np.maximum(sigma, _BORDER_SPREAD * size[:, None]), sigma), np.inf)
+    guessed = _beyond(keypoints[..., :2], size * unit, (camera.width, camera.height))
+    sigma = np.where(known, np.where(guessed, np.maximum(sigma, _BORDER_SPREAD * size[:, None]), sigma), np.inf)
     joints, spread = _midpoints(np.where(known[..., None], xy, 0.0), sigma, size)
     spread = np.where(spread < _MOST_SPREAD * size[:, None], spread, np.inf)
     low_joint, high_joint, usable = best_pair(spread / size[:, None], proportions)
@@ -167,10 +176,10 @@ def observe(
     return replace(observations, weight=observations.weight * _duplicate_weight(observations))
 
 
-def _beyond(xy: np.ndarray, size: np.ndarray, border: np.ndarray) -> np.ndarray:
+def _beyond(points_px: np.ndarray, size_px: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """(N, 17) bool: at the picture's border or outside."""
-    margin = _AT_BORDER * size[:, None, None]
-    return ((xy < border[:2] + margin) | (xy > border[2:] - margin)).any(-1)
+    margin = _AT_BORDER * size_px[:, None, None]
+    return ((points_px < margin) | (points_px > np.array(image_size) - margin)).any(-1)
 
 
 def _midpoints(xy: np.ndarray, sigma: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

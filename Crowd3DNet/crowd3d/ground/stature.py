@@ -7,9 +7,11 @@ Winter, Biomechanics and Motor Control of Human Movement, figure 4.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
+from crowd3d.errors import BadConfig
 from crowd3d.ground.body import SEATED_HIP, SEATED_KNEE
 
 
@@ -90,6 +92,11 @@ class StaturePrior:
     child_sd_m: float = 0.13
     mean_sigma: float = 0.0
     proportions: Proportions = LANDMARKS
+
+    def __post_init__(self) -> None:
+        lengths = (self.mean_m, self.sd_m, self.child_mean_m, self.child_sd_m)
+        if not all(0 < length < inf for length in lengths):
+            raise BadConfig(f"statures {lengths} m: they and their spreads must be positive, finite numbers")
 
     def for_span(self, span: float) -> StaturePrior:
         """The prior for keypoints whose ankle and shoulder midpoints are `span` statures apart instead of the published 0.779.

@@ -24,6 +24,8 @@ SCALE_STEPS = (1.004, 1.25)
 """Least and largest ratio of depths between two rows of tiles: the first bounds their number, the second keeps people near half a tile."""
 
 NEAREST_HEAD_M = 1.0
+WIDEST_IDEAL = 2.75
+"""A lens' image is covered up to this tangent of the angle from the axis, 70°: people farther out are drawn too oddly to be found."""
 
 
 def plan_tiles_release(height_min: float, height_max: float, h_start: float, h_end: float, image_size: tuple[int, int]) -> TileLayout:
@@ -100,6 +102,8 @@ def plan_tiles(
     Raises:
         UnsolvableGround: the plane is nowhere in the image.
     """
+    if camera.distortion is not None:
+        return _bent_tiles(camera, ground, image_size, smallest_person_px, max_tiles)
     rows = _DepthRows(camera, ground, image_size)
     depth = rows.nearest_m()
     planned: list[np.ndarray] = []
@@ -115,6 +119,37 @@ def plan_tiles(
     planned.reverse()
     row_col = [np.stack([np.full(len(boxes), i), np.arange(len(boxes))], axis=1) for i, boxes in enumerate(planned)]
     return TileLayout(np.concatenate(planned), np.concatenate(row_col), image_size)
+
+
+def _bent_tiles(
+    camera: Camera, ground: GroundPlane, image_size: tuple[int, int], smallest_person_px: float, max_tiles: int
+) -> TileLayout:
+    """Tiles planned on the ideal image (see `geometry.camera`) and put where the lens shows them, those inside the photograph."""
+    width, height = image_size
+    along = np.linspace(0.0, 1.0, 33)[:, None] * image_size
+    none, whole = np.zeros(33), np.ones(33)
+    border = [(along[:, 0], none), (along[:, 0], height * whole), (none, along[:, 1]), (width * whole, along[:, 1])]
+    seen = camera.to_ideal_px(np.concatenate([np.stack(side, -1) for side in border]))
+    centre, reach = np.array([camera.cx, camera.cy]), WIDEST_IDEAL * np.array([camera.fx, camera.fy])
+    seen = np.where(np.isnan(seen), np.stack([centre - reach, centre + reach] * 66), seen)
+    low, high = np.floor(np.maximum(seen.min(0), centre - reach)), np.ceil(np.minimum(seen.max(0), centre + reach))
+    size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    flat = plan_tiles(camera.ideal.part(float(low[0]), float(low[1]), size), ground, size, smallest_person_px, max_tiles)
+    side = (flat.boxes[:, 2] - flat.boxes[:, 0]).astype(np.float64)
+    offsets = np.array([[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 0], [0, 1], [1, -1], [1, 0], [1, 1]]) / 2
+    middle = (flat.boxes[:, [1, 0]] + flat.boxes[:, [3, 2]]) / 2 + low
+    points = camera.from_ideal_px(middle[:, None] + offsets * side[:, None, None])
+    known = np.isfinite(points).all((1, 2))
+    first, last = points[known].min(1), points[known].max(1)
+    # even sides, as everywhere; at least what the lens made of the square
+    sides = np.maximum(2, 2 * np.ceil((last - first).max(1, keepdims=True) / 2))
+    corner = np.rint((first + last - sides) / 2)
+    corner = np.where(sides <= image_size, np.clip(corner, 0, np.maximum(image_size - sides, 0)), corner)
+    inside = np.flatnonzero(((first < image_size) & (last > 0)).all(1))
+    if len(inside) == 0:
+        raise UnsolvableGround("the lens shows no ground where the plane is; check the camera file's distortion and ground")
+    boxes = np.concatenate([corner[:, ::-1], (corner + sides)[:, ::-1]], 1)[inside].astype(np.int64)
+    return TileLayout(boxes, flat.row_col[known][inside], image_size)
 
 
 class _DepthRows:
@@ -189,6 +224,7 @@ def plan_pyramid(
     ratio: float = 2.0,
     max_tiles: int = 1200,
     stride: float = 0.5,
+    first_side: float | None = None,
 ) -> list[tuple[float, TileLayout]]:
     """Overlapping square tiles of several sizes, for finding people when neither camera nor ground is known.
 
@@ -202,6 +238,7 @@ def plan_pyramid(
         ratio: size of a level's tiles over the next one's.
         max_tiles: bound on the sum over levels.
         stride: distance of neighbouring tiles of a level, in sides, at most.
+        first_side: side of the largest tile, by default the image's shorter side; the longer one shows the whole picture.
 
     Returns:
         Coarse to fine: (image pixels per resized pixel, layout in pixels of the whole image).
@@ -210,7 +247,7 @@ def plan_pyramid(
     if min(image_size) < 2:
         raise BadImage(f"image of {width}×{height} px is too small; use a photograph of at least a few dozen pixels each way")
     levels: list[tuple[float, TileLayout]] = []
-    remaining, side = max_tiles, float(min(image_size))
+    remaining, side = max_tiles, first_side or float(min(image_size))
     while True:
         whole = max(2, 2 * int(side / 2))
         tops, lefts = _columns(whole, height, stride), _columns(whole, width, stride)

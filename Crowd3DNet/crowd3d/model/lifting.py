@@ -32,6 +32,7 @@ class TileViews:
         K: (N, 3, 3) float64 intrinsics of the whole scene.
         planes: (N, 4) float64 unit ground planes with the camera above them.
         scene_width_px: (N,) float64 width of the whole scene.
+        lens: the scene's camera, if its lens bends what the tiles show; nothing is differentiable then.
     """
 
     origin_px: Tensor
@@ -39,6 +40,7 @@ class TileViews:
     K: Tensor
     planes: Tensor
     scene_width_px: Tensor
+    lens: Camera | None = None
 
     @classmethod
     def of_scene(cls, layout: TileLayout, camera: Camera, ground: GroundPlane) -> TileViews:
@@ -50,13 +52,14 @@ class TileViews:
             K=torch.from_numpy(camera.K).expand(len(boxes), 3, 3),
             planes=unit_planes(torch.from_numpy(ground.coefficients).expand(len(boxes), 4)),
             scene_width_px=torch.full((len(boxes),), float(camera.width), dtype=torch.float64),
+            lens=None if camera.distortion is None else camera,
         )
 
     def __len__(self) -> int:
         return len(self.origin_px)
 
     def __getitem__(self, rows: Tensor | slice) -> TileViews:
-        return TileViews(self.origin_px[rows], self.side_px[rows], self.K[rows], self.planes[rows], self.scene_width_px[rows])
+        return TileViews(self.origin_px[rows], self.side_px[rows], self.K[rows], self.planes[rows], self.scene_width_px[rows], self.lens)
 
     @property
     def camera_inputs(self) -> Tensor:
@@ -76,6 +79,18 @@ class TileViews:
     def to_tile(self, scene_px: Tensor) -> Tensor:
         """Inverse of `to_scene_px`."""
         return (scene_px - self.origin_px) / (self.side_px / 2)[:, None] - 1
+
+    def to_ideal_px(self, scene_px: Tensor) -> Tensor:
+        """(N, 2) scene pixels → where the camera without its lens' distortion sees the same; NaN where the lens shows nothing."""
+        return scene_px if self.lens is None else torch.from_numpy(self.lens.to_ideal_px(scene_px.numpy()))
+
+    def bent(self, ideal_px: Tensor, direction: Tensor) -> Tensor:
+        """(N, 2) directions at ideal pixels (N, 2) → unit vectors in the photograph."""
+        if self.lens is None:
+            return direction
+        ends = (self.lens.from_ideal_px((ideal_px + sign * direction).numpy()) for sign in (0.5, -0.5))
+        change = torch.from_numpy(np.subtract(*ends))
+        return change / torch.linalg.vector_norm(change, dim=-1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -126,10 +141,11 @@ def lift_people(detections: Detections, tiles: TileViews) -> LiftedPeople:
     in_tile = detections.centers / detections.map_size + TORSO_OFFSET_TILES * (2 * torso_offset - 1)
     torso_tile = 2 * in_tile - 1
     torso_px = views.to_scene_px(torso_tile)
-    direction, directed = foot_directions(torso_px, views.K, views.planes)
-    hvip_tile = torso_tile + HVIP_REACH * hvip_length * direction
+    torso_ideal = views.to_ideal_px(torso_px)
+    direction, directed = foot_directions(torso_ideal, views.K, views.planes)
+    hvip_tile = torso_tile + HVIP_REACH * hvip_length * views.bent(torso_ideal, direction)
     hvip_px = views.to_scene_px(hvip_tile)
-    hvip_cam_m, on_ground = ground_points(hvip_px, views.K, views.planes)
-    above, in_front = points_above(hvip_cam_m, torso_px, views.K, views.planes)
+    hvip_cam_m, on_ground = ground_points(views.to_ideal_px(hvip_px), views.K, views.planes)
+    above, in_front = points_above(hvip_cam_m, torso_ideal, views.K, views.planes)
     torso_cam_m = above + SPACE_OFFSET_M * (2 * space_offset - 1)
     return LiftedPeople(torso_tile, hvip_tile, torso_px, hvip_px, hvip_cam_m, torso_cam_m, directed & on_ground & in_front)

@@ -59,5 +59,5 @@ EMBEDDED = Belief(
 
 
 def belief_of(observed: Observations) -> Belief:
-    """For people lifted from `observed`: only the embedded networks tell depths."""
-    return EMBEDDED if observed.tells_depth else PLAIN
+    """For people lifted from `observed`."""
+    return EMBEDDED if observed.source.lifter_knows_errors else PLAIN

@@ -18,6 +18,7 @@ from crowd3d.optimise.pose_prior import PosePrior
 from crowd3d.optimise.skeleton import Skeleton, locate
 from crowd3d.optimise.state import BETAS, POSE, SHARED, TORSO17, Lens, Start, posture_of
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene
 
 POPULATION_TRUST = 0.5
@@ -111,7 +112,8 @@ def checked(keypoints: Keypoints | Observations) -> Observations:
         some = ~unknown.all(1)
         middle = np.zeros((len(unknown), 1, 2))
         middle[some] = np.nanmean(known[some], axis=1, keepdims=True)
-        observed = Observations.from_keypoints(Keypoints(np.where(unknown[..., None], middle, keypoints.xy_px), keypoints.score))
+        placed = Keypoints(np.where(unknown[..., None], middle, keypoints.xy_px), keypoints.score)
+        observed = Observations.from_keypoints(placed, plain("given"))
     else:
         observed = keypoints
         unknown = ~np.isfinite(observed.sigma_px) | ~(observed.visible > 0)

@@ -79,17 +79,20 @@ def refine(
         NoPeopleFound: nobody in the scene stands in front of the camera.
         BackendFailed: a keypoint that counts as known is not a number.
     """
-    observed = checked(keypoints)
+    observed = checked(keypoints).straightened(scene.camera)
     if len(observed.score) != len(scene.people):
         raise ValueError(f"{len(observed.score)} observations for {len(scene.people)} people")
-    rows = np.flatnonzero(usable(scene))
+    # the terms' algebra is a pinhole's; pixels of the photograph come back with `_scene`
+    ideal_px = scene.camera.to_ideal_px(scene.people.hvip_px)
+    straight = replace(scene, camera=scene.camera.ideal, people=replace(scene.people, hvip_px=ideal_px))
+    rows = np.flatnonzero(usable(straight))
     stature = stature or StaturePrior()
     frame = np.zeros(len(scene.people), np.int64) if frame is None else frame
     with torch.inference_mode():
         while True:
             if len(rows) == 0:
                 raise NoPeopleFound(f"none of {len(scene.people)} people stands on the ground in front of the camera; estimate both anew")
-            chosen = replace(scene, people=scene.people[rows])
+            chosen = replace(straight, people=straight.people[rows])
             known = observed[rows]
             problem, x, shared = state_problem(chosen, known, body, load_pose_prior(), stature, free, belief, frame[rows])
             frozen = freeze(problem, x, shared, torch.full((len(rows),), LIMIT, dtype=x.dtype))
@@ -99,7 +102,7 @@ def refine(
             rows = rows[seen]
         solution = solve(problem, x, shared, progress)
         covariance = solution.covariance.numpy()
-        refined = _scene(chosen, problem, body, solution.x, solution.shared)
+        refined = _scene(replace(chosen, camera=scene.camera), problem, body, solution.x, solution.shared)
     mask = np.zeros(len(scene.people), bool)
     mask[rows] = True
     report = RefineReport(solution.cost_before, solution.cost_after, solution.iterations, covariance, mask)
@@ -195,7 +198,7 @@ def _scene(scene: Scene, problem: Problem, body: Body, x: Tensor, shared: Tensor
     camera, ground = scene.camera, scene.ground
     if problem.shared_free[0]:
         fx = float(np.exp(focal))
-        camera = Camera(fx, fx * problem.lens.aspect, camera.cx, camera.cy, camera.width, camera.height)
+        camera = replace(camera, fx=fx, fy=fx * problem.lens.aspect)
     if problem.shared_free[1:].any():
         ground = GroundPlane.from_angles(tilt, roll, float(np.exp(height)))
     seen = view(shared, problem.lens, problem.start.hvip_px + x[:, PLACE] * problem.start.size_px[:, None])

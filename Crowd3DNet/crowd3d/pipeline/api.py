@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from crowd3d.geometry import Camera
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.backends import BackendName, choose_backend
+from crowd3d.pipeline.weights import DefaultWeights, pose_assets
+from crowd3d.pose.backends import BackendName, choose_backend, scout
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
@@ -22,7 +24,9 @@ def reconstruct(
     *,
     weights: str | Path | None = None,
     pose_backend: BackendName = "auto",
+    keypoints: str | Path | None = None,
     camera: Camera | None = None,
+    known: Known = NOTHING,
     engine: EngineName = "auto",
     optimise: OptimiseChoice = "auto",
     folder: str | Path | None = None,
@@ -33,21 +37,27 @@ def reconstruct(
         image: path of the photograph.
         weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
         pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
-        camera: exact intrinsics, if known.
+        keypoints: file or folder of people who are known already, as ``--keypoints`` of process.py.
+        camera: exact intrinsics, if known; short for ``known=Known(camera)``.
+        known: everything else that is known of camera, ground and people.
         engine: what runs the networks.
         optimise: ``auto``, ``people``, ``all`` or ``none``, as ``--optimise`` of inference.py.
         folder: keep all files of the run here, pictures included, and resume from them; by default nothing is kept.
 
     Raises:
-        BadImage, NoPeopleFound, UnsolvableGround, MissingAsset, BadOutput: see `crowd3d.errors`.
+        BadConfig, BadImage, NoPeopleFound, UnsolvableGround, MissingAsset, BadOutput: see `crowd3d.errors`.
     """
+    if camera is not None:
+        known = replace(known, camera=camera)
     settings = load_settings()
     shipped = DefaultWeights.shipped(settings)
-    backend = choose_backend(pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python)
+    assets = pose_assets(settings, engine, None if keypoints is None else Path(keypoints))
+    backend = choose_backend(pose_backend, assets)
+    part = ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, known=known)
     options = InferOptions(
         weights=None if weights is None else Path(weights),
         smpl_folder=settings.smpl_model_root,
-        camera=camera,
+        known=known,
         engine=engine,
         optimise=optimise,
         pictures=folder is not None,
@@ -55,7 +65,7 @@ def reconstruct(
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(folder or temporary)
         mid, results = MidFolder(root / "mid"), ResultFolder(root)
-        process(Path(image), mid, shipped, ProcessOptions(backend=backend, engine=engine))
+        process(Path(image), mid, part)
         return infer(Path(image), mid, results, shipped, options)
 
 

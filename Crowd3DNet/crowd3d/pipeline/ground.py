@@ -8,64 +8,69 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from crowd3d.geometry import Camera
+from crowd3d.errors import UnsolvableGround
+from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
-    JOINT_CENTRE_SPAN,
-    POPULATION_SIGMA,
     GroundEstimate,
-    Knowns,
     Proportions,
     StaturePrior,
     detect_lines,
     estimate_ground,
 )
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pose.embedded import SURE_THRESHOLD
+from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pose.observations import Observations
 
 log = logging.getLogger(__name__)
 
-EMBEDDED = Proportions(ankle=0.082, knee=0.303, hip=0.526, shoulder=0.795, eye=0.923)
-"""What the embedded networks have learned: means over 1451 free bodies that stand or walk in five synthetic crowds."""
-ANY_CROWD = StaturePrior(mean_sigma=POPULATION_SIGMA)
-"""Statures when the user says nothing."""
 LINE_LEVEL_PX = 4000
 """Width of the reduced photograph in which line segments are looked for."""
 
 
-def estimate_from(
-    image: GigapixelImage,
-    observed: Observations,
-    camera: Camera | None = None,
-    knowns: Knowns | None = None,
-    *,
-    stature: StaturePrior = ANY_CROWD,
-    use_lines: bool = True,
-) -> GroundEstimate:
-    """Camera and ground from people, the photograph's line segments, and EXIF's focal length if no other is known.
+def estimate_from(image: GigapixelImage, observed: Observations, known: Known = NOTHING, *, use_lines: bool = True) -> GroundEstimate:
+    """Camera and ground from people, the photograph's line segments, what is known, and EXIF's focal length if no other is.
 
     Raises:
         UnsolvableGround: the people do not determine them.
+        BadConfig: what is known cannot be about this photograph.
     """
-    knowns = knowns or Knowns()
-    if knowns.focal_px is None and camera is None and (focal := image.exif_focal_px()) is not None:
+    known = known.resolved(image.reduced, image.size)
+    knowns = known.knowns
+    if knowns.focal_px is None and known.camera is None and (focal := image.exif_focal_px()) is not None:
         knowns = replace(knowns, focal_px=focal)
     lines = segments(image) if use_lines else None
-    stature = for_observations(stature, observed)
-    estimate = estimate_ground(_sure(observed).keypoints.array, image.size, camera=camera, stature=stature, knowns=knowns, lines=lines)
+    stature, people = for_observations(known.stature, observed), _sure(observed).keypoints.array
+    estimate = estimate_ground(people, image.size, camera=known.camera, stature=stature, knowns=knowns, lines=lines)
+    if known.ground is not None and known.ground_covariance is not None:
+        # the given direction is as sure as it was, its height as sure as these people make it
+        own = np.diag([1.0, 1.0, 1.0, 0.0])
+        estimate = replace(estimate, covariance=estimate.covariance + own @ known.ground_covariance @ own)
     _report(estimate)
     return estimate
 
 
 def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
-    """`stature` as `estimate_ground` needs it for these keypoints: backends differ in where they see shoulders and ankles."""
-    return replace(stature, proportions=EMBEDDED) if observed.tells_depth else stature.for_span(JOINT_CENTRE_SPAN)
+    """`stature` as `estimate_ground` needs it for these keypoints: sources differ in where they see shoulders and ankles."""
+    return replace(stature, proportions=Proportions(**vars(observed.source.proportions)))
+
+
+def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:
+    """Camera and ground as known, else from people alone, to plan tiles by; None where they do not determine them."""
+    if known.world is not None:
+        return known.world
+    stature, people = for_observations(known.stature, observed), observed.keypoints.array
+    try:
+        estimate = estimate_ground(people, image_size, camera=known.camera, stature=stature, knowns=known.knowns)
+    except UnsolvableGround as error:
+        log.warning("no ground from what was seen so far (%s)", error)
+        return None
+    return estimate.camera, estimate.ground
 
 
 def _sure(observed: Observations) -> Observations:
-    """Those who are certainly people, if there are any; other backends' scores do not tell."""
-    sure = np.flatnonzero(observed.score > SURE_THRESHOLD)
-    return observed[sure] if observed.tells_depth and len(sure) else observed
+    """Those who are certainly people, if there are any; scores of some sources do not tell."""
+    sure = np.flatnonzero(observed.score > observed.source.sure)
+    return observed[sure] if observed.source.scores_are_probabilities and len(sure) else observed
 
 
 def segments(image: GigapixelImage) -> np.ndarray:

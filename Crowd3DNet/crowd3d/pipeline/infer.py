@@ -12,18 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
-from crowd3d.files import write_json
+from crowd3d.files import file_digest, write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import Knowns, StaturePrior, ground_position_covariance, write_release_ground
+from crowd3d.ground import StaturePrior, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.ground import ANY_CROWD, estimate_from
-from crowd3d.pipeline.manifest import Run, file_digest
-from crowd3d.pipeline.network import NetworkChoice, prepare, read_people, run_network
+from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.known import NOTHING, Known
+from crowd3d.pipeline.manifest import Run
+from crowd3d.pipeline.network import NetworkChoice, check_tunable, prepare, read_people, result_body, run_network
 from crowd3d.pipeline.optimise import (
     OptimiseChoice,
     OptimiseMode,
@@ -55,13 +57,10 @@ class InferOptions:
     """Choices of the user for the second half.
 
     Attributes:
-        weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
+        weights: Crowd3DNet in the release's format or trained here: its people are the result. By default the shipped lifter makes people
+            of the keypoints and no such network runs.
         smpl_folder: folder of the official SMPL files.
-        camera: exact intrinsics, if known.
-        ground: the ground plane, if known too: then nothing is estimated. It needs the camera.
-        ground_covariance: (4, 4) of a ground and camera that were estimated elsewhere, as in `GroundEstimate`; None for exact ones.
-        knowns: focal length, camera height or a distance on the ground, if known.
-        stature: what is known of people's heights.
+        known: what the user knows of camera, ground and people.
         engine: what runs the networks.
         batch_size: tiles per batch of the network.
         threshold: score above which the network sees a person.
@@ -76,11 +75,7 @@ class InferOptions:
 
     weights: Path | None = None
     smpl_folder: Path | None = None
-    camera: Camera | None = None
-    ground: GroundPlane | None = None
-    ground_covariance: np.ndarray | None = None
-    knowns: Knowns | None = None
-    stature: StaturePrior = ANY_CROWD
+    known: Known = NOTHING
     engine: EngineName = "auto"
     batch_size: int = 32
     threshold: float = INFERENCE_THRESHOLD
@@ -99,31 +94,27 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     Raises:
         MissingAsset: `process` has not run for this photograph, or weights are absent or of the wrong kind.
         UnsolvableGround: the people do not determine camera and ground.
+        BadConfig: what is known cannot be about this photograph.
         BadOutput: the folder cannot be written.
     """
-    if not mid.keypoints.is_file():
+    if not (mid.keypoints.is_file() and mid.observations.is_file()):
         raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image_path} first")
     image = GigapixelImage(image_path)
+    known = options.known.resolved(image.reduced, image.size)
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
-    choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
+    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
     if options.tuning is not None:
-        choice.check_tunable()
-    given = (("camera", options.camera), ("knowns", options.knowns), ("stature", options.stature))
-    known = {name: None if value is None else asdict(value) for name, value in given}
-    inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), **known}
-    if options.ground is not None:
-        inputs["ground"] = options.ground.coefficients.tolist()
-    if options.ground_covariance is not None:
-        inputs["ground_covariance"] = options.ground_covariance.tolist()
+        check_tunable(choice)
+    inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), "known": known.key()}
     raw = results.estimate
 
     def estimate_ground() -> None:
         with ThreadPoolExecutor(1) as worker:
-            if options.tuning is None:
+            if options.tuning is None and choice is not None:
                 # needed next; should it fail, the network's stage fails again and says why
                 worker.submit(prepare, choice, options.engine)
-            _estimate(image, mid, raw, observed, options)
+            _estimate(image, mid, raw, observed, known)
 
     run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], estimate_ground)
     world = _read_world(raw)
@@ -131,16 +122,19 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     layout = read_layout(mid, image.size)
     outputs = [results.all_result, results.network]
     name = image_path.stem
-    if options.tuning is not None:
-        choice = tuned_network(choice, name, mid, options.tuning)
-    run.stage(
-        "network",
-        {"weights": choice.fingerprint(), "threshold": options.threshold},
-        outputs,
-        lambda: run_network(
-            image, name, mid, results, choice, layout, (world.camera, world.ground), options.engine, options.batch_size, options.threshold
-        ),
-    )
+    if choice is not None:
+        if options.tuning is not None and world.camera.distortion is not None:
+            log.warning("fine-tuning takes the photograph for one without distortion: the release's files have no place for a lens")
+        chosen = choice if options.tuning is None else tuned_network(choice, name, mid, options.tuning)
+        run.stage(
+            "network",
+            {"weights": chosen.fingerprint(), "threshold": options.threshold, "tiles": file_digest(mid.position)},
+            outputs,
+            partial(
+                run_network, image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold
+            ),
+        )
+        choice = chosen
     run.stage(
         "people",
         {"weights": weights.fingerprint()},
@@ -152,7 +146,7 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         "optimise",
         {"mode": mode},
         [results.predict, results.root / "scene.npz"],
-        lambda: _optimise(mid, results, choice, weights, observed, mode),
+        lambda: _optimise(mid, results, choice, weights, observed, mode, known.stature),
     )
     scene = Scene.load(results.root)
     if options.pictures and options.before_after:
@@ -163,34 +157,48 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         run.stage("pictures", {"with_hvip": options.with_hvip}, pictures, lambda: _draw(scene, image, results, choice, options))
     if options.mesh_mode:
         mesh = results.root / "extract_mesh"
-        body = choice.body(detailed=True)
+        body = result_body(choice, detailed=True)
         which = options.mesh_mode
         run.stage("meshes", {"mode": which}, [mesh / "ground.obj"], lambda: write_release_objs(mesh, name, scene, body, which))
     return scene
 
 
 def read_observations(mid: MidFolder) -> Observations:
-    """What the embedded backend measured, or what follows from the keypoints when they come from elsewhere or were edited."""
-    keypoints = Keypoints.from_array(np.load(mid.keypoints))
-    if mid.observations.is_file():
-        observed = Observations.load(mid.observations)
-        if observed.xy_px.shape == keypoints.xy_px.shape and np.allclose(observed.xy_px, keypoints.xy_px):
-            return observed
-    return Observations.from_keypoints(keypoints)
+    """What the first half measured; keypoints that were edited in its file since then replace those measurements."""
+    observed = Observations.load(mid.observations)
+    edited = Keypoints.from_array(np.load(mid.keypoints))
+    if len(edited) != len(observed):
+        return Observations.from_keypoints(edited, observed.source)
+    changed = (edited.array != observed.keypoints.array).any((1, 2))
+    if not changed.any():
+        return observed
+    order = np.argsort(np.r_[np.flatnonzero(~changed), np.flatnonzero(changed)])
+    return Observations.joined([observed[~changed], Observations.from_keypoints(edited[changed], observed.source)])[order]
 
 
-def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, options: InferOptions) -> None:
-    if options.camera is not None and options.ground is not None:
-        camera, ground = options.camera, options.ground
-        covariance = None if options.ground_covariance is None else options.ground_covariance.tolist()
-        doubts: dict[str, object] = {"weak": "", "assumption": ""}
+def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, known: Known) -> None:
+    if known.world is not None:
+        camera, ground = known.world
+        spread = known.world_covariance
+        covariance = None if spread is None else spread.tolist()
+        doubts: dict[str, object] = {"weak": "; ".join(known.remarks or ()), "assumption": _scale_is_given(known, ground)}
     else:
-        estimate = estimate_from(image, observed, options.camera, options.knowns, stature=options.stature)
+        estimate = estimate_from(image, observed, known)
         camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()
         doubts = {"weak": estimate.reason, "assumption": estimate.assumption, "height_range_m": list(estimate.height_range_m)}
     write_release_ground(mid.raw_ground, mid.ground, camera, ground)
-    told = {"camera": vars(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
+    told = {"camera": asdict(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
     write_json(raw, {**told, **doubts})
+
+
+def _scale_is_given(known: Known, ground: GroundPlane) -> str:
+    """What becomes of a stature beside a ground that the user gave, in words; empty if none was given."""
+    if known.stature_m is None or known.remarks is not None:
+        return ""
+    height = f"the camera's given height of {ground.offset_m:.2f} m"
+    text = f"all lengths follow from {height}; the stature of {known.stature_m:.2f} m only guides the optimisation of bodies"
+    log.warning("%s", text)
+    return text
 
 
 class _World(NamedTuple):
@@ -214,44 +222,41 @@ def _read_world(path: Path) -> _World:
 
 
 def _join(
-    image_path: Path, results: ResultFolder, choice: NetworkChoice, weights: DefaultWeights, observed: Observations, world: _World
+    image_path: Path, results: ResultFolder, choice: NetworkChoice | None, weights: DefaultWeights, observed: Observations, world: _World
 ) -> None:
-    """Everybody once: with released weights the network's people, else the observed ones lifted from where the network sees them."""
-    seen = read_people(results.network)
-    body = choice.body(detailed=False)
-    if choice.released:
+    """Everybody once: the network's people where the user chose one, else the observed ones, lifted."""
+    if choice is not None:
+        seen, body = read_people(results.network), choice.body(detailed=False)
         rows = match_observations(seen, body, world.camera, observed)
         keypoints = observations_of(rows, observed).keypoints.array
         people = replace(seen, keypoints_px=np.where((rows >= 0)[:, None, None], keypoints, 0.0))
     else:
-        people, rows = _lift(results, choice, weights, observed, world.camera, world.ground)
+        people, rows = _lift(weights, observed, world.camera, world.ground)
     if len(people) == 0:
         raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
-    body_name = "smpl_neutral" if choice.released else "free"
+    body_name = "smpl_neutral" if choice is not None and choice.released else "free"
     scene = Scene(world.camera, world.ground, people, body_name, image_path.name, world.covariance, world.remarks)
     write_lifted(scene, rows, results)
 
 
-def _lift(
-    results: ResultFolder, choice: NetworkChoice, weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane
-) -> tuple[People, np.ndarray]:
+def _lift(weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane) -> tuple[People, np.ndarray]:
     """People from their observations, and their rows in them."""
-    hvip_px = guess_hvip(observed, read_people(results.network).hvip_px)
-    return reconstruct_people(load_lifter(weights.lifter), choice.body(detailed=False), camera, ground, observed, hvip_px)
+    return reconstruct_people(load_lifter(weights.lifter), load_body("free_low"), camera, ground, observed, guess_hvip(observed))
 
 
 def _optimise(
     mid: MidFolder,
     results: ResultFolder,
-    choice: NetworkChoice,
+    choice: NetworkChoice | None,
     weights: DefaultWeights,
     observed: Observations,
     mode: OptimiseMode,
+    stature: StaturePrior,
 ) -> None:
     scene, rows = read_lifted(results)
     if mode != "none":
-        lift = None if choice.released else partial(_lift, results, choice, weights, observed)
-        scene = optimised(scene, rows, observed, choice.body(detailed=False), mode, lift)
+        lift = partial(_lift, weights, observed) if choice is None else None
+        scene = optimised(scene, rows, observed, result_body(choice, detailed=False), mode, lift, stature)
     write_result(scene, mid, results)
 
 
@@ -265,8 +270,8 @@ def _position_covariance(scene: Scene) -> np.ndarray | None:
     return world * [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
 
 
-def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice, options: InferOptions) -> None:
-    body, low = choice.body(detailed=True), choice.body(detailed=False)
+def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice | None, options: InferOptions) -> None:
+    body, low = result_body(choice, detailed=True), result_body(choice, detailed=False)
     render_overlay(scene, body, image, results.overlay, with_hvip=options.with_hvip)
     render_overview(scene, low, image, results.overview)
     top_view(scene, low, results.top_view, position_covariance=_position_covariance(scene))

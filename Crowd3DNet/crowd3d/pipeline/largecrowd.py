@@ -18,13 +18,13 @@ from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import InferOptions, infer, read_observations
-from crowd3d.pipeline.manifest import Run, file_digest
-from crowd3d.pipeline.network import NetworkChoice
+from crowd3d.pipeline.known import Known
+from crowd3d.pipeline.manifest import Run
+from crowd3d.pipeline.network import NetworkChoice, check_tunable
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.sequence import OF_ONE_PICTURE
 from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.observations import Observations
 from crowd3d.scene import write_predict_json
 from crowd3d.synthetic.cameras import PUBLISHED, published_view
@@ -100,7 +100,7 @@ def selected_frames(scene: str, frames: Sequence[Path], count: int = 1) -> list[
 
 
 def prepare_scene(
-    data: LargeCrowdFolder, folder: BenchmarkFolder, scene: str, weights: DefaultWeights | None, options: ProcessOptions, frames: int = 1
+    data: LargeCrowdFolder, folder: BenchmarkFolder, scene: str, options: ProcessOptions, frames: int = 1
 ) -> None:
     """Process the selected pictures of a scene and estimate its camera and ground from everybody in them; kept when done before.
 
@@ -108,7 +108,6 @@ def prepare_scene(
         data: the data set.
         folder: where the files go.
         scene: which scene.
-        weights: the shipped networks; may be None unless `ProcessOptions.needs_weights`.
         options: choices for `process`.
         frames: number of pictures; see `selected_frames`.
 
@@ -118,18 +117,17 @@ def prepare_scene(
     paths = selected_frames(scene, data.frames(scene), frames)
     inputs: dict[str, Any] = {
         "images": [GigapixelImage(path).content_hash for path in paths],
-        "backend": repr(options.backend),
-        "keypoints": [file_digest(file) for file in options.backend.files()] if isinstance(options.backend, FileBackend) else None,
+        "backend": [options.backend.name, options.backend.key()],
         "part_params": options.part_params,
-        "weights": weights.fingerprint() if weights and options.needs_weights else None,
+        "known": options.known.key(),
     }
     target = folder.ground(scene)
 
     def estimate() -> None:
         for path in paths:
-            process(path, folder.mid(scene, path.stem), weights, options)
+            process(path, folder.mid(scene, path.stem), options)
         observed = Observations.joined([read_observations(folder.mid(scene, path.stem)) for path in paths])
-        found = estimate_from(GigapixelImage(paths[0]), observed)
+        found = estimate_from(GigapixelImage(paths[0]), observed, options.known)
         write_release_ground(folder.raw_ground(scene, paths[0].stem), target, found.camera, found.ground)
 
     log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))
@@ -190,12 +188,13 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
         Crowd3DError: what `process` and `tuned_network` raise.
     """
     scene, options = pictures[0].scene, pictures[0].whole
-    choice = NetworkChoice.of(options.weights, weights, options.smpl_folder)
-    choice.check_tunable()
+    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
+    check_tunable(choice)
+    assert choice is not None
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)
-    process(path, mid, weights, replace(picture.part, camera_ground=picture.camera_ground))
+    process(path, mid, replace(picture.part, known=Known(*picture.camera_ground)))
     write_release_files(mid.ground, *picture.camera_ground)
     return str(tuned_network(choice, f"optim_{scene}_ground", mid, tuning).path)
 
@@ -216,8 +215,9 @@ def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, wei
     if size != (camera.width, camera.height):
         raise BadImage(f"{picture.path} has {size[0]}x{size[1]} pixels, its scene's camera {camera.width}x{camera.height}; replace it")
     mid = folder.mid(picture.scene, picture.frame)
-    process(picture.path, mid, weights, replace(picture.part, camera_ground=picture.camera_ground))
-    options = replace(picture.whole, camera=camera, ground=ground)
+    known = picture.whole.known.of_world(camera, ground, None, None)
+    process(picture.path, mid, replace(picture.part, known=known))
+    options = replace(picture.whole, known=known)
     infer(picture.path, mid, folder.results(tag, picture.scene, picture.frame), weights, options)
 
 

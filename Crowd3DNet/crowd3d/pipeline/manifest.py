@@ -51,11 +51,6 @@ class Run:
         log.info("%s: %.1f s, %d MB at most", name, seconds, peak)
 
 
-def file_digest(path: Path) -> str:
-    """Hash of a small file's bytes."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
-
-
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["stages"]

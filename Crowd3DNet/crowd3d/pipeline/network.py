@@ -21,8 +21,7 @@ from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import Engine, EngineName, make_engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.alphapose_json import best_tiles, tiles_with_people
+from crowd3d.pose.alphapose_json import tiles_with_people
 from crowd3d.scene import duplicate_free, release_results, write_all_result
 from crowd3d.types import People, TileLayout
 
@@ -46,12 +45,11 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """Which Crowd3DNet runs, and the body that its betas belong to.
+    """The Crowd3DNet that the user chose, whose people are the result, and the body that its betas belong to.
 
     Attributes:
         path: weights.
-        released: true for a file in the release's format, whose people are the result; the shipped network's people only tell
-            the lifter where HVIPs are.
+        released: true for a file in the release's format, made for SMPL; false for one trained here, made for the free body.
         smpl_folder: folder of the official SMPL files.
     """
 
@@ -60,9 +58,12 @@ class NetworkChoice:
     smpl_folder: Path | None
 
     @classmethod
-    def of(cls, chosen: Path | None, shipped: DefaultWeights, smpl_folder: Path | None) -> NetworkChoice:
-        """The user's choice, else the shipped network."""
-        path = chosen or shipped.detector
+    def of(cls, path: Path, smpl_folder: Path | None) -> NetworkChoice:
+        """From a file of weights.
+
+        Raises:
+            MissingAsset: it is not there.
+        """
         if not path.is_file():
             raise MissingAsset(f"no weights at {path}; choose another file with --weights")
         return cls(path, path.suffix == RELEASE_SUFFIX, smpl_folder)
@@ -71,11 +72,6 @@ class NetworkChoice:
     def tile_px(self) -> int:
         """Side to which tiles are resized."""
         return RELEASE_TILE_PX if self.released else int(load_weights(self.path)[1].get("tile_px", COMPACT_TILE_PX))
-
-    def check_tunable(self) -> None:
-        """Raises: MissingAsset: these weights are not of the kind that is fine-tuned to a photograph."""
-        if not self.released:
-            raise MissingAsset("--optimise network fine-tunes the release's weights; give some (--weights), or choose people, all or none")
 
     def fingerprint(self) -> list[str | int]:
         """Enough to notice that the file was replaced."""
@@ -93,6 +89,17 @@ class NetworkChoice:
         if not checkpoint.smpl:
             return load_body("smpl", smpl_folder=self.smpl_folder)
         return Body.from_arrays(checkpoint.body_arrays(), "smpl_neutral")
+
+
+def check_tunable(choice: NetworkChoice | None) -> None:
+    """Raises: MissingAsset: these weights are not of the kind that is fine-tuned to a photograph."""
+    if choice is None or not choice.released:
+        raise MissingAsset("--optimise network fine-tunes the release's weights; give some (--weights), or choose people, all or none")
+
+
+def result_body(choice: NetworkChoice | None, *, detailed: bool) -> Body:
+    """The body of the result: the network's, or without a network the lifter's, which is the free one."""
+    return load_body("free" if detailed else "free_low") if choice is None else choice.body(detailed=detailed)
 
 
 def read_people(path: Path) -> People:
@@ -113,13 +120,10 @@ def run_network(
     batch_size: int,
     threshold: float = INFERENCE_THRESHOLD,
 ) -> None:
-    """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``.
-
-    Released weights see all these tiles, as in the release; the shipped network, whose people are not the result, everybody's best one.
-    """
+    """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``."""
     camera, ground = scene
     keypoints = np.load(mid.keypoints)
-    chosen = np.flatnonzero(tiles_with_people(keypoints, layout)) if choice.released else best_tiles(keypoints, layout)
+    chosen = np.flatnonzero(tiles_with_people(keypoints, layout))
     layout = TileLayout(layout.boxes[chosen], layout.row_col[chosen], layout.image_size)
     people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, engine, batch_size, threshold)
     body = choice.body(detailed=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body
 from crowd3d.files import write_json, write_npy
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import write_release_ground
+from crowd3d.ground import StaturePrior, write_release_ground
 from crowd3d.optimise import belief_of, refine, refine_in_rounds
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pose.observations import Observations, person_size_px
@@ -34,14 +34,14 @@ SAME_PERSON = 0.2
 
 
 def resolve(choice: OptimiseChoice, observed: Observations) -> OptimiseMode:
-    """What ``auto`` means: people where the keypoints come from elsewhere; nothing with the embedded networks', which tell depths.
+    """What ``auto`` means: people, unless the lifter was trained on the errors of the very networks that the keypoints come from.
 
-    Bodies lifted from plain keypoints gain in every figure. The lifter was trained on the embedded networks' own errors and leaves nothing
-    to gain in theirs: more people coincide with their keypoints, but their bodies and places come out no better.
+    Bodies lifted from plain keypoints gain in every figure. Where the lifter knows the errors it leaves nothing to gain: more people
+    coincide with their keypoints, but their bodies and places come out no better.
     """
     if choice != "auto":
         return choice
-    return "none" if observed.tells_depth else "people"
+    return "none" if observed.source.lifter_knows_errors else "people"
 
 
 def match_observations(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
@@ -77,7 +77,15 @@ def observations_of(rows: np.ndarray, observed: Observations) -> Observations:
     )
 
 
-def optimised(scene: Scene, rows: np.ndarray, observed: Observations, body: Body, mode: OptimiseMode, lift: Lift | None) -> Scene:
+def optimised(
+    scene: Scene,
+    rows: np.ndarray,
+    observed: Observations,
+    body: Body,
+    mode: OptimiseMode,
+    lift: Lift | None,
+    stature: StaturePrior | None = None,
+) -> Scene:
     """The scene after the bundle adjustment.
 
     Args:
@@ -87,6 +95,7 @@ def optimised(scene: Scene, rows: np.ndarray, observed: Observations, body: Body
         body: the scene's, in a low level of detail.
         mode: ``people`` keeps camera and ground; ``all`` frees what of them is not exact.
         lift: how to lift everybody again; None for people who come from elsewhere.
+        stature: what is known of people's heights.
     """
     belief = belief_of(observed)
     seen = observations_of(rows, observed)
@@ -96,14 +105,14 @@ def optimised(scene: Scene, rows: np.ndarray, observed: Observations, body: Body
             bar.update()
 
         if mode == "all" and lift is None:
-            found, report = refine(scene, seen, body=body, belief=belief, progress=progress)
+            found, report = refine(scene, seen, body=body, stature=stature, belief=belief, progress=progress)
         else:
             if mode == "all" and lift is not None:
                 # people held camera and ground down to what is common of people; with those found, what was seen of each counts again
-                viewed, _, _ = refine_in_rounds(scene, rows, observed, lift, body=body, belief=belief, progress=progress)
+                viewed, _, _ = refine_in_rounds(scene, rows, observed, lift, body=body, stature=stature, belief=belief, progress=progress)
                 people, rows = lift(viewed.camera, viewed.ground)
                 scene, seen = replace(viewed, people=people), observed[rows]
-            found, report = refine(scene, seen, body=body, free=("people",), belief=belief, progress=progress)
+            found, report = refine(scene, seen, body=body, free=("people",), stature=stature, belief=belief, progress=progress)
     before, after = sum(report.cost_before.values()), sum(report.cost_after.values())
     log.info("optimised %d of %d people in %d iterations: cost %.0f → %.0f", *_counts(report.refined), report.iterations, before, after)
     return found
@@ -121,7 +130,7 @@ def write_result(scene: Scene, mid: MidFolder, results: ResultFolder) -> None:
     """
     covariance = scene.ground_covariance
     write_release_ground(mid.raw_ground, mid.ground, scene.camera, scene.ground)
-    values = {"camera": vars(scene.camera), "ground": scene.ground.coefficients.tolist()}
+    values = {"camera": asdict(scene.camera), "ground": scene.ground.coefficients.tolist()}
     write_json(results.camera, values | {"covariance": None if covariance is None else covariance.tolist()})
     scene.save(results.root)
     write_predict_json(results.predict, [scene])

@@ -7,7 +7,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.frames import Frame
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import HVIP_SIGMA_M, InferOptions, infer, read_observations
+from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.manifest import Run
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.weights import DefaultWeights
@@ -135,16 +136,15 @@ def reconstruct_frames(
         MissingAsset, BadOutput: as `process` and `infer`.
     """
     failures: dict[str, str] = {}
-    camera, ground, covariance = _common_ground(frames, folder, weights, options)
-    part = replace(options.part, camera_ground=(camera, ground))
-    whole = replace(options.whole, camera=camera, ground=ground, ground_covariance=covariance, knowns=None)
+    known, usual = _common_ground(frames, folder, weights, options)
+    part, whole = replace(options.part, known=known), replace(options.whole, known=known)
     for number, frame in enumerate(frames, 1):
         log.info("picture %d of %d: %s", number, len(frames), frame.name)
         try:
             size = GigapixelImage(frame.path).size
-            if size != (camera.width, camera.height):
-                raise BadImage(f"{frame.path} has {size[0]}x{size[1]} pixels, the others {camera.width}x{camera.height}; replace it")
-            process(frame.path, folder.mid(frame.name), weights, part)
+            if size != usual:
+                raise BadImage(f"{frame.path} has {size[0]}x{size[1]} pixels, the others {usual[0]}x{usual[1]}; replace it")
+            process(frame.path, folder.mid(frame.name), part)
             infer(frame.path, folder.mid(frame.name), folder.results(frame.name), weights, whole)
         except OF_ONE_PICTURE as error:
             log.error("skipped %s: %s", frame.name, error)
@@ -165,8 +165,8 @@ def spread_over(frames: Sequence[Frame], count: int) -> list[Frame]:
 
 def _common_ground(
     frames: Sequence[Frame], folder: SequenceFolder, weights: DefaultWeights, options: SequenceOptions
-) -> tuple[Camera, GroundPlane, np.ndarray]:
-    """Camera and ground from everybody in the selected pictures."""
+) -> tuple[Known, tuple[int, int]]:
+    """What is known of all pictures, camera and ground as given or from everybody in the selected pictures; and their size."""
     images: dict[Frame, GigapixelImage] = {}
     for frame in frames:
         try:
@@ -178,12 +178,14 @@ def _common_ground(
     # A picture of another size is by another camera; only headers have been read so far.
     usual, _ = Counter(image.size for image in images.values()).most_common(1)[0]
     chosen = spread_over([frame for frame, image in images.items() if image.size == usual], options.ground_frames)
-    knowns = options.whole.knowns
+    known = options.whole.known.resolved(images[chosen[0]].reduced, usual)
+    if known.world is not None:
+        return known.of_world(*known.world, known.world_covariance, None), usual
     inputs = {
         "images": [images[frame].content_hash for frame in chosen],
-        "backend": repr(options.part.backend),
+        "backend": [options.part.backend.name, options.part.backend.key()],
         "part_params": options.part.part_params,
-        "knowns": None if knowns is None else vars(knowns),
+        "known": known.key(),
         "weights": weights.fingerprint(),
     }
 
@@ -192,19 +194,19 @@ def _common_ground(
         for frame in chosen:
             log.info("camera and ground: looking at %s", frame.name)
             try:
-                process(frame.path, folder.mid(frame.name), weights, options.part)
+                process(frame.path, folder.mid(frame.name), replace(options.part, known=known))
                 parts.append(read_observations(folder.mid(frame.name)))
             except OF_ONE_PICTURE as error:
                 log.error("not used for the ground: %s", error)
         if not parts:
             raise NoPeopleFound(f"nobody found in any of {len(chosen)} pictures; people must be about 24 pixels tall or more")
-        found = estimate_from(GigapixelImage(chosen[0].path), Observations.joined(parts), knowns=knowns)
+        found = estimate_from(images[chosen[0]], Observations.joined(parts), known)
         ground_mid = folder.mid_root / "ground_mid"
         write_release_ground(ground_mid / "mid", ground_mid / "ground", found.camera, found.ground)
         write_json(
             folder.camera,
             {
-                "camera": vars(found.camera),
+                "camera": asdict(found.camera),
                 "ground": found.ground.coefficients.tolist(),
                 "covariance": found.covariance.tolist(),
                 "weak": found.reason,
@@ -215,7 +217,9 @@ def _common_ground(
 
     Run(folder.res_root, overwrite=options.whole.overwrite).stage("ground", inputs, [folder.camera], estimate)
     values = json.loads(folder.camera.read_text(encoding="utf-8"))
-    return Camera(**values["camera"]), GroundPlane.from_coefficients(values["ground"]), np.array(values["covariance"])
+    remarks = tuple(filter(None, (values["weak"], values["assumption"])))
+    camera, ground = Camera(**values["camera"]), GroundPlane.from_coefficients(values["ground"])
+    return known.of_world(camera, ground, np.array(values["covariance"]), remarks), usual
 
 
 def _follow(frames: list[Frame], folder: SequenceFolder, options: TrackingOptions, failures: dict[str, str]) -> Trajectories:

@@ -8,14 +8,13 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crowd3d.files import atomic_path
+from crowd3d.files import atomic_path, file_digest
 from crowd3d.model.checkpoints import read_released_checkpoint, save_released_checkpoint
 from crowd3d.model.configs import read_config
 from crowd3d.optimise.fine_tuning import FineTuningConfig, fine_tune
 from crowd3d.optimise.fine_tuning_data import FineTuningData
 from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.pipeline.folders import MidFolder
-from crowd3d.pipeline.manifest import file_digest
 from crowd3d.pipeline.network import NetworkChoice
 
 log = logging.getLogger(__name__)

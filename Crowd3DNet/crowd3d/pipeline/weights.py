@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crowd3d.errors import MissingAsset
+from crowd3d.model.engines import EngineName
+from crowd3d.pipeline.photo_models import photo_models
+from crowd3d.pose.backends import Assets
 from crowd3d.settings import Settings
 
 
@@ -35,3 +38,19 @@ class DefaultWeights:
         """Names, sizes and times of the files: enough to notice that weights were replaced."""
         paths = (self.detector, self.keypoints, self.lifter)
         return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+def pose_assets(settings: Settings, engine: EngineName = "auto", keypoint_file: Path | None = None) -> Assets:
+    """What 2D pose backends can be made of on this machine."""
+    root = settings.pretrained_root
+    fetched = photo_models(settings.models_folder)
+    return Assets(
+        detector=root / "crowd3dnet_compact.safetensors",
+        keypoints=root / "keypoints.safetensors",
+        finder=None if fetched is None else fetched.finder,
+        movenet=None if fetched is None else fetched.keypoints,
+        engine=engine,
+        alphapose_root=settings.alphapose_root,
+        alphapose_python=settings.alphapose_python,
+        keypoint_file=keypoint_file,
+    )

@@ -1,4 +1,4 @@
-"""AlphaPose, run as it is, in its own environment: the only module of the package that starts a process."""
+"""AlphaPose, run as it is, in its own environment, as a process of its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from crowd3d.errors import BackendFailed, MissingAsset
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pose.alphapose_json import read_alphapose
+from crowd3d.processes import end_group
 from crowd3d.types import TileLayout
 
 SCRIPT = "scripts/demo_inference.py"
@@ -33,8 +34,6 @@ KEPT_RESULTS = "alphapose-results-scale.json"
 STDOUT, STDERR = "alphapose-stdout.log", "alphapose-stderr.log"
 
 POLL_S = 0.1
-GRACE_S = 2.0
-"""Between asking the process group to end and killing it."""
 TAIL_LINES, TAIL_CHARACTERS = 4, 400
 BAR = re.compile(r"[^\r\n]*\d+/\d+ \[[^\]\r\n]*\]?")
 REMAINING = re.compile(rb"remaining (\d+) images")
@@ -119,7 +118,7 @@ class AlphaPose:
             try:
                 self._watch(process, Progress(tiles, (output / STDOUT, output / STDERR)), bar, output)
             finally:
-                _end_group(process)
+                end_group(process)
 
     def _watch(self, process: subprocess.Popen[bytes], progress: Progress, bar: tqdm, output: Path) -> None:
         """Return when the process has succeeded.
@@ -180,26 +179,6 @@ class Progress:
             remaining = int(found[-1]) if (found := REMAINING.findall(text)) else remaining
         before, self._state, self.done = self._state, (done, remaining), done
         return self._state != before
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the process and everything that it started, whether it has ended itself or not."""
-    deadline = time.monotonic() + GRACE_S
-    if _signal_group(process, signal.SIGTERM):
-        while time.monotonic() < deadline and _signal_group(process, 0):
-            time.sleep(POLL_S / 2)
-        _signal_group(process, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
-    """False when nobody is left. Collects the leader, who would count as somebody otherwise."""
-    process.poll()
-    try:
-        os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
 
 
 def _told(output: Path) -> str:

@@ -101,16 +101,6 @@ def tiles_with_people(keypoints: np.ndarray, layout: TileLayout) -> np.ndarray:
     return (_shared_sides(keypoints, layout).min(axis=-1) > 0).any(axis=1)
 
 
-def best_tiles(keypoints: np.ndarray, layout: TileLayout) -> np.ndarray:
-    """(K,) ascending rows of the tiles in which one of the people (N, 17, 3), scene pixels, is nearest to the middle at half the height."""
-    low, high = keypoints[..., :2].min(1), keypoints[..., :2].max(1)
-    box_low, box_high = layout.boxes[:, [1, 0]], layout.boxes[:, [3, 2]]
-    side = (box_high - box_low)[:, 0].astype(np.float64)
-    off = np.linalg.norm((low + high)[:, None] - (box_low + box_high), axis=-1) / side
-    misfit = np.abs(np.log(np.maximum((high - low).max(1), 1.0)[:, None] / (side / 2)))
-    return np.unique((off + misfit).argmin(1))
-
-
 def write_tiles_with_people(path: str | Path, keypoints: np.ndarray, layout: TileLayout, name: str) -> None:
     """Write ``have_people_image_name.json``: the names of the tiles of `tiles_with_people`."""
     has_people = tiles_with_people(keypoints, layout)

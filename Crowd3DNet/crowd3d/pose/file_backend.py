@@ -10,9 +10,13 @@ from typing import ClassVar
 import numpy as np
 
 from crowd3d.errors import MissingAsset
-from crowd3d.imaging import parse_tile_name
+from crowd3d.files import file_digest
+from crowd3d.imaging import GigapixelImage, parse_tile_name
 from crowd3d.pose.alphapose_json import LEAST_SCORE, TILE_PX, read_detections
 from crowd3d.pose.merging import merge_keypoints
+from crowd3d.pose.observations import Observations
+from crowd3d.pose.search import Surroundings
+from crowd3d.pose.source import plain
 from crowd3d.pose.tile_batches import in_scene
 from crowd3d.types import Keypoints, TileLayout
 
@@ -41,6 +45,15 @@ class FileBackend:
 
     path: Path
     name: ClassVar[str] = "file"
+    wants_tiles: ClassVar[bool] = False
+
+    def key(self) -> list[str]:
+        """Digests of all that is read."""
+        return [file_digest(file) for file in self.files()]
+
+    def observe(self, image: GigapixelImage, around: Surroundings) -> Observations:
+        """The people of the file."""
+        return Observations.from_keypoints(self.people(image.path, image.size), plain(self.name))
 
     def check(self) -> None:
         """Raise MissingAsset unless the file or folder is there."""

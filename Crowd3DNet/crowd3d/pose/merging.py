@@ -8,14 +8,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from crowd3d.pose.nms import TOLERANCE, suppress
 from crowd3d.types import Keypoints, TileLayout
-
-COCO_SIGMA = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000.0
-"""Standard deviation of annotators by keypoint, in units of person size (COCO keypoint evaluation)."""
-
-TOLERANCE = 0.5 * np.maximum(COCO_SIGMA, 0.05)
-"""By keypoint, in person sizes. Narrower than in COCO: two sightings of one person agree better than two annotators,
-and the person behind may stand a twentieth of a person height away in the image."""
 
 SAME_PERSON = 0.40
 SAME_PERSON_IN_ONE_TILE = 0.85
@@ -69,35 +63,6 @@ def merge_keypoints(keypoints: np.ndarray, tile_index: np.ndarray, layout: TileL
     order = np.argsort(best[kept])
     rows = np.flatnonzero(kept)[order]
     return best[rows], Keypoints(joined.xy[rows], score[rows])
-
-
-def suppress(pairs: np.ndarray, similarity: np.ndarray, priority: np.ndarray, threshold: float) -> np.ndarray:
-    """Greedy non-maximum suppression on a sparse graph: by falling priority, everything kept removes its similar neighbours.
-
-    All nodes that are the best among their undecided neighbours are decided at once, which gives the sequential result in few rounds.
-
-    Args:
-        pairs: (P, 2) indices of nodes, each pair once, no node with itself.
-        similarity: (P,) of the pairs.
-        priority: (N,) of the nodes; equal priorities are resolved in favour of the smaller index.
-        threshold: neighbours are similar from this value on.
-
-    Returns:
-        (N,) bool, True for the nodes kept.
-    """
-    rank = np.empty(len(priority), np.int64)
-    rank[np.argsort(-np.asarray(priority), kind="stable")] = np.arange(len(priority))
-    edges = np.asarray(pairs, np.int64).reshape(-1, 2)[np.asarray(similarity) >= threshold]
-    flip = rank[edges[:, 0]] > rank[edges[:, 1]]
-    stronger, weaker = np.where(flip, edges[:, 1], edges[:, 0]), np.where(flip, edges[:, 0], edges[:, 1])
-    removed = np.zeros(len(priority), bool)
-    while len(weaker):
-        challenged = np.zeros(len(priority), bool)
-        challenged[weaker] = True
-        removed[weaker[~challenged[stronger]]] = True
-        undecided = ~removed[weaker] & ~removed[stronger]
-        stronger, weaker = stronger[undecided], weaker[undecided]
-    return ~removed
 
 
 @dataclass(frozen=True)

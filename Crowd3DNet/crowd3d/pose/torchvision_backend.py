@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import ClassVar
 from urllib.parse import urlparse
@@ -36,8 +37,7 @@ class TorchvisionPose:
 
     def downloaded(self) -> bool:
         """Whether the weights are on this machine."""
-        url = _detection().KeypointRCNN_ResNet50_FPN_Weights.DEFAULT.url
-        return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).is_file()
+        return _weights_file().is_file()
 
     def detect(self, image: GigapixelImage, layout: TileLayout, tiles_folder: Path) -> tuple[np.ndarray, np.ndarray]:
         """Everybody in the tiles of `layout`, which are cut from `image`: `tiles_folder` is not read.
@@ -47,14 +47,17 @@ class TorchvisionPose:
 
         Raises:
             MissingAsset: torchvision is not installed, or not in the build that matches torch.
-            BackendFailed: the weights cannot be downloaded.
+            BackendFailed: the weights cannot be downloaded or loaded.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
             # The tiles have the size that the network is to see, so that it does not resize them once more.
             model = _detection().keypointrcnn_resnet50_fpn(weights="DEFAULT", min_size=TILE_PX, max_size=TILE_PX)
-        except (OSError, RuntimeError) as error:
-            raise BackendFailed(f"cannot load the weights of Keypoint R-CNN: {error}; connect to the internet once") from error
+        except OSError as error:
+            raise BackendFailed(f"cannot download the weights of Keypoint R-CNN: {error}; connect to the internet once") from error
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            first = str(error).split("\n")[0][:120]
+            raise BackendFailed(f"cannot load the weights of Keypoint R-CNN ({first}); delete {_weights_file()}") from error
         model = model.eval().to(device)
 
         @torch.inference_mode()
@@ -70,6 +73,12 @@ def _people(found: dict[str, torch.Tensor]) -> np.ndarray:
     sure = found["scores"] >= PERSON_SCORE
     score = torch.sigmoid((found["keypoints_scores"][sure] - HALF_SURE_LOGIT) / LOGIT_SCALE)
     return torch.cat([found["keypoints"][sure][..., :2], score[..., None]], dim=-1).cpu().numpy()
+
+
+def _weights_file() -> Path:
+    """Where torchvision keeps what it has downloaded."""
+    url = _detection().KeypointRCNN_ResNet50_FPN_Weights.DEFAULT.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
 def _detection() -> ModuleType:

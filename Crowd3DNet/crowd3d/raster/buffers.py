@@ -20,7 +20,7 @@ class Meshes:
 
     Attributes:
         points_px: (V, 2) float64 pixels of the full image.
-        inverse_depth: (V,) float32 1/z in 1/m, 0 for points too near to draw.
+        inverse_depth: (V,) float32 1/z in 1/m, 0 for points too near to draw or beyond what the lens shows.
         attributes: (V, C) float32 interpolated over the surface.
         faces: (F, 3) int32 indices local to an object, counter-clockwise seen from outside.
         objects: (O, 4) int64 first face, end face, first vertex, identity (> 0).
@@ -49,10 +49,17 @@ class Meshes:
         culls: np.ndarray,
         camera: Camera,
     ) -> Meshes:
-        """Project (V, 3) camera-frame metres; the other arguments as the attributes of this class."""
+        """Project (V, 3) camera-frame metres; the other arguments as the attributes of this class.
+
+        Edges stay straight between the vertices that a lens bends: bodies are far finer than its curves.
+        """
         points_px = np.empty((len(points_cam_m), 2), np.float64)
         inverse_depth = np.empty(len(points_cam_m), np.float32)
         kernels.project(points_cam_m, camera.fx, camera.fy, camera.cx, camera.cy, points_px, inverse_depth)
+        if camera.distortion is not None:
+            points_px = camera.from_ideal_px(points_px)
+            lost = np.isnan(points_px).any(1)
+            points_px[lost], inverse_depth[lost] = 0.0, 0.0
         bounds = np.empty((len(objects), 4), np.float64)
         kernels.object_bounds(points_px, inverse_depth, objects, vertex_end, bounds)
         return cls(points_px, inverse_depth, attributes, faces, objects, vertex_end, culls, bounds)

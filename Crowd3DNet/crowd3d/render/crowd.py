@@ -80,8 +80,7 @@ class Crowd:
             size: (width, height) of the new picture in its own pixels.
             scale: pixels of this picture per pixel of the new one.
         """
-        c = self.camera
-        camera = Camera(c.fx / scale, c.fy / scale, (c.cx - left) / scale, (c.cy - top) / scale, *size)
+        camera = self.camera.part(left, top, size, scale)
         return dataclasses.replace(self, camera=camera, bounds_px=(self.bounds_px - np.array([left, top, left, top])) / scale)
 
     def visible(self) -> Crowd:

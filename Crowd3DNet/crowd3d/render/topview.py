@@ -187,11 +187,13 @@ def _draw_grid(image: np.ndarray, frame: _Frame, step: int) -> None:
 
 def _draw_camera(image: np.ndarray, frame: _Frame, camera: Camera, ground: GroundPlane) -> None:
     """The camera's foot and the two edges of what it sees."""
-    edges = camera.rays(np.array([[0.0, camera.height], [camera.width, camera.height]]))
+    corners_px = np.array([[0.0, camera.height], [camera.width, camera.height]])
+    # corners that the lens does not show: as without a lens
+    edges = np.where(np.isnan(camera.rays(corners_px)), camera.ideal.rays(corners_px), camera.rays(corners_px))
     world = edges @ ground.rotation_cam_world
     direction = np.stack([world[:, 0], -world[:, 2]], axis=-1)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    corners = ground.intersect(camera, np.array([[0.0, camera.height], [camera.width, camera.height]]))
+    corners = ground.intersect(camera, corners_px)
     reach = np.linalg.norm(ground.to_world(corners)[:, [0, 2]], axis=1, keepdims=True)
     # A camera that looks at the horizon has no near corners: the edges then end at the border of the map.
     ends = direction * np.where(np.isfinite(reach), reach, 2.0 * float(frame.size_m.max()))

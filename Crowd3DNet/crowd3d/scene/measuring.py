@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.viewing import ViewingFrames
@@ -16,8 +15,6 @@ STANDING_TORSO_M = 1.13
 LEAST_TORSO_M, MOST_TORSO_M = 0.25, 1.5
 ANKLE_TRUST_PX = 0.06
 """Ankles serve as a first guess of the HVIP when their spread is below this share of the person's size."""
-CANDIDATE_REACH = 0.2
-"""A candidate for the HVIP must be this near to the middle of the ankles, as a share of the person's size."""
 
 
 def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_px: np.ndarray) -> np.ndarray:
@@ -38,22 +35,12 @@ def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_
     return rays * np.where(depth > 0, depth, np.nan)[:, None]
 
 
-def guess_hvip(observed: Observations, candidates_px: np.ndarray) -> np.ndarray:
-    """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else a candidate under the person, else NaN.
-
-    Args:
-        observed: N people.
-        candidates_px: (M, 2) HVIPs from elsewhere.
-    """
+def guess_hvip(observed: Observations) -> np.ndarray:
+    """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else NaN."""
     size = person_size_px(observed.xy_px)
     ankles = observed.xy_px[:, ANKLES].mean(1)
     sure = (observed.sigma_px[:, ANKLES].max(1) < ANKLE_TRUST_PX * size)[:, None]
-    hvip = np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
-    if len(candidates_px):
-        distance, nearest = cKDTree(candidates_px).query(ankles)
-        near = (distance < CANDIDATE_REACH * size)[:, None]
-        hvip = np.where(np.isnan(hvip) & near, candidates_px[nearest], hvip)
-    return hvip
+    return np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
 
 
 def measure(
@@ -73,21 +60,29 @@ def measure(
     rows = np.flatnonzero(np.isfinite(torso).all(1))
     torso, seen = torso[rows], observed[rows]
     frames = ViewingFrames.look_at(torso, ground)
-    metres_per_px = torso[:, 2:] / camera.fx
+    metres_per_px = torso[:, 2:] / camera.fx * camera.stretch(seen.xy_px)
     unknown = ~np.isfinite(seen.depth_m)
     depth_sigma = np.where(unknown, np.exp(LOG_SIGMA_UNKNOWN), seen.depth_sigma_m)
     below = np.where(np.isfinite(hvip_px[rows]), hvip_px[rows], camera.project(ground.foot(torso)))
     hvip = frames.to_tangent(camera, below[:, None])[:, 0]
-    tangent = frames.to_tangent(camera, seen.xy_px)
+    tangent, lost = _known(frames.to_tangent(camera, seen.xy_px), 0.0)
+    other, nowhere = _known(frames.to_tangent(camera, seen.other_px), tangent)
+    spread_m = np.where(lost, np.exp(LOG_SIGMA_UNKNOWN), seen.sigma_px * metres_per_px)
     tensors = (
         tangent,
         np.where(unknown, 0.0, seen.depth_m),
-        np.log(np.stack([seen.sigma_px * metres_per_px, depth_sigma], -1)),
-        seen.visible,
-        frames.to_tangent(camera, seen.other_px) - tangent,
-        seen.other_share,
+        np.log(np.stack([spread_m, depth_sigma], -1)),
+        np.where(lost, 0.0, seen.visible),
+        other - tangent,
+        np.where(lost | nowhere, 0.0, seen.other_share),
         frames.elevation_rad,
         frames.distance_m,
         hvip,
     )
     return LifterInput(*(torch.from_numpy(np.asarray(t, np.float32)) for t in tensors)), frames, rows
+
+
+def _known(tangent_m: np.ndarray, instead: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K, 2) places without those that no lens can have shown (NaN), and (N, K) which those are."""
+    lost = ~np.isfinite(tangent_m).all(-1)
+    return np.where(lost[..., None], instead, tangent_m), lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -61,8 +61,8 @@ def frame_json(scene: Scene) -> dict[str, Any]:
 def write_predict_json(path: Path, scenes: Iterable[Scene], ids: Iterable[np.ndarray] | None = None) -> None:
     """Write ``predict.json`` frame by frame, and ``predict_extra.json`` beside it.
 
-    The side file holds per frame: name of the body that the betas belong to, ground plane, image size, scores and ids. Only one
-    scene is held at a time.
+    The side file holds per frame: name of the body that the betas belong to, ground plane, image size, the lens' distortion if it has
+    any, scores and ids. Only one scene is held at a time.
 
     Args:
         path: file to write.
@@ -82,6 +82,7 @@ def write_predict_json(path: Path, scenes: Iterable[Scene], ids: Iterable[np.nda
                 "body": scene.body,
                 "ground": scene.ground.coefficients.tolist(),
                 "image_size": [scene.camera.width, scene.camera.height],
+                **({} if scene.camera.distortion is None else {"distortion": asdict(scene.camera)["distortion"]}),
                 "id": list(range(len(scene.people))) if id_ is None else id_.tolist(),
                 "score": np.asarray(scene.people.score, np.float64).tolist(),
             }

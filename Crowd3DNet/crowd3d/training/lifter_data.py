@@ -13,7 +13,9 @@ from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, all_views, decode_crop_points
 from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
-from crowd3d.pose.embedded import Windows, observations_from_crops
+from crowd3d.pose.candidates import Windows
+from crowd3d.pose.crop_looks import observations_from_crops
+from crowd3d.pose.embedded import embedded_source
 from crowd3d.pose.observations import Observations
 from crowd3d.scene.measuring import measure
 from crowd3d.synthetic import sample_skeletons
@@ -54,7 +56,7 @@ def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed
                 images = torch.from_numpy(crops.images).float()
                 points = decode_crop_points(*all_views(network, images, network(images)))
             windows = Windows.of_squares(crops.boxes, crops.turn_rad)
-            parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, windows)))
+            parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, windows, embedded_source())))
     return LifterPairs(
         LifterInput(*map(torch.cat, zip(*(p.measured for p in parts), strict=True))),
         LifterTruth(*map(torch.cat, zip(*(p.truth for p in parts), strict=True))),

@@ -86,7 +86,7 @@ def _describe(scene: Scene, vertices_world_m: np.ndarray, body: Body) -> dict[st
 def _corners(camera: Camera, ground: GroundPlane, reach_m: float) -> np.ndarray:
     """(4, 3) where the rays of the image's corners meet the ground; `reach_m` along the ray where that is farther or never."""
     corners_px = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], np.float64)
-    rays = camera.rays(corners_px)
+    rays = np.where(np.isnan(camera.rays(corners_px)), camera.ideal.rays(corners_px), camera.rays(corners_px))
     met = ground.intersect(camera, corners_px)
     nearest_m = np.nan_to_num(np.linalg.norm(ground.intersect(camera, np.array([camera.cx, camera.height]))))
     length = np.linalg.norm(rays, axis=1, keepdims=True)

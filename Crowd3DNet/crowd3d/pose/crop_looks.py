@@ -1,0 +1,104 @@
+"""The project's keypoint network on windows around candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from crowd3d.imaging import GigapixelImage
+from crowd3d.model import load_weights
+from crowd3d.model.checkpoints import fill
+from crowd3d.model.engines import Engine, EngineName, make_engine
+from crowd3d.model.keypoint_net import CROP_SIZE, HVIP, TORSO, CropPoints, KeypointNet, all_views, decode_crop_points
+from crowd3d.pose.candidates import Candidates, Windows
+from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import Source
+from crowd3d.types import Rows
+
+BATCH = 16
+FILL = 114
+"""Grey outside of the picture."""
+
+
+@dataclass(frozen=True)
+class Look(Rows):
+    """What the keypoint network said of N > 0 candidates.
+
+    Attributes:
+        observed: decoded; `Observations.score` is what it says of their presence.
+        heat: (N, 19, 32, 24) float16, attributes: (N, 19, 3): as of `KeypointNet`.
+    """
+
+    observed: Observations
+    heat: Tensor
+    attributes: Tensor
+
+
+class CropLooks:
+    """The keypoint network, loaded once.
+
+    Args:
+        weights: of a `KeypointNet`.
+        source: what the measurements are said to come from.
+        engine: see `crowd3d.model.engines`.
+    """
+
+    def __init__(self, weights: Path, source: Source, engine: EngineName = "auto") -> None:
+        network = KeypointNet()
+        fill(network, load_weights(weights)[0], weights)
+        self.keypoints: Engine = make_engine(network, [torch.zeros(2, *CROP_SIZE, 3)], engine)
+        self.source = source
+
+    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Look:
+        """Keypoints of every candidate, seen once; at least one candidate."""
+        looks: list[Look] = []
+        for windows, crops in self._crops(image, candidates, describe):
+            heat, attributes = self.keypoints(crops)
+            observed = observations_from_crops(decode_crop_points(heat, attributes), windows, self.source)
+            looks.append(Look(observed, heat.half(), attributes))
+        observations, heats, spoken = zip(*((look.observed, look.heat, look.attributes) for look in looks), strict=True)
+        return Look(Observations.joined(observations), torch.cat(heats), torch.cat(spoken))
+
+    def look_closely(self, image: GigapixelImage, candidates: Candidates, first: Look, describe: str) -> Observations:
+        """Keypoints of everybody seen four times (test-time augmentation); the first time, `first`, counts as one. See `all_views`."""
+        found: list[Observations] = []
+        seen = 0
+        for windows, crops in self._crops(image, candidates, describe):
+            rows = slice(seen, seen := seen + len(crops))
+            views = all_views(self.keypoints, crops, (first.heat[rows].float(), first.attributes[rows]))
+            found.append(observations_from_crops(decode_crop_points(*views), windows, self.source))
+        return Observations.joined(found)
+
+    def _crops(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Iterator[tuple[Windows, Tensor]]:
+        """Windows around candidates and what is in them, batch by batch."""
+        windows = Windows.around(candidates)
+        margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
+        with tqdm(total=len(candidates), desc=describe, unit="person") as bar:
+            for rows, crops in image.crops(windows.boxes, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=windows.turn_rad):
+                yield windows[rows], torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).float()
+                bar.update(len(rows))
+
+
+def observations_from_crops(points: CropPoints, windows: Windows, source: Source) -> Observations:
+    """Crop pixels → pixels of the image that the `windows` refer to."""
+    scale = (windows.boxes[:, 2:3] - windows.boxes[:, :1]) / CROP_SIZE[0]
+    margin = [(CROP_SIZE[0] - CROP_SIZE[1]) // 2, 0]
+    xy = windows.to_image(points.xy_px.numpy() + margin)
+    return Observations(
+        xy_px=xy[:, :TORSO],
+        sigma_px=(points.sigma_px.numpy() * scale)[:, :TORSO],
+        other_px=windows.to_image(points.other_xy_px.numpy() + margin)[:, :TORSO],
+        other_share=points.other_share.numpy()[:, :TORSO],
+        visible=points.visible.numpy()[:, :TORSO],
+        depth_m=points.depth_m.numpy()[:, :TORSO],
+        depth_sigma_m=points.depth_sigma_m.numpy()[:, :TORSO],
+        hvip_px=xy[:, HVIP],
+        score=points.visible.numpy()[:, TORSO],
+        source=source,
+    )

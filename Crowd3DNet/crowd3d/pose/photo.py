@@ -1,0 +1,187 @@
+"""Networks that were trained on photographs: NanoDet finds people, MoveNet sees their keypoints, the shipped keypoint network their depths.
+
+``crowd3d fetch people`` gets the first two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.imaging import GigapixelImage
+from crowd3d.model.engines import EngineName
+from crowd3d.pose.candidates import Candidates, with_known_ground
+from crowd3d.pose.crop_looks import CropLooks
+from crowd3d.pose.nms import distinct, iou, near_pairs
+from crowd3d.pose.observations import Observations, nobody, person_size_px
+from crowd3d.pose.photo_finder import (
+    ALL_TILES,
+    FIRST_TILES,
+    SAME_BOX,
+    STATURE_M,
+    Boxes,
+    BoxFinder,
+    pyramid,
+    tiles_on_ground,
+)
+from crowd3d.pose.photo_keypoints import BoxKeypoints, KeypointsInBoxes
+from crowd3d.pose.source import ANNOTATED, Source
+
+PERSON_THRESHOLD, SURE_THRESHOLD = 0.35, 0.5
+LEAN_AGAIN_RAD = np.deg2rad(8.0)
+"""People who lean more than this in the picture are looked at again, upright, once the ground is known."""
+DEPTH_DISSENT_M = 1.0
+"""Spread of depths grows by so much per metre between what both keypoint networks say."""
+
+
+def photo_source(version: str = "") -> Source:
+    """Calibration of MoveNet in NanoDet's boxes."""
+    return Source("movenet", version, ANNOTATED, scores_are_probabilities=True, sure=SURE_THRESHOLD)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Boxes of the looks so far, the keypoints in them, and what is known of camera and ground.
+
+    Attributes:
+        boxes: N of them.
+        keypoints: N; None if there are no boxes.
+        world: camera and ground, if they are known.
+    """
+
+    boxes: Boxes
+    keypoints: BoxKeypoints | None
+    world: tuple[Camera, GroundPlane] | None = None
+
+
+class PhotoSeeker:
+    """The three networks behind `crowd3d.pose.search.Seeker`.
+
+    Args:
+        finder, movenet: weights as `crowd3d fetch people` stores them.
+        keypoints: weights of a `KeypointNet`, which tells depths.
+        engine: see `crowd3d.model.engines`.
+        version: of the weights.
+    """
+
+    def __init__(self, finder: Path, movenet: Path, keypoints: Path, engine: EngineName = "auto", version: str = "") -> None:
+        self.source = photo_source(version)
+        self.finder = BoxFinder(finder, engine)
+        self.keypoints = KeypointsInBoxes(movenet, engine)
+        self.depths = CropLooks(keypoints, self.source, engine)
+
+    def first_look(self, image: GigapixelImage) -> Seen:
+        """By a pyramid of tiles that begins with the whole picture."""
+        tiles = np.concatenate(pyramid(image.size, FIRST_TILES))
+        boxes = self.finder.find(image, tiles, np.zeros(len(tiles)), "looking for people")
+        return Seen(boxes, self._look(image, boxes, "first look at everybody"))
+
+    def sure(self, found: Seen) -> Observations:
+        """Those whom the finder is sure of."""
+        if found.keypoints is None:
+            return nobody(self.source)
+        observed = _measured(found.boxes, found.keypoints, self.source)
+        return _distinct_above(observed, SURE_THRESHOLD)
+
+    def look_again(self, image: GigapixelImage, found: Seen, camera: Camera, ground: GroundPlane) -> Seen:
+        """By those levels of the pyramid that the first look left out, where the ground shows people of their size."""
+        world = (camera, ground)
+        upright = self._upright(image, found, camera, ground)
+        seen = len(pyramid(image.size, FIRST_TILES))
+        finer = pyramid(image.size, ALL_TILES)[seen:]
+        if not finer:
+            return replace(upright, world=world)
+        new = _unseen(self._find_on_ground(image, finer, camera, ground), upright.boxes)
+        return replace(_joined(upright, Seen(new, self._look(image, new, "another look"))), world=world)
+
+    def only_look(self, image: GigapixelImage, camera: Camera, ground: GroundPlane) -> Seen:
+        """By those tiles of the pyramid in which the ground shows people of their size."""
+        boxes = self._find_on_ground(image, pyramid(image.size, ALL_TILES), camera, ground)
+        return Seen(boxes, self._look(image, boxes, "looking at everybody"), (camera, ground))
+
+    def people(self, image: GigapixelImage, found: Seen) -> Observations:
+        """Everybody who is likely enough a person, with depths by the keypoint network."""
+        if found.keypoints is None:
+            return nobody(self.source)
+        observed = _distinct_above(_measured(found.boxes, found.keypoints, self.source), PERSON_THRESHOLD)
+        if len(observed) == 0:
+            return observed
+        scale = person_size_px(observed.xy_px) / STATURE_M
+        places = Candidates(observed.torso_px, scale, observed.score, np.zeros(len(observed)))
+        if found.world is not None:
+            places = with_known_ground(places, *found.world)
+        return _with_depths(observed, self.depths.look(image, places, "depths").observed, places.per_metre)
+
+    def _find_on_ground(self, image: GigapixelImage, levels: list[np.ndarray], camera: Camera, ground: GroundPlane) -> Boxes:
+        tiles = tiles_on_ground(levels, camera, ground)
+        lean = ground.lean_rad(camera, (tiles[:, [1, 0]] + tiles[:, [3, 2]]) / 2)
+        return self.finder.find(image, tiles, lean, "looking again in tiles of the right size")
+
+    def _upright(self, image: GigapixelImage, found: Seen, camera: Camera, ground: GroundPlane) -> Seen:
+        """The same people, those who lean looked at again in windows that lean with them."""
+        if found.keypoints is None:
+            return found
+        lean = ground.lean_rad(camera, found.boxes.middle_px)
+        rows = np.flatnonzero(np.abs(lean - found.boxes.lean_rad) > LEAN_AGAIN_RAD)
+        if len(rows) == 0:
+            return found
+        leaning = found.boxes[rows]
+        size = np.abs(np.cos(lean[rows]))[:, None] * leaning.size_px
+        boxes = replace(leaning, lean_rad=lean[rows], size_px=np.maximum(size, leaning.size_px / 2))
+        others = np.setdiff1d(np.arange(len(lean)), rows)
+        again = Seen(boxes, self._look(image, boxes, "looking again, upright"))
+        return _joined(Seen(found.boxes[others], found.keypoints[others] if len(others) else None), again)
+
+    def _look(self, image: GigapixelImage, boxes: Boxes, describe: str) -> BoxKeypoints | None:
+        return self.keypoints.look(image, boxes, describe) if len(boxes) else None
+
+
+def _joined(first: Seen, second: Seen) -> Seen:
+    parts = [part.keypoints for part in (first, second) if part.keypoints is not None]
+    return Seen(Boxes.joined([first.boxes, second.boxes]), BoxKeypoints.joined(parts) if parts else None)
+
+
+def _unseen(boxes: Boxes, known: Boxes) -> Boxes:
+    """Those of `boxes` that overlap none of the known ones."""
+    both = np.concatenate([known.corners, boxes.corners])
+    pairs = near_pairs((both[:, :2] + both[:, 2:]) / 2, (both[:, 2:] - both[:, :2]).max(1))
+    pairs = pairs[(pairs[:, 0] < len(known)) & (pairs[:, 1] >= len(known))]
+    same = iou(both[pairs[:, 0]], both[pairs[:, 1]]) > SAME_BOX
+    return boxes[np.setdiff1d(np.arange(len(boxes)), pairs[same, 1] - len(known))]
+
+
+def _distinct_above(observed: Observations, threshold: float) -> Observations:
+    likely = observed[np.flatnonzero(observed.score > threshold)]
+    return likely[distinct(likely)]
+
+
+def _measured(boxes: Boxes, seen: BoxKeypoints, source: Source) -> Observations:
+    """Keypoints with their calibrated spreads; depths unknown."""
+    size = person_size_px(seen.xy_px)[:, None]
+    score = np.clip(seen.score, 0.0, 1.0)
+    unknown = np.full(score.shape, np.nan)
+    return Observations(
+        xy_px=seen.xy_px,
+        sigma_px=np.hypot(size * source.sigma(score), seen.apart_px / 2),
+        other_px=seen.other_px,
+        other_share=np.clip(seen.other_score / np.maximum(seen.other_score + score, 1e-6), 0.0, 0.5),
+        visible=score,
+        depth_m=unknown,
+        depth_sigma_m=unknown,
+        hvip_px=np.full((len(boxes), 2), np.nan),
+        score=boxes.score,
+        source=source,
+    )
+
+
+def _with_depths(observed: Observations, other: Observations, per_metre: np.ndarray) -> Observations:
+    """Depths, and HVIPs relative to torso centres, as the other network tells them where it sees the same person."""
+    apart_m = np.linalg.norm(observed.xy_px - other.xy_px, axis=-1) / per_metre[:, None]
+    return replace(
+        observed,
+        depth_m=other.depth_m,
+        depth_sigma_m=np.hypot(other.depth_sigma_m, DEPTH_DISSENT_M * apart_m),
+    )

@@ -1,0 +1,114 @@
+"""MoveNet on the boxes of people, each seen as it is and mirrored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from crowd3d.bodies.joints import COCO17_FLIP
+from crowd3d.imaging import GigapixelImage, turned
+from crowd3d.model.engines import Engine, EngineName, make_engine
+from crowd3d.model.photo_nets import load_movenet
+from crowd3d.pose.photo_decode import decode_keypoints
+from crowd3d.pose.photo_finder import FILL, Boxes
+from crowd3d.types import Rows
+
+CROP_SIZE = (256, 192)
+"""Height and width of the input; square crops bring nothing more."""
+CROP_SHARE = 1.15
+"""Height of a window over that of the box in it."""
+BATCH = 16
+SAME_KEYPOINT = 0.06
+"""Places in both views nearer than this share of the window's height are averaged, else the surer one counts."""
+
+
+@dataclass(frozen=True)
+class BoxKeypoints(Rows):
+    """Keypoints in the boxes of N people.
+
+    Attributes:
+        xy_px: (N, 17, 2) scene pixels.
+        score: (N, 17) mean heat of both views.
+        other_px: (N, 17, 2) second places.
+        other_score: (N, 17) their heat.
+        apart_px: (N, 17) distance between what both views say.
+        centre: (N,) probability of a person's centre.
+    """
+
+    xy_px: np.ndarray
+    score: np.ndarray
+    other_px: np.ndarray
+    other_score: np.ndarray
+    apart_px: np.ndarray
+    centre: np.ndarray
+
+
+class KeypointsInBoxes:
+    """The network, loaded once.
+
+    Args:
+        weights: of MoveNet, as `crowd3d fetch people` stores them.
+        engine: see `crowd3d.model.engines`.
+    """
+
+    def __init__(self, weights: Path, engine: EngineName = "auto") -> None:
+        self.network: Engine = make_engine(load_movenet(weights), [torch.zeros(2, 3, *CROP_SIZE)], engine)
+
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str) -> BoxKeypoints:
+        """Keypoints of everybody; at least one box."""
+        windows = _windows(boxes)
+        margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
+        found: list[BoxKeypoints] = []
+        with tqdm(total=len(boxes), desc=describe, unit="person") as bar:
+            for rows, crops in image.crops(windows, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=boxes.lean_rad):
+                images = torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).permute(0, 3, 1, 2).float()
+                side = (windows[rows, 2] - windows[rows, 0]).astype(np.float64)
+                half = torch.from_numpy(boxes.size_px[rows] / 2 * (CROP_SIZE[0] / side)[:, None]).float()
+                seen = self._both_views(images.contiguous(), half)
+                found.append(_in_image(seen, windows[rows], side, boxes.lean_rad[rows], margin))
+                bar.update(len(rows))
+        return BoxKeypoints.joined(found)
+
+    def _both_views(self, images: Tensor, half_px: Tensor) -> tuple[Tensor, ...]:
+        """Test-time augmentation: each crop as it is and mirrored, in crop pixels."""
+        maps = self.network(torch.cat([images, images.flip(3)]))
+        xy, score, other, other_score, centre = decode_keypoints(maps[0], maps[1], maps[2], maps[3], half_px.repeat(2, 1))
+        swap = torch.from_numpy(np.asarray(COCO17_FLIP))
+        (xy, xy2), (score, score2), (other, _), (other_score, other_score2), (centre, centre2) = (
+            part.chunk(2) for part in (xy, score, other, other_score, centre)
+        )
+        xy2 = xy2[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([float(CROP_SIZE[1]), 0.0])
+        score2, other_score2 = score2[:, swap], other_score2[:, swap]
+        apart = (xy - xy2).norm(dim=-1)
+        weight = (score / (score + score2).clamp_min(1e-6))[..., None]
+        agreed = torch.where((apart < SAME_KEYPOINT * CROP_SIZE[0])[..., None], weight, (weight >= 0.5).to(weight.dtype))
+        # Where the views disagree the one that is not taken is the second place.
+        dissent = (apart >= SAME_KEYPOINT * CROP_SIZE[0])[..., None]
+        taken_first = weight >= 0.5
+        second = torch.where(dissent, torch.where(taken_first, xy2, xy), other)
+        second_score = torch.where(dissent[..., 0], torch.minimum(score, score2), (other_score + other_score2) / 2)
+        return xy * agreed + xy2 * (1 - agreed), (score + score2) / 2, second, second_score, apart, (centre + centre2) / 2
+
+
+def _windows(boxes: Boxes) -> np.ndarray:
+    """(N, 4) squares as high as the windows."""
+    side = CROP_SHARE * np.maximum(boxes.size_px[:, 1], boxes.size_px[:, 0] * CROP_SIZE[0] / CROP_SIZE[1])
+    side = np.maximum(2 * np.round(side / 2), 8.0)
+    left_top = np.round(boxes.middle_px - side[:, None] / 2)
+    return np.stack([left_top[:, 1], left_top[:, 0], left_top[:, 1] + side, left_top[:, 0] + side], 1).astype(np.int64)
+
+
+def _in_image(seen: tuple[Tensor, ...], windows: np.ndarray, side: np.ndarray, lean_rad: np.ndarray, margin: int) -> BoxKeypoints:
+    xy, score, other, other_score, apart, centre = (part.double().numpy() for part in seen)
+    scale = (side / CROP_SIZE[0])[:, None]
+    middle = (windows[:, [1, 0]] + side[:, None] / 2)[:, None]
+
+    def place(points: np.ndarray) -> np.ndarray:
+        return middle + turned((points + [margin, 0] - CROP_SIZE[0] / 2) * scale[:, None], lean_rad[:, None])
+
+    return BoxKeypoints(place(xy), score, place(other), other_score, apart * scale, centre)

@@ -1,0 +1,38 @@
+"""Scenes on disk: the lens comes back, and scenes of version 1, which had none, are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crowd3d.errors import MissingAsset
+from crowd3d.geometry import Camera, Fisheye, GroundPlane, RadialTangential
+from crowd3d.scene import write_predict_json
+from crowd3d.types import SCHEMA_VERSION, People, Scene
+
+NOBODY = People(*(np.zeros((0, *s)) for s in ((24, 3), (10,), (3,), (2,), (3,))), np.zeros(0), np.zeros((0, 17, 3)))
+
+
+@pytest.mark.parametrize("lens", [None, RadialTangential(k1=-0.3, p2=1e-3), Fisheye(k1=0.01)])
+def test_the_lens_comes_back(tmp_path: Path, lens) -> None:
+    scene = Scene(Camera(900.0, 905.0, 810.0, 440.0, 1600, 900, lens), GroundPlane.from_angles(0.3, 0.0, 5.0), NOBODY, "free", "a.jpg")
+    scene.save(tmp_path)
+    assert Scene.load(tmp_path).camera == scene.camera
+    write_predict_json(tmp_path / "predict.json", [scene])
+    extra = json.loads((tmp_path / "predict_extra.json").read_text())["a.jpg"]
+    assert ("distortion" in extra) == (lens is not None)
+
+
+def test_other_versions(tmp_path: Path) -> None:
+    Scene(Camera.from_fov(50.0, (100, 80)), GroundPlane.from_angles(0.3, 0.0, 5.0), NOBODY, "free", "a.jpg").save(tmp_path)
+    path = tmp_path / "scene.json"
+    info = json.loads(path.read_text())
+    del info["camera"]["distortion"]
+    path.write_text(json.dumps({**info, "schema_version": 1}))
+    assert Scene.load(tmp_path).camera.distortion is None
+    path.write_text(json.dumps({**info, "schema_version": SCHEMA_VERSION + 1}))
+    with pytest.raises(MissingAsset, match="schema"):
+        Scene.load(tmp_path)
