@@ -107,7 +107,7 @@ def simulate_crowd(
     kind = np.where(rng.random(count) < condition.outliers, rng.integers(1, 3, count), STANDING)
     joints = _bodies(feet, tall, kind, condition, rng)
     points = camera.project(ground.from_world(joints))
-    inside = ((points >= 0) & (points < [camera.width, camera.height])).all(-1)
+    inside = np.all((points >= 0) & (points < [camera.width, camera.height]), axis=-1)
     usable = inside[:, 5:7].all(1) & (inside[:, 11:13].all(1) | inside[:, 0]) if cut_off else inside.all(1)
     keep = np.flatnonzero(usable)[:people]
     points, kind = points[keep], kind[keep]
