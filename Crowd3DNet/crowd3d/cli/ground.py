@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if levels is None or (labels is None and len(levels.estimates) == 1):
         estimate = estimate_ground(keypoints, size, stature=stature, camera=known.camera, knowns=knowns, lines=lines)
-        levels = Levels((estimate,), np.where(estimate.inliers, 0, -1))
+        levels = Levels((estimate,), np.where(estimate.inliers, 0, -1), 1.0 - estimate.roles[:, 3:])
     print(describe(levels))
     if args.output is not None:
         first = levels.estimates[0]
