@@ -23,7 +23,7 @@ class UnsolvableGround(Crowd3DError):
     """Camera and ground cannot be estimated from the given keypoints."""
 
 
-class ImplausibleKeypoints(Crowd3DError):
+class ImplausibleKeypoints(UnsolvableGround):
     """Given keypoints cannot belong to the picture, or to the camera that was given with them."""
 
 

@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
     if image is not None:
         known = known.resolved(image.reduced, size)
     keypoints, knowns, stature = read_npy(args.keypoints), known.knowns, known.stature.for_span(args.keypoint_span)
-    if image is not None and knowns.focal_px is None and known.camera is None:
-        knowns = replace(knowns, focal_px=image.exif_focal_px())
+    if image is not None and known.camera is None:
+        knowns = replace(knowns, exif_focal_px=image.exif_focal_px(), exif_trust=image.exif_trust())
     lines = None if image is None else segments(image)
     labels = None if args.level_mask is None else level_labels(args.level_mask, keypoints, size)
     levels = None
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if levels is None or (labels is None and len(levels.estimates) == 1):
         estimate = estimate_ground(keypoints, size, stature=stature, camera=known.camera, knowns=knowns, lines=lines)
-        levels = Levels((estimate,), np.where(estimate.inliers, 0, -1))
+        levels = Levels((estimate,), np.where(estimate.inliers, 0, -1), 1.0 - estimate.roles[:, 3:])
     print(describe(levels))
     if args.output is not None:
         first = levels.estimates[0]

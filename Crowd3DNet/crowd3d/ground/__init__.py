@@ -5,6 +5,7 @@ from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.levels import Levels, estimate_levels
 from crowd3d.ground.lines import detect_lines
 from crowd3d.ground.opinion import Opinion, OpinionSource
+from crowd3d.ground.plausible import check_below_horizon, check_inside
 from crowd3d.ground.release_files import read_release_ground, trans_ground, write_release_files, write_release_ground
 from crowd3d.ground.stature import JOINT_CENTRE_SPAN, LANDMARKS, POPULATION_SIGMA, Proportions, StaturePrior
 from crowd3d.ground.uncertainty import ground_position_covariance
@@ -20,6 +21,8 @@ __all__ = [
     "OpinionSource",
     "Proportions",
     "StaturePrior",
+    "check_below_horizon",
+    "check_inside",
     "detect_lines",
     "estimate_ground",
     "estimate_levels",

@@ -8,13 +8,16 @@ import numpy as np
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground.body import KNEE
 from crowd3d.ground.cameras import camera_prior
 from crowd3d.ground.children import MEAN_SIGMA, NORMAL_95, PLAUSIBLE, children_alone
-from crowd3d.ground.knowns import Knowns, measured_distance
+from crowd3d.ground.knowns import ExifFocal, Knowns, measured_distance
+from crowd3d.ground.likelihood import CHILD, OTHER, SEATED
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
-from crowd3d.ground.observations import Observations, fit_noise, observe
+from crowd3d.ground.observations import Observations, fit_noise, observe, share_of_repeats
 from crowd3d.ground.opinion import OpinionEvidence
+from crowd3d.ground.plausible import check_inside
 from crowd3d.ground.posterior import MOST_PEOPLE, expected
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.solver import Evidence, Solution, solve
@@ -38,6 +41,8 @@ class GroundEstimate:
         height_range_m: what holds the camera's height with 95 % certainty. Unless something was measured this allows for a crowd of
             children alone, which the covariance only does where the people look like one (see `children`).
         inliers: (N,) bool, the people who stand on the plane, in the caller's order.
+        roles: (N, 4) probabilities of being a standing adult, a standing child, seated, and something else; the last for people of whom
+            no two joints, one over the other, are known.
         weak: True when priors and assumptions carry the answer rather than the people.
         reason: why it is weak, for the user; empty otherwise.
         assumption: what fixes the scale when nothing but the statures does, for the user; empty if something was measured.
@@ -48,6 +53,7 @@ class GroundEstimate:
     covariance: np.ndarray
     height_range_m: tuple[float, float]
     inliers: np.ndarray
+    roles: np.ndarray
     weak: bool
     reason: str
     assumption: str
@@ -74,12 +80,14 @@ def estimate_ground(
     knowns: Knowns | None = None,
     sigma_px: np.ndarray | None = None,
     weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> GroundEstimate:
-    """Maximum a posteriori camera and ground from people who stand.
+    """Maximum a posteriori camera and ground from whatever is seen of people; never a refusal while there is somebody.
 
-    Each person's ankle (if hidden, knee) and shoulder midpoints are normal around what camera, ground, stature, lean and pixel
-    noise predict, with the feet free (`likelihood`); whoever does not fit, or whose knees and hips do not, counts as not standing.
-    Without a camera, square pixels and no distortion are assumed.
+    Of each person the two joints that tell most, ankles and shoulders where they are seen, are normal around what camera, ground, stature,
+    posture, lean and pixel noise predict, with the feet free (`prediction`, `likelihood`). Everybody stands, sits or does something else,
+    with the probabilities that follow. Few people are weighed against the cameras that people use (`cameras`); then the
+    posterior's mean and spread are the answer (`posterior`). Without a camera, square pixels and no distortion are assumed.
 
     Args:
         keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1 (0 = unknown).
@@ -88,13 +96,22 @@ def estimate_ground(
         stature: what is known of people's heights; the default is adults with a few children.
         lines: (L, 4) segments u1, v1, u2, v2 in pixels, as `detect_lines` finds them; used where they agree with the people.
         knowns: focal length, camera height, a distance on the ground, or somebody else's opinion.
+        sigma_px: (N, 17) spread of each keypoint per axis, infinite where it is unknown; scores then do not matter unless they are 0.
+            Without it the spread follows from the scores and from how straight the people are.
+        weight: (N,) probability of being a person; the default is 1.
+        groups: (N,) int, the same number for the same person seen in several pictures of one static camera, who is less than
+            independent evidence; negative for people seen once.
 
     Raises:
-        UnsolvableGround: nobody has known shoulders and ankles or knees, or no camera above the ground explains anybody.
+        UnsolvableGround: there is nobody.
+        ImplausibleKeypoints: the keypoints cannot belong to a picture of this size (`plausible`).
     """
     keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
+    check_inside(keypoints, image_size)
     stature, knowns = stature or StaturePrior(), knowns or Knowns()
     nominal = camera or Camera.from_focal(max(image_size), image_size)
+    weight = np.ones(len(keypoints)) if weight is None else np.asarray(weight, np.float64)
+    weight = weight if groups is None else weight * share_of_repeats(np.asarray(groups))
     observations = prepare(keypoints, nominal, stature, sigma_px, weight)
     evidence = evidence_of(knowns, nominal, observations.unit_px)
     prior = prior_of(nominal, camera, knowns, stature, observations.unit_px)
@@ -129,6 +146,8 @@ def evidence_of(knowns: Knowns, nominal: Camera, unit_px: float) -> tuple[Eviden
     evidence: list[Evidence] = []
     if knowns.scale_points is not None:
         evidence.append(measured_distance(knowns.scale_points, nominal, unit_px))
+    if knowns.exif_focal_px is not None and knowns.use_exif and knowns.focal_px is None:
+        evidence.append(ExifFocal(float(np.log(knowns.exif_focal_px / unit_px)), knowns.exif_trust))
     if knowns.opinion is not None:
         evidence.append(OpinionEvidence.of(knowns.opinion, unit_px))
     return tuple(evidence)
@@ -168,26 +187,24 @@ def conclude(
     stature: StaturePrior,
     knowns: Knowns,
 ) -> GroundEstimate:
-    """The estimate that follows from a solution; `camera` if it was given.
-
-    Raises:
-        UnsolvableGround: nobody stands on the plane.
-    """
+    """The estimate that follows from a solution; `camera` if it was given."""
     log_focal, tilt, roll, log_height = solution.parameters[:4]
     if camera is None:
         focal = float(np.exp(log_focal)) * observations.unit_px
         camera = Camera(focal, focal, nominal.cx, nominal.cy, nominal.width, nominal.height)
-    inliers = np.zeros(people, bool)
-    inliers[observations.rows] = solution.roles[:2].sum(0) > 0.5
+    roles = np.tile(np.eye(4)[OTHER], (people, 1))
+    roles[observations.rows] = solution.roles.T
+    inliers = roles[:, : CHILD + 1].sum(1) > 0.5
     standing = int(inliers.sum())
     # noise, lean and the shares of outliers and children were fitted to the same people
     covariance = solution.covariance[:4, :4] * (1.0 + _FITTED / (standing + _FITTED))
-    reasons = _weaknesses(covariance, standing, len(observations))
     ground = GroundPlane.from_angles(float(tilt), float(roll), float(np.exp(log_height)))
     reason, variance, height_range = _perhaps_children(solution, ground.offset_m, float(covariance[3, 3]), stature, knowns)
+    reasons = [*_weaknesses(covariance, observations, roles), reason]
     covariance[3, 3] += variance
-    text = "; ".join(filter(None, [*reasons, reason]))
-    return GroundEstimate(camera, ground, covariance, height_range, inliers, bool(text), text, assumption_of(stature, knowns))
+    text = "; ".join(filter(None, reasons))
+    assumption = assumption_of(stature, knowns)
+    return GroundEstimate(camera, ground, covariance, height_range, inliers, roles, bool(text), text, assumption)
 
 
 def _perhaps_children(
@@ -219,18 +236,21 @@ def _plain_range(height_m: float, variance: float) -> tuple[float, float]:
     return height_m / factor, height_m * factor
 
 
-def _weaknesses(covariance: np.ndarray, standing: int, people: int) -> list[str]:
+def _weaknesses(covariance: np.ndarray, observations: Observations, roles: np.ndarray) -> list[str]:
     """Reasons, in words, why an estimate should not be trusted blindly."""
-    reasons = []
-    if standing < _FEW_PEOPLE:
-        reasons.append(f"only {standing} standing people")
-    if standing < _FEW_SHARE * people:
-        reasons.append(f"only {standing} of {people} people stand on one plane")
+    people = len(observations)
+    standing, seated = (roles[:, : CHILD + 1].sum(1) > 0.5).sum(), (roles[:, SEATED] > 0.5).sum()
+    footless = int((observations.low_joint > KNEE).sum())
     sigma = np.sqrt(np.diag(covariance))
-    texts = (
-        f"focal length known to {100 * sigma[0]:.0f} %",
-        f"tilt known to {np.rad2deg(sigma[1]):.1f}°",
-        f"roll known to {np.rad2deg(sigma[2]):.1f}°",
-        f"camera height known to {100 * sigma[3]:.0f} %",
+    cases = (
+        (people == 0, f"of none of {len(roles)} people enough is seen, so this is just a usual camera"),
+        (people > 0 and standing < _FEW_PEOPLE, f"only {standing} standing people"),
+        (standing < _FEW_SHARE * people, f"only {standing} of {people} people stand on one plane"),
+        (seated > standing, f"{seated} of {people} people seem to sit"),
+        (2 * footless > people, f"the legs of {footless} of {people} people are hidden"),
+        (sigma[0] > _WEAK_SIGMA[0], f"focal length known to {100 * sigma[0]:.0f} %"),
+        (sigma[1] > _WEAK_SIGMA[1], f"tilt known to {np.rad2deg(sigma[1]):.1f}°"),
+        (sigma[2] > _WEAK_SIGMA[2], f"roll known to {np.rad2deg(sigma[2]):.1f}°"),
+        (sigma[3] > _WEAK_SIGMA[3], f"camera height known to {100 * sigma[3]:.0f} %"),
     )
-    return reasons + [text for text, value, limit in zip(texts, sigma, _WEAK_SIGMA, strict=True) if value > limit]
+    return [text for holds, text in cases if holds]

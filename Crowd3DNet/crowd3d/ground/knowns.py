@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_expit
 
 from crowd3d.errors import BadConfig
 from crowd3d.geometry import Camera
@@ -17,6 +18,10 @@ from crowd3d.ground.opinion import Opinion
 from crowd3d.ground.prediction import up_vectors
 
 _DISTANCE_SIGMA = 0.01
+_EXIF_SIGMA = 0.05
+_SMALLEST_CROP = float(np.log(4.0))
+_NO_CROP = 0.02
+"""Density, over that of a crop, of focal lengths that no crop explains."""
 STATURES_M = (0.5, 2.5)
 HEIGHTS_M = (0.2, 500.0)
 """Cameras lower than that see no ground, and from higher up nobody is seen."""
@@ -29,13 +34,16 @@ class Knowns:
     """Facts and good guesses. What is None is unknown.
 
     Attributes:
-        focal_px: focal length in pixels of the whole image, such as the one of the EXIF data.
+        focal_px: focal length in pixels of the whole image.
         focal_sigma: relative standard deviation of `focal_px`; 0 fixes it.
         height_m: height of the camera over the ground that people stand on, metres.
         height_sigma_m: standard deviation of `height_m`; 0 fixes it.
         scale_points: u1, v1, u2, v2, metres: two ground pixels and the distance between them.
         tilt_rad, roll_rad: exact direction of the ground, both or neither (`GroundPlane.from_angles`).
         opinion: of somebody else about focal length and gravity, in pixels of the whole image.
+        exif_focal_px: focal length in pixels as the camera wrote it into the photograph, which may have been cropped since.
+        exif_trust: probability that it was not (`imaging.exif.trust`).
+        use_exif: False ignores what the photograph says of its focal length.
 
     Raises:
         BadConfig: a value that cannot be meant.
@@ -49,10 +57,15 @@ class Knowns:
     tilt_rad: float | None = None
     roll_rad: float | None = None
     opinion: Opinion | None = None
+    exif_focal_px: float | None = None
+    exif_trust: float = 0.85
+    use_exif: bool = True
 
     def __post_init__(self) -> None:
         if self.focal_px is not None:
             check_positive(self.focal_px, "focal length", "px")
+        if self.exif_focal_px is not None:
+            check_positive(self.exif_focal_px, "focal length of EXIF", "px")
         if self.height_m is not None:
             check_height(self.height_m)
         if self.scale_points is not None:
@@ -146,6 +159,29 @@ def check_fov(fov_deg: float) -> None:
     """
     if not _NARROWEST_DEG < fov_deg < 180:
         raise BadConfig(f"field of view {fov_deg:g}°: between {_NARROWEST_DEG:g}° and 180° are possible; wider lenses need a camera file")
+
+
+@dataclass(frozen=True)
+class ExifFocal:
+    """Likelihood of a focal length that a camera wrote: right to 5 %, or too short because the picture was cropped (see `solver.Evidence`).
+
+    A crop of half the width doubles the focal length in units of the picture's side; crops to a quarter are as likely as any less.
+
+    Attributes:
+        log_focal: its logarithm in image units.
+        trust: probability that nothing was cropped.
+    """
+
+    log_focal: float
+    trust: float
+
+    def log_density(self, parameters: np.ndarray) -> np.ndarray:
+        """(B, 6) → (B,)."""
+        longer = parameters[:, 0] - self.log_focal
+        whole = -0.5 * (longer / _EXIF_SIGMA) ** 2 - np.log(_EXIF_SIGMA * np.sqrt(2 * np.pi))
+        edges = log_expit((longer + _EXIF_SIGMA) / _EXIF_SIGMA) + log_expit((_SMALLEST_CROP - longer) / _EXIF_SIGMA)
+        cropped = np.logaddexp(edges, np.log(_NO_CROP)) - np.log(_SMALLEST_CROP)
+        return np.logaddexp(np.log(self.trust) + whole, np.log1p(-self.trust) + cropped)
 
 
 @dataclass(frozen=True)

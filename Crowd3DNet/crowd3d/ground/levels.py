@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera
 from crowd3d.ground.children import NORMAL_95
 from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
-from crowd3d.ground.likelihood import OUTLIER_AREA
+from crowd3d.ground.likelihood import OTHER, OUTLIER_AREA
 from crowd3d.ground.line_search import sharpen
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations
@@ -25,6 +26,11 @@ _LEAST_SHARE = 0.08
 _LEAST_AGREEMENT = 0.5
 _STRAIGHT = -2.0
 _ROUNDS = 3
+_LEAST_GAIN = 12.0
+"""Log likelihood: a height and a share are worth log N or about 5, and few pictures have a second level."""
+_SHARE_ROUNDS, _SHARE_PRIOR = 25, 0.5
+_CHILDREN_RANGE = 0.2
+_NEIGHBOURS, _TOGETHER = 6, 4.0
 _HEIGHT = np.array([False, False, False, True, False, False])
 
 
@@ -35,10 +41,12 @@ class Levels:
     Attributes:
         estimates: one per level; they share camera, tilt and roll.
         level: (N,) int64 index into `estimates`, −1 for people on none.
+        probability: (N, K) of being on each level, standing or seated; what is missing to 1 is on none.
     """
 
     estimates: tuple[GroundEstimate, ...]
     level: np.ndarray
+    probability: np.ndarray
 
 
 def estimate_levels(
@@ -55,8 +63,9 @@ def estimate_levels(
     """Camera from the level with most people, then the heights of the others among those who do not fit it.
 
     A person on another level looks too tall or too short by the ratio of the camera's heights over both. The same holds for
-    children, so none are assumed unless `stature` says so. Without `labels`, another level needs ten people and 8 % of all, and at
-    least half of those who are left over must agree on it.
+    children, so none are assumed unless `stature` says so. Without `labels`, another level needs ten people and 8 % of all, at
+    least half of those who are left over must agree on it, and everybody together has to be clearly more probable than on one level less.
+    A lower level, whose people look like children, must be somewhere in the picture: children are everywhere.
 
     Args:
         keypoints: (N, 17, 3) COCO-17 u, v in pixels and score 0…1.
@@ -89,7 +98,9 @@ def estimate_levels(
             estimate = _share_camera(estimate, estimates[0])
         estimates.append(estimate)
         assigned[estimate.inliers] = k
-    return Levels(tuple(estimates), assigned)
+    probability = np.zeros((len(keypoints), len(solutions)))
+    probability[people.rows] = _Mixed.of(people, solutions).probability.T
+    return Levels(tuple(estimates), assigned, probability)
 
 
 def _ranked(labels: np.ndarray) -> np.ndarray:
@@ -105,6 +116,7 @@ def _search(people: Observations, stature: StaturePrior, prior: Prior, evidence:
     """(N,) level of each person: one level more as long as it is found, everybody assigned anew each time."""
     level = np.zeros(len(people), int)
     solutions = [solve(people, stature, prior, evidence)]
+    value = _Mixed.of(people, solutions).value
     while len(solutions) < most:
         height = _height_of_the_rest(people, solutions, stature)
         if height is None:
@@ -117,8 +129,60 @@ def _search(people: Observations, stature: StaturePrior, prior: Prior, evidence:
             solutions = _solve_levels(people, tried, stature, prior, evidence)
         if (solutions[-1].roles[:2].sum(0) > 0.5).sum() < max(_LEAST_PEOPLE, _LEAST_SHARE * len(people)):
             return level
-        level = tried
+        more = _Mixed.of(people, solutions).value
+        if more - value < _LEAST_GAIN or (_like_children(solutions, stature) and not _together(people, tried == len(solutions) - 1)):
+            return level
+        level, value = tried, more
     return level
+
+
+def _like_children(solutions: list[Solution], stature: StaturePrior) -> bool:
+    """Whether people on the last level look as children on the first one would."""
+    lower = float(solutions[-1].parameters[3] - solutions[0].parameters[3])
+    return abs(lower - np.log(stature.mean_m / stature.child_mean_m)) < _CHILDREN_RANGE
+
+
+def _together(people: Observations, members: np.ndarray) -> bool:
+    """Whether (N,) members are neighbours in the picture more often than by chance: a lower level is somewhere, children are everywhere."""
+    count = min(_NEIGHBOURS, len(people) - 1)
+    _, near = cKDTree(people.low).query(people.low[members], k=count + 1)
+    among = members[near[:, 1:]].mean()
+    share = (members.sum() - 1) / (len(people) - 1)
+    # neighbours count each other, so half as many are independent
+    chance = np.sqrt(share * (1.0 - share) / (0.5 * count * members.sum()))
+    return bool(among > share + _TOGETHER * chance)
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """Everybody on one of K levels or on none.
+
+    Attributes:
+        probability: (K, N) of each level.
+        value: log likelihood of all, with the shares that suit them best.
+    """
+
+    probability: np.ndarray
+    value: float
+
+    @classmethod
+    def of(cls, people: Observations, solutions: list[Solution]) -> _Mixed:
+        """Shares by expectation maximisation."""
+        density = []
+        for solution in solutions:
+            mixture = solution.mixture.among(people)
+            fitted = mixture.expect(solution.parameters)
+            terms = replace(mixture, posture=fitted.posture).log_terms(mixture.predict(solution.parameters[None]))[:, 0]
+            density.append(np.logaddexp.reduce(terms[:OTHER], axis=0) - np.log1p(-mixture.shares[-1]))
+        density.append(terms[OTHER] - np.log(mixture.shares[-1]))
+        table = np.array(density)
+        share = np.full(len(table), 1.0 / len(table))
+        for _ in range(_SHARE_ROUNDS):
+            weighted = table + np.log(share)[:, None]
+            total = np.logaddexp.reduce(weighted, axis=0)
+            share = np.exp(weighted - total) @ people.weight + _SHARE_PRIOR
+            share /= share.sum()
+        return cls(np.exp(weighted - total)[:-1], float(total @ people.weight))
 
 
 def _solve_levels(

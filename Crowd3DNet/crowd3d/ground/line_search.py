@@ -62,17 +62,19 @@ def sharpen(
     if gain < _LEAST_GAIN:
         return solution, evidence
     sharper = replace(solution, parameters=_carry_along(solution, view, best))
+    used: tuple[Evidence, ...] = evidence
     for gate in _FINAL_GATES:
         lines = choose(ends, sharper.parameters, float(gate), least_sigma)
         if lines is None:
             return solution, evidence
-        sharper = refine(sharper, prior, (*evidence, lines))
+        used = (*evidence, lines)
+        sharper = refine(sharper, prior, used)
     change = (sharper.parameters - solution.parameters)[view]
     loss = solution.value - _value_of_people(sharper, prior, evidence)
     won = _worth(some, sharper.parameters, least_sigma) - _worth(some, solution.parameters, least_sigma)
     standing = sharper.roles[:2].sum() >= _LEAST_STANDING * solution.roles[:2].sum()
     agreed = change @ trust @ change < _AGREEMENT and standing and loss < min(_OBJECTION, won)
-    return (sharper, (*evidence, lines)) if agreed else (solution, evidence)
+    return (sharper, used) if agreed else (solution, evidence)
 
 
 def _value_of_people(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -> float:

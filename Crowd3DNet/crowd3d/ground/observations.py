@@ -30,9 +30,11 @@ _AT_BORDER = 0.01
 _BORDER_SPREAD = 0.15
 """Keypoints within 1 % of a person's size of the picture's border, or beyond it, are guesses of where the joint would be."""
 _DUPLICATE_DISTANCE = 0.04
+_REPEATED = 0.5
+"""How much of what makes a person differ from the average, stature and habit against stride, lean and pixels, stays in all pictures."""
+_MOST_SPREAD = 0.5
 _FAR = 100.0
 """Border of an image that shows more than half the world, image units."""
-_MOST_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -137,14 +139,13 @@ def observe(
 ) -> Observations:
     """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with a known low and high joint.
 
-    `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used. `sigma_px`
-    (N, 17) replaces what the scores suggest; `weight` (N,) are probabilities of being a person.
+    `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used.
+    `sigma_px` (N, 17) replaces what the scores suggest; `weight` (N,) are probabilities of being a person.
     """
     unit = float(max(camera.width, camera.height))
     xy = image_units(keypoints[..., :2], camera, unit)
     known = (keypoints[..., 2] > _MIN_SCORE) & np.isfinite(xy).all(-1)
     if sigma_px is not None:
-        sigma_px = np.asarray(sigma_px, np.float64) * camera.stretch(keypoints[..., :2])
         known &= np.isfinite(sigma_px)
     low = np.where(known[..., None], xy, np.inf).min(1, initial=np.inf)
     high = np.where(known[..., None], xy, -np.inf).max(1, initial=-np.inf)
@@ -153,8 +154,9 @@ def observe(
     sides_px = [[0.0, camera.cy], [camera.cx, 0.0], [camera.width, camera.cy], [camera.cx, camera.height]]
     border = image_units(np.array(sides_px), camera, unit)[range(4), [0, 1, 0, 1]]
     border = np.where(np.isnan(border), [-_FAR, -_FAR, _FAR, _FAR], border)
-    sigma = score_to_relative_sigma(keypoints[..., 2]) * size[:, None] if sigma_px is None else sigma_px / unit
-    sigma = np.where(known, np.where(_beyond(xy, size, border), np.maximum(sigma, _BORDER_SPREAD * size[:, None]), sigma), np.inf)
+    sigma = score_to_relative_sigma(keypoints[..., 2]) * size[:, None] if sigma_px is None else np.asarray(sigma_px, np.float64) / unit
+    guessed = _beyond(keypoints[..., :2], size * unit, (camera.width, camera.height))
+    sigma = np.where(known, np.where(guessed, np.maximum(sigma, _BORDER_SPREAD * size[:, None]), sigma), np.inf)
     joints, spread = _midpoints(np.where(known[..., None], xy, 0.0), sigma, size)
     spread = np.where(spread < _MOST_SPREAD * size[:, None], spread, np.inf)
     low_joint, high_joint, usable = best_pair(spread / size[:, None], proportions)
@@ -176,10 +178,10 @@ def observe(
     return replace(observations, weight=observations.weight * _duplicate_weight(observations))
 
 
-def _beyond(xy: np.ndarray, size: np.ndarray, border: np.ndarray) -> np.ndarray:
+def _beyond(points_px: np.ndarray, size_px: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """(N, 17) bool: at the picture's border or outside."""
-    margin = _AT_BORDER * size[:, None, None]
-    return ((xy < border[:2] + margin) | (xy > border[2:] - margin)).any(-1)
+    margin = _AT_BORDER * size_px[:, None, None]
+    return np.any((points_px < margin) | (points_px > np.array(image_size) - margin), axis=-1)
 
 
 def _midpoints(xy: np.ndarray, sigma: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,6 +237,16 @@ def _duplicate_weight(o: Observations) -> np.ndarray:
     distance, index = cKDTree(place).query(place, k=min(8, len(o)))
     same = (distance < _DUPLICATE_DISTANCE * o.size[:, None]) & (o.low_joint[index] == o.low_joint[:, None])
     return 1.0 / same.sum(1)
+
+
+def share_of_repeats(groups: np.ndarray) -> np.ndarray:
+    """(N,) int, who is the same person in several pictures → (N,) what each is worth, 1 for people seen once (or negative numbers).
+
+    With a correlation ρ among the errors of n views of one person, they are worth n / (1 + (n − 1) ρ) independent ones.
+    """
+    values, index, count = np.unique(groups, return_inverse=True, return_counts=True)
+    times = np.where(values < 0, 1, count)[index]
+    return 1.0 / (1.0 + (times - 1) * _REPEATED)
 
 
 def fit_noise(observations: Observations) -> Observations:

@@ -25,7 +25,6 @@ def check_inside(keypoints: np.ndarray, image_size: tuple[int, int]) -> None:
     Raises:
         ImplausibleKeypoints: normalised coordinates, u and v swapped, or another picture's.
     """
-    keypoints = np.asarray(keypoints, np.float64).reshape(-1, keypoints.shape[-2], 3) if len(keypoints) else np.zeros((0, 1, 3))
     points = keypoints[(keypoints[..., 2] > 0) & np.isfinite(keypoints[..., :2]).all(-1)][:, :2]
     if not len(points):
         return
@@ -40,7 +39,7 @@ def check_inside(keypoints: np.ndarray, image_size: tuple[int, int]) -> None:
         return
     share = f"{100 * (1 - inside):.0f} % of the keypoints lie outside the picture of {width}x{height}"
     if _share_inside(points[:, ::-1], width, height) >= _LEAST_INSIDE:
-        raise ImplausibleKeypoints(f"{share}, none with u and v swapped; give u (to the right) first")
+        raise ImplausibleKeypoints(f"{share}, but they fit with u and v swapped; give u (to the right) first")
     right, bottom = np.percentile(points, 99, axis=0)
     raise ImplausibleKeypoints(f"{share}: they reach {right:.0f}x{bottom:.0f} and are another picture's, or of another size of this one")
 

@@ -9,6 +9,8 @@ from crowd3d.ground.observations import Observations
 
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
+_MOST_ALONG, _MOST_ACROSS = 0.035, 0.06
+"""A crowd in which joints stray more along the body does not stand."""
 _ODD_ALONG_SIGMA, _ODD_ACROSS_SIGMA = 0.06, 0.1
 
 
@@ -40,15 +42,15 @@ def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale:
         share = fraction * depth_ratio / (1.0 - fraction + fraction * depth_ratio)
         offset = o.joints[:, joint] - (1.0 - share[:, None]) * low - share[:, None] * high
         noise = (np.where(known, sigma, 1.0) ** 2 + (share * high_sigma) ** 2 + ((1 - share) * low_sigma) ** 2) / stature**2
-        for direction, odd_sigma in ((along, _ODD_ALONG_SIGMA), (across, _ODD_ACROSS_SIGMA)):
+        for direction, odd_sigma, most in ((along, _ODD_ALONG_SIGMA, _MOST_ALONG), (across, _ODD_ACROSS_SIGMA, _MOST_ACROSS)):
             miss = (offset * direction).sum(1) ** 2 / stature**2
-            straight = noise + _posture_variance(miss[known], noise[known])
+            straight = noise + _posture_variance(miss[known], noise[known], most)
             odd = noise + odd_sigma**2
             odds += np.where(known, 0.5 * (miss * (1.0 / straight - 1.0 / odd) + np.log(straight / odd)), 0.0)
     return np.clip(odds, -4.0, 8.0)
 
 
-def _posture_variance(miss: np.ndarray, noise: np.ndarray) -> float:
+def _posture_variance(miss: np.ndarray, noise: np.ndarray, most: float) -> float:
     """Variance of joints of standing people around their nominal place in one direction, beyond noise, in squared statures.
 
     From the 40 % quantile of squared misses, which is 0.275 variances and hardly moved by 40 % outliers; ten people's worth of 3 % as
@@ -56,4 +58,4 @@ def _posture_variance(miss: np.ndarray, noise: np.ndarray) -> float:
     """
     seen = np.quantile(miss, 0.4) / 0.275 - np.median(noise)
     blend = (len(miss) * max(float(seen), 0.0) + 10.0 * _POSTURE_SIGMA**2) / (len(miss) + 10.0)
-    return float(np.clip(blend, _LEAST_POSTURE_SIGMA**2, 0.06**2))
+    return float(np.clip(blend, _LEAST_POSTURE_SIGMA**2, most**2))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground.cameras import camera_prior
 from crowd3d.ground.likelihood import fisher_information
 from crowd3d.ground.observations import Observations, observe
 from crowd3d.ground.prediction import PARAMETERS
@@ -20,6 +21,8 @@ _UP = np.array(
 )
 _STRIDE_SHARE = np.array([0.0] * 13 + [0.5, 0.5, 1.0, 1.0])
 STANDING, SEATED, WRONG_ANKLES = 0, 1, 2
+_SIZES = ((4000, 3000), (3000, 4000), (1920, 1080), (6000, 4000))
+_WIDEST_DEG = 130.0
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,19 @@ def simulate_crowd(
     feet_px: np.ndarray | None = None,
     stature_m: np.ndarray | None = None,
     reach_m: float = 160.0,
+    cut_off: bool = False,
 ) -> Crowd:
     """People scattered evenly over the visible ground, or at `feet_px` (M, 2), all keypoints inside the image before noise.
+
+    With `cut_off` the ground goes on below the picture, shoulders inside suffice and keypoints outside are unknown, score 0.
 
     `stature_m` (M,) gives the statures of those at `feet_px`, all of them usable: the same people again, in another picture.
 
     Fewer than `people` come back where the view has no room for them or `feet_px` are partly unusable.
     """
     condition, stature = condition or Condition(), stature or StaturePrior(child_share=0.0)
-    feet = _scatter(camera, ground, 8 * people + 400, reach_m, rng) if feet_px is None else _on_ground(camera, ground, feet_px)
+    below = 3.0 * camera.height if cut_off else 0.0
+    feet = _scatter(camera, ground, 8 * people + 400, reach_m, rng, below) if feet_px is None else _on_ground(camera, ground, feet_px)
     count = len(feet)
     child = rng.random(count) < stature.child_share
     mean = np.where(child, stature.child_mean_m, stature.mean_m)
@@ -100,14 +107,15 @@ def simulate_crowd(
     kind = np.where(rng.random(count) < condition.outliers, rng.integers(1, 3, count), STANDING)
     joints = _bodies(feet, tall, kind, condition, rng)
     points = camera.project(ground.from_world(joints))
-    inside = ((points >= 0) & (points < [camera.width, camera.height])).all((1, 2))
-    keep = np.flatnonzero(inside)[:people]
+    inside = np.all((points >= 0) & (points < [camera.width, camera.height]), axis=-1)
+    usable = inside[:, 5:7].all(1) & (inside[:, 11:13].all(1) | inside[:, 0]) if cut_off else inside.all(1)
+    keep = np.flatnonzero(usable)[:people]
     points, kind = points[keep], kind[keep]
     size = np.ptp(points[..., 1], axis=1) / 0.897
     sigma = np.maximum(condition.noise_px, condition.relative_noise * size)
     points = points + sigma[:, None, None] * rng.normal(size=points.shape)
     _spoil_ankles(points, kind == WRONG_ANKLES, rng)
-    keypoints = np.concatenate([points, np.full((*points.shape[:2], 1), 0.8)], -1)
+    keypoints = np.concatenate([points, np.where(inside[keep], 0.8, 0.0)[..., None]], -1)
     return Crowd(keypoints, kind, camera, ground, feet[keep], tall[keep], condition)
 
 
@@ -123,6 +131,20 @@ def random_crowd(rng: np.random.Generator, condition: Condition, people: int = 2
     while True:
         crowd = simulate_crowd(*random_view(rng), people, rng, condition=condition)
         if len(crowd.kind) >= at_least:
+            return crowd
+
+
+def everyday_picture(rng: np.random.Generator, condition: Condition, most_people: int = 10) -> Crowd:
+    """One to `most_people` people in front of one of the usual cameras (`cameras`), some of them cut off."""
+    while True:
+        size = _SIZES[rng.integers(len(_SIZES))]
+        prior = camera_prior(size, 0.0)
+        kind = rng.choice(len(prior.log_weight), p=np.exp(prior.log_weight))
+        focal, tilt, roll, height = prior.mean[kind, :4] + prior.sigma[kind, :4] * rng.normal(size=4)
+        camera, ground = Camera.from_focal(max(size) * np.exp(focal), size), GroundPlane.from_angles(tilt, roll, np.exp(height))
+        reach = 12.0 * np.exp(height) * rng.uniform(0.3, 1.0)
+        crowd = simulate_crowd(camera, ground, int(rng.integers(1, most_people + 1)), rng, condition=condition, reach_m=reach, cut_off=True)
+        if len(crowd.kind) and camera.fov_x_deg < _WIDEST_DEG:
             return crowd
 
 
@@ -155,8 +177,10 @@ def with_true_noise(observations: Observations, crowd: Crowd) -> Observations:
     return replace(observations, sigma=np.repeat(sigma[:, None], 5, 1))
 
 
-def _scatter(camera: Camera, ground: GroundPlane, count: int, reach_m: float, rng: np.random.Generator) -> np.ndarray:
-    """(count, 2) x, z of points spread evenly over the ground that the image shows."""
+def _scatter(
+    camera: Camera, ground: GroundPlane, count: int, reach_m: float, rng: np.random.Generator, below_px: float = 0.0
+) -> np.ndarray:
+    """(count, 2) x, z of points spread evenly over the ground that the image shows, if it went on `below_px` further down."""
     found: list[np.ndarray] = []
     for _ in range(400):
         distance = reach_m * np.sqrt(rng.random(4 * count))
@@ -164,7 +188,7 @@ def _scatter(camera: Camera, ground: GroundPlane, count: int, reach_m: float, rn
         xz = np.stack([distance * np.sin(azimuth), -distance * np.cos(azimuth)], -1)
         pixel = camera.project(ground.from_world(np.stack([xz[:, 0], np.zeros(len(xz)), xz[:, 1]], -1)))
         with np.errstate(invalid="ignore"):
-            found.append(xz[((pixel >= 0) & (pixel < [camera.width, camera.height])).all(1)])
+            found.append(xz[((pixel >= 0) & (pixel < [camera.width, camera.height + below_px])).all(1)])
         if sum(map(len, found)) >= count:
             break
     return np.concatenate(found)[:count]

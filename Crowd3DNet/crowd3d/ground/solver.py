@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from crowd3d.ground.body import HIP, KNEE
+from crowd3d.ground.body import HIP, KNEE, SHOULDER
 from crowd3d.ground.likelihood import CHILD, OTHER, SHARE_PRIOR, Mixture, share_of_children
 from crowd3d.ground.observations import Observations, measured_from
 from crowd3d.ground.prediction import PARAMETERS
@@ -18,7 +18,9 @@ from crowd3d.ground.stature import StaturePrior
 _START_PEOPLE = 200
 _CANDIDATES, _FEW, _MORE_CANDIDATES = 3, 25, 6
 _ALL_CHILDREN = 0.8
-_START_SHARES = np.array([0.7, 0.1, 0.2])
+_START_SHARES, _SEATED_SHARES = np.array([0.7, 0.1, 0.2]), np.array([0.1, 0.8, 0.1])
+_MAY_SIT = -0.5
+"""Mean log odds that people do not stand straight, above which everybody may sit."""
 _CONVERGED, _NEAR = 1e-3, 0.1
 """Longest move, in standard deviations, with which a search ends: the last one, and those whose result is only a start."""
 _MAX_STEP = np.array([0.4, 0.25, 0.25, 0.6, 1.5, 0.3])
@@ -69,6 +71,13 @@ def solve(observations: Observations, stature: StaturePrior, prior: Prior, evide
         lower = parameters + np.log(stature.child_mean_m / stature.mean_m) * np.eye(PARAMETERS)[3]
         other = _climb(replace(mixture, child_share=0.95), prior, evidence, lower, 40, _NEAR)
         if other[2] > value and other[1].child_share > _ALL_CHILDREN:
+            parameters, mixture, value = other
+    if prior.free[3] and float(np.mean(mixture.posture)) > _MAY_SIT:
+        # the same view of people who sit, from a camera that is lower in proportion
+        spans = few.proportions.heights - few.proportions.seated_heights
+        lower = parameters - np.log1p(spans[SHOULDER] / few.proportions.seated_heights[SHOULDER]) * np.eye(PARAMETERS)[3]
+        other = _climb(replace(mixture, shares=_SEATED_SHARES), prior, evidence, lower, 40, _NEAR)
+        if other[2] > value:
             parameters, mixture, value = other
     parameters, mixture, value = _climb(mixture.among(observations), prior, evidence, parameters, 40, _NEAR)
     mixture = _rescue(mixture, parameters)

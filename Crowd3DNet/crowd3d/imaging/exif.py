@@ -8,6 +8,9 @@ from fractions import Fraction
 
 FULL_FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
 MM_PER_RESOLUTION_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+_SAME_FRAME, _USUAL_FRAME, _ODD_FRAME, _OTHER_FRAME = 0.93, 0.85, 0.4, 0.1
+_SAME_SHAPE = 0.02
+_USUAL_ASPECTS = (4 / 3, 3 / 2, 16 / 9, 1.0)
 
 
 def focal_px(fields: Mapping[str, str], image_size: tuple[int, int]) -> float | None:
@@ -31,6 +34,24 @@ def focal_px(fields: Mapping[str, str], image_size: tuple[int, int]) -> float | 
     if equivalent_mm:
         return equivalent_mm * math.hypot(*image_size) / FULL_FRAME_DIAGONAL_MM
     return None
+
+
+def trust(fields: Mapping[str, str], image_size: tuple[int, int]) -> float:
+    """Probability that the image at hand shows the whole frame that the camera took, so that its focal length holds, 0…1.
+
+    Programs that crop leave the focal length as it was. A shape that is not that of the frame, or of any usual camera where EXIF does not
+    tell the frame, gives a crop away; the probabilities are estimates.
+
+    Args:
+        fields: EXIF tag name → its value as text.
+        image_size: (width, height) in pixels.
+    """
+    frame = [_number(fields, "PixelXDimension") or 0.0, _number(fields, "PixelYDimension") or 0.0]
+    shape = max(image_size) / min(image_size)
+    if min(frame) > 0:
+        return _SAME_FRAME if abs(shape / (max(frame) / min(frame)) - 1.0) < _SAME_SHAPE else _OTHER_FRAME
+    usual = min(abs(shape / aspect - 1.0) for aspect in _USUAL_ASPECTS) < _SAME_SHAPE
+    return _USUAL_FRAME if usual else _ODD_FRAME
 
 
 def _number(fields: Mapping[str, str], tag: str) -> float | None:

@@ -76,12 +76,20 @@ class GigapixelImage:
                 digest.update(block)
         return digest.hexdigest()
 
+    @cached_property
+    def _exif(self) -> dict[str, str]:
+        """EXIF tag name → its value as text."""
+        if self._header is None:
+            return {}
+        return {name.rsplit("-", 1)[1]: str(self._header.get(name)) for name in self._header.get_fields() if name.startswith("exif-ifd")}
+
     def exif_focal_px(self) -> float | None:
         """Focal length in pixels by EXIF, or None when the file does not tell."""
-        if self._header is None:
-            return None
-        tags = {name.rsplit("-", 1)[1]: str(self._header.get(name)) for name in self._header.get_fields() if name.startswith("exif-ifd")}
-        return exif.focal_px(tags, self.size)
+        return exif.focal_px(self._exif, self.size)
+
+    def exif_trust(self) -> float:
+        """Probability that the file is not a part of what the camera took (`exif.trust`)."""
+        return exif.trust(self._exif, self.size)
 
     def region(self, box: np.ndarray, fill: int = 128) -> np.ndarray:
         """Pixels of one box at full resolution.

@@ -36,8 +36,8 @@ def estimate_from(image: GigapixelImage, observed: Observations, known: Known = 
     """
     known = known.resolved(image.reduced, image.size)
     knowns = known.knowns
-    if knowns.focal_px is None and known.camera is None and (focal := image.exif_focal_px()) is not None:
-        knowns = replace(knowns, focal_px=focal)
+    if known.camera is None and (focal := image.exif_focal_px()) is not None:
+        knowns = replace(knowns, exif_focal_px=focal, exif_trust=image.exif_trust())
     lines = segments(image) if use_lines else None
     estimate = from_people(_sure(observed), image.size, known, lines=lines, knowns=knowns)
     if known.ground is not None and known.ground_covariance is not None:

@@ -40,6 +40,7 @@ class Known:
         scale_points: u1, v1, u2, v2, metres: two ground pixels and the distance between them.
         stature_m: mean stature of the adults.
         opinion: of somebody else about focal length and gravity, in pixels of the whole image; or who to ask for it.
+        use_exif: whether the focal length that the photograph itself tells is believed where it agrees with the people.
         remarks: what camera and ground rest on where they were found before, for the user; None where the user gave them.
 
     Raises:
@@ -55,6 +56,7 @@ class Known:
     scale_points: tuple[float, float, float, float, float] | None = None
     stature_m: float | None = None
     opinion: Opinion | OpinionSource | None = None
+    use_exif: bool = True
     remarks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -127,7 +129,13 @@ class Known:
         opinion = self.opinion if isinstance(self.opinion, Opinion) else None
         height = self.height_m if self.world is None else self.world[1].offset_m
         return Knowns(
-            focal_px=self.focal_px, height_m=height, scale_points=self.scale_points, tilt_rad=tilt, roll_rad=roll, opinion=opinion
+            focal_px=self.focal_px,
+            height_m=height,
+            scale_points=self.scale_points,
+            tilt_rad=tilt,
+            roll_rad=roll,
+            opinion=opinion,
+            use_exif=self.use_exif,
         )
 
     def resolved(self, picture: Callable[[float], np.ndarray], image_size: tuple[int, int]) -> Known:
@@ -185,6 +193,7 @@ class Known:
             "scale_points": self.scale_points,
             "stature_m": self.stature_m,
             "opinion": told,
+            "use_exif": self.use_exif,
             "remarks": self.remarks,
         }
 
