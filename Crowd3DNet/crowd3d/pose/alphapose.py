@@ -184,11 +184,16 @@ class Progress:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End the process and everything that it started, whether it has ended itself or not."""
-    deadline = time.monotonic() + GRACE_S
-    if _signal_group(process, signal.SIGTERM):
-        while time.monotonic() < deadline and _signal_group(process, 0):
-            time.sleep(POLL_S / 2)
-        _signal_group(process, signal.SIGKILL)
+    if hasattr(os, "killpg"):
+        deadline = time.monotonic() + GRACE_S
+        if _signal_group(process, signal.SIGTERM):
+            while time.monotonic() < deadline and _signal_group(process, 0):
+                time.sleep(POLL_S / 2)
+            _signal_group(process, signal.SIGKILL)
+    elif process.poll() is None:
+        # Windows knows no process groups in this sense; its own tool ends a process with all that it started.
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
+        process.kill()
     process.wait()
 
 
