@@ -25,7 +25,7 @@ from crowd3d.ground import (
 from crowd3d.ground.release_files import write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import segments
-from crowd3d.pose.file_backend import read_npy
+from crowd3d.pose.keypoint_files import read_npy
 
 ANKLES = [15, 16]
 

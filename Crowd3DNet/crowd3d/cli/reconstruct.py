@@ -13,6 +13,7 @@ from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.frames import Frame, is_sequence, read_frames
 from crowd3d.pipeline.sequence import SequenceFolder, SequenceOptions, reconstruct_frames
 from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import load_settings
 
 
@@ -62,8 +63,11 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
         args.save_mid_folder or settings.single_image_mid_root / name, (args.save_res_folder or settings.single_image_res_root) / name
     )
     frames = read_frames(source, folder.video, args.fps)
+    part = process.process_options(args, settings, frames[0].path.name)
+    if isinstance(part.backend, FileBackend):
+        part = replace(part, backend=part.backend.for_pictures([frame.path for frame in frames]))
     options = SequenceOptions(
-        part=process.process_options(args, settings, frames[0].path.name),
+        part=part,
         whole=replace(inference.infer_options(args, settings, _image_size(frames)), pictures=args.frame_pictures),
         ground_frames=args.ground_frames,
     )
