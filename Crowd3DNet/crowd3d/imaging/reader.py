@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock, Thread
@@ -16,6 +16,7 @@ import pyvips
 
 from crowd3d.errors import BadImage
 from crowd3d.imaging import exif
+from crowd3d.imaging.stored import StoredPicture, decoding
 
 HELD_BYTES = 600_000_000
 """Images whose pixels take more than this stay on disk (libvips decodes them once into its own temporary file)."""
@@ -36,7 +37,8 @@ ORIENTED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 class GigapixelImage:
     """A photograph as 8-bit sRGB, upright by its EXIF orientation, decoded once and on first use.
 
-    Reads what libvips reads (JPEG, PNG, TIFF, WebP, GIF, HEIF, …) and BMP; 8 or 16 bit, grey, palette, CMYK; transparency over white.
+    Reads what libvips reads (JPEG, PNG, TIFF, WebP, GIF, AVIF, …), BMP, and through Pillow and tifffile what those read with the plugins
+    that are installed; any number of bits, grey, palette, CMYK, Lab; transparency over white.
     At most one decoded copy is held: in memory, or for images above `HELD_BYTES` in a temporary file (folder: ``TMPDIR``).
 
     Attributes:
@@ -49,23 +51,10 @@ class GigapixelImage:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with self.path.open("rb") as file:
-                magic = file.read(2)
-        except OSError as error:
-            raise BadImage(f"cannot open image {self.path}: {error.strerror}; check the path") from error
-        if not magic:
-            raise BadImage(f"image {self.path} is an empty file; copy or download it again")
-        self._header: pyvips.Image | None = None
+        self._stored = StoredPicture(self.path)
         self._lock = Lock()
         self._held: np.ndarray | None = None
-        if magic == b"BM":
-            self._held = _decode_bmp(self.path)
-            self.size = (self._held.shape[1], self._held.shape[0])
-            return
-        self._header = self._open("sequential")
-        stored = (self._header.width, self._header.height)
-        self.size = stored if self._orientation < 5 else stored[::-1]
+        self.size = self._stored.size if self._stored.orientation < 5 else self._stored.size[::-1]
 
     @cached_property
     def content_hash(self) -> str:
@@ -78,10 +67,7 @@ class GigapixelImage:
 
     def exif_focal_px(self) -> float | None:
         """Focal length in pixels by EXIF, or None when the file does not tell."""
-        if self._header is None:
-            return None
-        tags = {name.rsplit("-", 1)[1]: str(self._header.get(name)) for name in self._header.get_fields() if name.startswith("exif-ifd")}
-        return exif.focal_px(tags, self.size)
+        return exif.focal_px(self._stored.tags, self.size)
 
     def region(self, box: np.ndarray, fill: int = 128) -> np.ndarray:
         """Pixels of one box at full resolution.
@@ -143,7 +129,7 @@ class GigapixelImage:
         width, height = (max(1, round(side / factor)) for side in self.size)
         if self._pixels is not None:
             return _resize(self._pixels, (width, height))
-        with _decoding(self.path):
+        with decoding(self.path):
             image = self._disk.resize(width / self._disk.width, vscale=height / self._disk.height, kernel="linear")
             return image.numpy()
 
@@ -160,24 +146,15 @@ class GigapixelImage:
         """(H, W, 3) uint8 upright view of the one decoded copy, or None when the image is too large to be held."""
         with self._lock:
             if self._held is None and 3 * self.size[0] * self.size[1] <= HELD_BYTES:
-                with _decoding(self.path):
-                    self._held = ORIENTED[self._orientation](_to_srgb(self._open("sequential")).numpy())
+                with decoding(self.path):
+                    self._held = ORIENTED[self._stored.orientation](self._stored.srgb("sequential").numpy())
             return self._held
 
     @cached_property
     def _disk(self) -> pyvips.Image:
-        return _to_srgb(self._open("random").autorot())
-
-    @property
-    def _orientation(self) -> int:
-        assert self._header is not None
-        value = self._header.get("orientation") if self._header.get_typeof("orientation") else 1
-        return value if value in ORIENTED else 1
-
-    def _open(self, access: str) -> pyvips.Image:
-        with _decoding(self.path):
-            # A source, because libvips takes "[…]" at the end of a file name for options.
-            return pyvips.Image.new_from_source(pyvips.Source.new_from_file(str(self.path)), "", access=access, fail_on="truncated")
+        image = self._stored.srgb("random").copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", self._stored.orientation)
+        return image.autorot()
 
     def _square(self, box: np.ndarray, size: int, *, fill: int) -> np.ndarray:
         if self._pixels is not None:
@@ -191,7 +168,7 @@ class GigapixelImage:
         top, left, bottom, right = (int(edge) for edge in box)
         if bottom <= 0 or right <= 0 or top >= self.size[1] or left >= self.size[0]:
             return np.full(((bottom - top) // shrink, (right - left) // shrink, 3), fill, np.uint8)
-        with _decoding(self.path):
+        with decoding(self.path):
             image = self._disk.embed(-left, -top, right - left, bottom - top, extend="background", background=[float(fill)] * 3)
             return (image.shrink(shrink, shrink) if shrink > 1 else image).numpy()
 
@@ -227,39 +204,6 @@ def turned_square(cut: Callable[[np.ndarray, int], np.ndarray], box: np.ndarray,
     start = middle + step @ np.full(2, 0.5 - size / 2) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(straight, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
-
-
-@contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    """Turn the errors of libvips, which have many lines, into one."""
-    try:
-        yield
-    except pyvips.Error as error:
-        reason = next((line.strip() for line in error.detail.splitlines() if line.strip()), error.message)
-        full = "space left" in error.detail
-        remedy = "free space in the temporary folder or set TMPDIR" if full else "it is damaged or no image, save or download it again"
-        raise BadImage(f"cannot read image {path}: {reason}; {remedy}") from error
-
-
-def _to_srgb(image: pyvips.Image) -> pyvips.Image:
-    image = image.colourspace("srgb")
-    if image.hasalpha():
-        image = image.flatten(background=[255.0] * (image.bands - 1))
-    return image.extract_band(0, n=3).cast("uchar")
-
-
-def _decode_bmp(path: Path) -> np.ndarray:
-    """libvips has no loader for Windows bitmaps."""
-    encoded = np.fromfile(path, np.uint8)
-    declared = int.from_bytes(encoded[2:6].tobytes(), "little")
-    try:
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) >= declared else None
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        size = f"{len(encoded)} of {declared} bytes"
-        raise BadImage(f"cannot read image {path}: damaged or truncated BMP ({size}); save it again, as PNG or JPEG")
-    return bgr[..., ::-1]
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
