@@ -12,26 +12,14 @@ from threading import Lock, Thread
 
 import cv2
 import numpy as np
-import pyvips
 
 from crowd3d.errors import BadImage
 from crowd3d.imaging import exif
+from crowd3d.imaging.disk_pixels import ORIENTED, DiskPixels
 from crowd3d.imaging.stored import StoredPicture, decoding
 
 HELD_BYTES = 600_000_000
-"""Images whose pixels take more than this stay on disk (libvips decodes them once into its own temporary file)."""
-
-ORIENTED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a.swapaxes(0, 1)[::-1],
-}
-"""EXIF orientation → upright view of the stored pixels; a view, so that no second copy of a gigapixel image exists."""
+"""Images whose pixels take more than this stay on disk: they are decoded once, into a temporary file."""
 
 
 class GigapixelImage:
@@ -54,6 +42,7 @@ class GigapixelImage:
         self._stored = StoredPicture(self.path)
         self._lock = Lock()
         self._held: np.ndarray | None = None
+        self._on_disk: DiskPixels | None = None
         self.size = self._stored.size if self._stored.orientation < 5 else self._stored.size[::-1]
 
     @cached_property
@@ -79,9 +68,9 @@ class GigapixelImage:
         Returns:
             (bottom − top, right − left, 3) uint8 RGB; do not write into it.
         """
-        if self._pixels is None:
-            return self._region_on_disk(box, fill, 1)
         top, left, bottom, right = (int(edge) for edge in box)
+        if self._pixels is None:
+            return self._disk.padded((top, left, bottom, right), fill)
         inside = np.clip([top, bottom], 0, self.size[1]), np.clip([left, right], 0, self.size[0])
         pixels = self._pixels[slice(*inside[0]), slice(*inside[1])]
         if pixels.shape[:2] == (bottom - top, right - left):
@@ -129,9 +118,7 @@ class GigapixelImage:
         width, height = (max(1, round(side / factor)) for side in self.size)
         if self._pixels is not None:
             return _resize(self._pixels, (width, height))
-        with decoding(self.path):
-            image = self._disk.resize(width / self._disk.width, vscale=height / self._disk.height, kernel="linear")
-            return image.numpy()
+        return self._disk.reduced((width, height))
 
     def decode_ahead(self) -> None:
         """Begin to decode while the caller does something else; errors come up at the first use of pixels."""
@@ -139,7 +126,7 @@ class GigapixelImage:
 
     def _try_decoding(self) -> None:
         with suppress(BadImage):
-            _ = self._pixels
+            _ = self._disk if self._pixels is None else self._pixels
 
     @property
     def _pixels(self) -> np.ndarray | None:
@@ -150,27 +137,21 @@ class GigapixelImage:
                     self._held = ORIENTED[self._stored.orientation](self._stored.srgb("sequential").numpy())
             return self._held
 
-    @cached_property
-    def _disk(self) -> pyvips.Image:
-        image = self._stored.srgb("random").copy()
-        image.set_type(pyvips.GValue.gint_type, "orientation", self._stored.orientation)
-        return image.autorot()
+    @property
+    def _disk(self) -> DiskPixels:
+        with self._lock:
+            if self._on_disk is None:
+                self._on_disk = DiskPixels(self._stored)
+            return self._on_disk
 
     def _square(self, box: np.ndarray, size: int, *, fill: int) -> np.ndarray:
         if self._pixels is not None:
             return _resize(self.region(box, fill), (size, size))
         side = int(box[2] - box[0])
-        # The largest whole reduction that leaves the last step a factor of two: libvips does it in strips, whatever the size of the box.
+        # The largest whole reduction that leaves the last step a factor of two is done in strips, whatever the size of the box.
         shrink = next(factor for factor in range(max(1, side // (2 * size)), 0, -1) if side % factor == 0)
-        return _resize(self._region_on_disk(box, fill, shrink), (size, size))
-
-    def _region_on_disk(self, box: np.ndarray, fill: int, shrink: int) -> np.ndarray:
         top, left, bottom, right = (int(edge) for edge in box)
-        if bottom <= 0 or right <= 0 or top >= self.size[1] or left >= self.size[0]:
-            return np.full(((bottom - top) // shrink, (right - left) // shrink, 3), fill, np.uint8)
-        with decoding(self.path):
-            image = self._disk.embed(-left, -top, right - left, bottom - top, extend="background", background=[float(fill)] * 3)
-            return (image.shrink(shrink, shrink) if shrink > 1 else image).numpy()
+        return _resize(self._disk.shrunk((top, left, bottom, right), shrink, fill), (size, size))
 
 
 def turned(offset: np.ndarray, turn_rad: np.ndarray | float) -> np.ndarray:
