@@ -14,13 +14,14 @@ from pathlib import Path
 
 import torch
 
+from crowd3d.bodies import load_body
+from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
 from crowd3d.settings import Settings, load_settings
 
-SMPL_COMPANIONS = ("J_regressor_extra.npy", "J_regressor_h36m.npy")
-GENDERS = ("NEUTRAL", "MALE", "FEMALE")
+GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look for everything that Crowd3D can use. Reads no weights and starts no program."""
+    """Look for everything that Crowd3D can use. Reads SMPL's files but no weights, and starts no program."""
     return [
         _machine(),
         _shipped_body(),
@@ -102,11 +103,15 @@ def _released_weights(settings: Settings) -> Finding:
 
 
 def _smpl(settings: Settings, gender: str) -> Finding:
+    """SMPL's file, read as a run would read it: a name alone tells nothing."""
     folder = settings.smpl_model_root
-    models = [f"SMPL_{gender}{suffix}" for suffix in (".npz", ".pkl") if (folder / f"SMPL_{gender}{suffix}").is_file()]
-    absent = ([] if models else [f"SMPL_{gender}.pkl"]) + [name for name in SMPL_COMPANIONS if not (folder / name).is_file()]
     remedy = f"from https://smpl.is.tue.mpg.de, regressors from https://github.com/nkolot/SPIN, into {folder}; else the free body"
-    return Finding(f"SMPL {gender.lower()}", not absent, str(folder / models[0]) if not absent else f"no {', '.join(absent)}", remedy)
+    path = find_smpl(folder, gender)
+    try:
+        load_body("smpl", gender, folder)
+    except MissingAsset as error:
+        return Finding(f"SMPL {gender}", False, str(error).split("; ")[0], remedy)
+    return Finding(f"SMPL {gender}", True, str(path))
 
 
 def _pose(settings: Settings) -> Finding:
