@@ -231,7 +231,7 @@ def test_truncated_free_body(tmp_path: Path) -> None:
     source = Path(sys.modules["crowd3d.bodies"].__file__ or "").parent / "data" / "free_body_low.npz"
     path = tmp_path / "body.npz"
     path.write_bytes(source.read_bytes()[:100_000])
-    with pytest.raises(MissingAsset, match="no usable body"):
+    with pytest.raises(MissingAsset, match="cut off after 100000 bytes"):
         load_body(path)
 
 

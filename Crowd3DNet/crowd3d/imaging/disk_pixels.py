@@ -28,6 +28,8 @@ ORIENTED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 """EXIF orientation → upright view of the stored pixels; a view, so that no second copy of a gigapixel image exists."""
 _FLIPPED_DOWN, _FLIPPED_ACROSS, _TRANSPOSED = (3, 4, 7, 8), (2, 3, 6, 7), (5, 6, 7, 8)
 _STRIP_BYTES = 32_000_000
+_DECODED_BYTES = 3_000_000
+"""Of what is decoded at once, libvips's steps keep some 25 copies."""
 
 
 class DiskPixels:
@@ -135,7 +137,7 @@ class DiskPixels:
 def _strips(stored: StoredPicture) -> Iterator[memoryview]:
     """The stored picture from top to bottom."""
     width, height = stored.size
-    rows = max(1, min(height, _STRIP_BYTES // (3 * width)))
+    rows = max(1, min(height, _DECODED_BYTES // (3 * width)))
     with decoding(Path(stored.path)):
         pixels = pyvips.Region.new(stored.srgb("sequential"))
         for top in range(0, height, rows):
