@@ -36,6 +36,13 @@ def write_jpeg(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
         temporary.write_bytes(encoded)
 
 
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an RGB image (H, W, 3) uint8 without loss, atomically; see `write_jpeg`."""
+    encoded = pyvips.Image.new_from_array(np.ascontiguousarray(image)).pngsave_buffer()
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(encoded)
+
+
 def path_for_size(path: Path, size: tuple[int, int]) -> Path:
     """The name of a picture of (width, height) pixels: as given, or ``.tif`` where JPEG does not reach."""
     return path if max(size) <= LARGEST_JPEG_PX else path.with_suffix(".tif")
