@@ -42,7 +42,7 @@ def lookalikes(folder: Path) -> list[Path]:
 
 def other_model(arrays: Mapping[str, np.ndarray]) -> str | None:
     """Which body model these arrays are if they are evidently another one than SMPL, else None."""
-    vertices = len(arrays["v_template"]) if np.ndim(arrays.get("v_template")) == 2 else 0
+    vertices = len(arrays["v_template"]) if "v_template" in arrays and np.ndim(arrays["v_template"]) == 2 else 0
     if vertices in _VERTICES:
         return f"{_VERTICES[vertices]} ({vertices} vertices)"
     joints = np.shape(arrays.get("weights", np.zeros((0, 0))))[-1:]

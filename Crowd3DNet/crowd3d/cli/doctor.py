@@ -7,6 +7,7 @@ import importlib
 import os
 import platform
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -57,6 +58,9 @@ def examine(settings: Settings) -> list[Finding]:
         _package("ONNX Runtime", "onnxruntime", "optional second engine: pip install onnxruntime"),
         _package("RTMPose", "rtmlib", "optional 2D pose backend (--pose_backend rtmpose): pip install rtmlib onnxruntime"),
         _package("torchvision", "torchvision", "optional 2D pose backend: pip install torchvision, in the build that matches torch"),
+        _package("HEIC", "pillow_heif", "optional, for pictures of phones: pip install pillow-heif"),
+        _package("TIFF codecs", "imagecodecs", "optional, for TIFFs in Zstandard, LERC or JPEG 2000: pip install tifffile imagecodecs"),
+        _package("JPEG XL", "pillow_jxl", "optional: pip install pillow-jxl-plugin"),
         _package("pytorch3d", "pytorch3d", "optional renderer, built from source: see its INSTALL.md; nothing here needs it"),
     ]
 
@@ -145,4 +149,5 @@ def _package(name: str, module: str, remedy: str) -> Finding:
     except (ImportError, RuntimeError, OSError) as error:
         return Finding(name, False, f"installed but broken: {str(error).splitlines()[0]}", remedy)
     except PackageNotFoundError:
-        return Finding(name, True, "from source")
+        # Its distribution has another name, or none.
+        return Finding(name, True, str(getattr(sys.modules[module], "__version__", "from source")))
