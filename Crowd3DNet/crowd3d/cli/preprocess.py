@@ -15,6 +15,7 @@ from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.backends import BACKEND_NAMES, choose_backend
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -58,13 +59,16 @@ def process_options(args: argparse.Namespace, settings: Settings, scene: str) ->
     """Choices for the pictures of a scene; its tiles follow the release's parameters if they are listed in ``params``.
 
     Raises:
-        MissingAsset: the backend cannot run here.
+        MissingAsset: the backend cannot run here, or a file of keypoints is about one picture where there are several.
     """
     listed = settings.root / "params" / PART_PARAMS_FILE
     part_params: PartParams | None = read_part_params(listed, scene) if listed.is_file() else None
     backend = choose_backend(
         args.pose_backend, alphapose_root=settings.alphapose_root, alphapose_python=settings.alphapose_python, keypoints=args.keypoints
     )
+    if isinstance(backend, FileBackend):
+        data = data_folder(args, settings)
+        backend = backend.for_pictures([path for each in data.scenes(args.scenes) for path in data.frames(each)])
     return ProcessOptions(backend=backend, part_params=part_params, engine=args.engine, overwrite=args.overwrite)
 
 

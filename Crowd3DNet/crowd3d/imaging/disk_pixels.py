@@ -126,7 +126,7 @@ class DiskPixels:
 
     def _fill(self, target: np.ndarray, start: int) -> None:
         self._file.seek(start)
-        rest = memoryview(target).cast("B")
+        rest = target.data.cast("B")
         while rest:
             count = self._file.readinto(rest)
             if not count:

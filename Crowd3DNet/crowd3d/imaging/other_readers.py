@@ -137,7 +137,7 @@ def _by_tifffile(path: Path) -> Decoded | None:
 
     try:
         with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
+            page: Any = file.pages[0]
             photometric = int(page.photometric)
             if photometric not in (*_BRIGHT, _WHITE_IS_ZERO, _CIELAB) or "".join(page.axes) not in ("YX", "YXS", "SYX"):
                 return None

@@ -166,7 +166,7 @@ def _from_array(pixels: np.ndarray) -> pyvips.Image:
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     height, width = pixels.shape[:2]
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
-    image = pyvips.Image.new_from_memory(memoryview(pixels).cast("B"), width, height, bands, _VIPS_FORMATS[pixels.dtype])
+    image = pyvips.Image.new_from_memory(pixels.data.cast("B"), width, height, bands, _VIPS_FORMATS[pixels.dtype])
     wide = pixels.dtype == np.uint16
     return image.copy(interpretation=("grey16" if wide else "b-w") if bands < 3 else "rgb16" if wide else "srgb")
 
