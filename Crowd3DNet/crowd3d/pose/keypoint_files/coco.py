@@ -40,12 +40,11 @@ def read_annotations(content: Any) -> KeypointTable | None:
     for number, image in enumerate(content["images"], 1):
         if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
             raise BadEntry(f"image {number} of {len(content['images'])} has no id")
-        size = (image.get("width"), image.get("height"))
         named = isinstance(image.get("file_name"), str)
         pictures[image["id"]] = Picture(
             base_name(image["file_name"]) if named else "",
             None if named or not isinstance(image["id"], int) else image["id"],
-            (int(size[0]), int(size[1])) if all(isinstance(side, int | float) and 0 < side < 1e9 for side in size) else None,
+            _size(image.get("width"), image.get("height")),
         )
     found: dict[Any, list[np.ndarray]] = {name: [] for name in pictures}
     boxes_only = 0
@@ -64,6 +63,11 @@ def read_annotations(content: Any) -> KeypointTable | None:
     if boxes_only:
         log.warning("%d of %d annotations have a box but no keypoints: left out", boxes_only, len(content["annotations"]))
     return KeypointTable.of((pictures[name], people) for name, people in found.items())
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    told = all(isinstance(side, int | float) and 0 < side < 1e9 for side in (width, height))
+    return (int(width), int(height)) if told else None
 
 
 def _key(entry: Any) -> str | None:
