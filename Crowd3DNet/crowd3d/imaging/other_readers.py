@@ -95,7 +95,7 @@ def _by_pillow(path: Path, kind: Format | None) -> Decoded | None:
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, TypeError, IndexError, RuntimeError) as error:
             if kind is TIFF:
                 return None
-            reason = str(error) or type(error).__name__
+            reason = str(error).split("\n")[0].strip() or type(error).__name__
             raise BadImage(f"cannot read image {path}: {reason}; it is damaged, save or download it again") from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit

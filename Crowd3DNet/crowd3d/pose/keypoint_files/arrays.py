@@ -50,21 +50,30 @@ def from_arrays(arrays: Mapping[str, Any]) -> np.ndarray:
         raise BadEntry(f"holds {', '.join(arrays) or 'nothing'}, not keypoints (N, K, 3), or xy (N, K, 2) with confidence (N, K)")
     try:
         points = np.asarray(arrays[name], np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadEntry(f"{name} is no array of numbers") from error
     if points.size == 0:
         return np.zeros((0, 17, 3))
     if points.ndim != 3 or points.shape[2] not in (2, 3):
         raise BadEntry(f"{name} has the shape {points.shape}, not (N, 17, 3) u, v, score in COCO order")
-    scores = [arrays[key] for key in _SCORES if key in arrays and np.shape(arrays[key]) == points.shape[:2]]
-    if scores:
-        points = np.concatenate([points[..., :2], np.asarray(scores[0], np.float64)[..., None]], -1)
+    scores = next((found for key in _SCORES if (found := _scores(arrays.get(key), points.shape[:2])) is not None), None)
+    if scores is not None:
+        points = np.concatenate([points[..., :2], scores[..., None]], -1)
     elif points.shape[2] == 2:
         points = np.concatenate([points, np.ones((*points.shape[:2], 1))], -1)
     try:
         return coco17(points)
     except BadEntry as error:
         raise BadEntry(f"{name} has the shape {points.shape} and so {error}") from error
+
+
+def _scores(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Scores of that shape; None when they are something else, such as one score per person."""
+    try:
+        scores = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return scores if scores.shape == shape else None
 
 
 def read_instances(content: Any, own: Picture) -> KeypointTable | None:

@@ -56,7 +56,8 @@ def read_annotations(content: Any) -> KeypointTable | None:
         if not isinstance(owner, int | str) or owner not in found:
             raise BadEntry(f"{where} is about the image {owner!r}, which is not among the images")
         # COCO gives people of whom no keypoint was marked 51 zeros, crowds nothing.
-        if not entry.get("keypoints") or not any(entry["keypoints"]):
+        marked = entry.get("keypoints")
+        if not marked or (isinstance(marked, list) and not any(marked)):
             boxes_only += 1
         else:
             found[owner].append(person(entry, where))
