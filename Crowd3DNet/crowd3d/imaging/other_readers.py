@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import struct
 import warnings
 from collections.abc import Mapping
@@ -135,17 +136,24 @@ def _by_tifffile(path: Path) -> Decoded | None:
     """Any codec that imagecodecs knows; pictures of any size, decoded into a temporary file."""
     import tifffile
 
+    # Its warnings come besides the one error that is told.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
             photometric = int(page.photometric)
             if photometric not in (*_BRIGHT, _WHITE_IS_ZERO, _CIELAB) or "".join(page.axes) not in ("YX", "YXS", "SYX"):
                 return None
+            # A damaged header may ask for millions of strips, each of which would be looked for.
+            if len(page.dataoffsets) != math.prod(page.chunked):
+                return None
             pixels = page.asarray(out="memmap")
             pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
             orientation = page.tags["Orientation"].value if "Orientation" in page.tags else 1
     except _TIFFFILE_ERRORS as error:
         log.debug("tifffile cannot read %s: %s", path, error)
+        return None
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
         return None
     if photometric == _WHITE_IS_ZERO:
         pixels = np.iinfo(pixels.dtype).max - pixels if pixels.dtype.kind == "u" else -pixels
