@@ -156,7 +156,7 @@ def _by_tifffile(path: Path) -> Decoded | None:
     if pixels.ndim not in (2, 3) or 0 in pixels.shape:
         return None
     if photometric == _WHITE_IS_ZERO:
-        pixels = np.iinfo(pixels.dtype).max - pixels if pixels.dtype.kind == "u" else -pixels
+        pixels = ~pixels if pixels.dtype.kind in "bu" else -pixels
     if photometric == _CIELAB:
         if pixels.dtype != np.uint8:
             return None

@@ -146,7 +146,7 @@ def _unreadable(path: Path, kind: Format | None, tiff: TiffTags | None) -> BadIm
     if tiff is not None:
         told = f"TIFF with {tiff.bits} bits per sample and {tiff.codec} compression"
         return BadImage(
-            f"cannot read image {path}: {told} is not supported by the installed readers; "
+            f"cannot read image {path}: {told} is not supported by the installed readers, or it is damaged; "
             "pip install tifffile imagecodecs, or save it with 8 bits and LZW, Deflate or JPEG compression"
         )
     return BadImage(f"cannot read image {path}: {kind.name} is not supported by the installed readers; {kind.remedy}")
