@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from typing import Any
 
@@ -14,11 +15,16 @@ GRACE_S = 2.0
 
 def end_group(process: Any) -> None:
     """End a ``subprocess.Popen`` that leads its own session, and everything that it started, whether it has ended itself or not."""
-    deadline = time.monotonic() + GRACE_S
-    if signal_group(process, signal.SIGTERM):
-        while time.monotonic() < deadline and signal_group(process, 0):
-            time.sleep(POLL_S)
-        signal_group(process, signal.SIGKILL)
+    if hasattr(os, "killpg"):
+        deadline = time.monotonic() + GRACE_S
+        if signal_group(process, signal.SIGTERM):
+            while time.monotonic() < deadline and signal_group(process, 0):
+                time.sleep(POLL_S)
+            signal_group(process, signal.SIGKILL)
+    elif process.poll() is None:
+        # Windows knows no process groups in this sense; its own tool ends a process with all that it started.
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
+        process.kill()
     process.wait()
 
 

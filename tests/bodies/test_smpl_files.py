@@ -7,6 +7,7 @@ import pickle
 import struct
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from scipy import sparse
 
 from crowd3d.bodies import SMPL_PARENTS, Body, load_body
 from crowd3d.bodies.joints import H36M17_FROM_OFFICIAL, SMPL_EXTRA_VERTEX_IDS
+from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 
 VERTICES = 6890
@@ -142,6 +144,41 @@ def test_npz_is_preferred_and_gender_chooses(tmp_path: Path) -> None:
     np.testing.assert_allclose(own.joint_template[5], free.template.mean(0))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl",
+        "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl",
+        "smpl_neutral.pkl",
+        "SMPL_python_v.1.1.0/smpl/models/basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl",
+    ],
+)
+def test_official_names(name: str, tmp_path: Path, arrays: dict[str, np.ndarray], chumpy: tuple[type, type]) -> None:
+    path = write_smpl(tmp_path, arrays, chumpy, python2=False)
+    assert find_smpl(tmp_path, "neutral") == path
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    path.rename(tmp_path / name)
+    assert find_smpl(tmp_path, "neutral") == tmp_path / name
+    assert find_smpl(tmp_path, "male") is None
+    assert load_body("auto", smpl_folder=tmp_path).name == "smpl_neutral"
+
+
+def test_genders_by_their_letters(tmp_path: Path) -> None:
+    for letter in "mf":
+        (tmp_path / f"basicModel_{letter}_lbs_10_207_0_v1.0.0.pkl").touch()
+    assert find_smpl(tmp_path, "male") == tmp_path / "basicModel_m_lbs_10_207_0_v1.0.0.pkl"
+    assert find_smpl(tmp_path, "female") == tmp_path / "basicModel_f_lbs_10_207_0_v1.0.0.pkl"
+    assert find_smpl(tmp_path, "neutral") is None
+    assert find_smpl(tmp_path / "absent", "neutral") is None
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "SMPL_NEUTRAL.pkl", "w") as archive:
+        archive.writestr("smpl/models/basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl", b"x")
+    with pytest.raises(MissingAsset, match=r"a ZIP archive with smpl/models/basicmodel_neutral.* in it; unpack it"):
+        load_body("auto", smpl_folder=tmp_path)
+
+
 class Execute:
     """Makes a folder when a careless reader unpickles it."""
 
@@ -194,7 +231,7 @@ def test_truncated_free_body(tmp_path: Path) -> None:
     source = Path(sys.modules["crowd3d.bodies"].__file__ or "").parent / "data" / "free_body_low.npz"
     path = tmp_path / "body.npz"
     path.write_bytes(source.read_bytes()[:100_000])
-    with pytest.raises(MissingAsset, match="no usable body"):
+    with pytest.raises(MissingAsset, match="cut off after 100000 bytes"):
         load_body(path)
 
 

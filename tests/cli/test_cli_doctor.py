@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crowd3d.cli import doctor
@@ -39,13 +41,60 @@ def test_networks_for_photographs_must_be_whole(tmp_path: Path, monkeypatch: pyt
     assert finding(settings, "photo networks").detail.startswith("damaged")
 
 
+def small_smpl(path: Path, vertices: int = 50, joints: int = 24) -> None:
+    """SMPL's arrays, made up, with few vertices; and the regressors beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        "v_template": np.zeros((vertices, 3)),
+        "shapedirs": np.zeros((vertices, 3, 10)),
+        "posedirs": np.zeros((vertices, 3, 207)),
+        "J_regressor": np.zeros((24, vertices)),
+        "weights": np.zeros((vertices, joints)),
+        "kintree_table": np.zeros((2, 24)),
+        "f": np.zeros((1, 3), int),
+    }
+    with path.open("wb") as file:
+        np.savez(file, **arrays) if path.suffix == ".npz" else pickle.dump(arrays, file)
+
+
 def test_smpl_needs_its_regressors(tmp_path: Path) -> None:
     settings = load_settings(tmp_path)
-    fill(settings.smpl_model_root, ("SMPL_NEUTRAL.pkl", "J_regressor_extra.npy"))
-    assert finding(settings, "SMPL neutral").detail == "no J_regressor_h36m.npy"
-    fill(settings.smpl_model_root, ("J_regressor_h36m.npy",))
+    folder = settings.smpl_model_root
+    small_smpl(folder / "SMPL_NEUTRAL.pkl")
+    np.save(folder / "J_regressor_extra.npy", np.zeros((9, 50)))
+    assert finding(settings, "SMPL neutral").detail.startswith("J_regressor_h36m.npy not found in ")
+    np.save(folder / "J_regressor_h36m.npy", np.zeros((17, 50)))
     assert finding(settings, "SMPL neutral").found
-    assert finding(settings, "SMPL male").detail == "no SMPL_MALE.pkl"
+    assert finding(settings, "SMPL male").detail.startswith("no SMPL_MALE.pkl or .npz, nor basicmodel_m_lbs_10_207_0_v1.1.0.pkl, in ")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "an empty file"),
+        (b"\n<!DOCTYPE html><title>Sign in</title>", "a web page, such as that of a login"),
+        (b"PK\x03\x04 and no end", "cut off after"),
+        (b"\x80\x02}q\x00(X\x05", "no usable body"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
+    ],
+)
+def test_what_is_no_smpl_file_is_not_ok(content: bytes, told: str, tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    settings.smpl_model_root.mkdir(parents=True)
+    (settings.smpl_model_root / "basicmodel_neutral_lbs_10_207_0_v1.1.0.pkl").write_bytes(content)
+    found = finding(settings, "SMPL neutral")
+    assert not found.found
+    assert told in found.detail
+
+
+def test_other_body_models_are_told_apart(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    folder = settings.smpl_model_root
+    for vertices, joints, told in ((10475, 55, "SMPL-X"), (6890, 52, "SMPL-H"), (778, 16, "MANO")):
+        small_smpl(folder / "SMPL_NEUTRAL.npz", vertices, joints)
+        assert f"is {told}" in finding(settings, "SMPL neutral").detail
+    (folder / "SMPL_NEUTRAL.npz").rename(folder / "SMPLX_NEUTRAL.npz")
+    assert "there are SMPLX_NEUTRAL.npz" in finding(settings, "SMPL neutral").detail
 
 
 def test_alphapose_lists_what_its_checkout_lacks(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ except SystemExit:
     print(*(name for name in sys.modules if name.startswith("crowd3d.cli.")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.splitlines()[-1].split()) == {"crowd3d.cli.main", "crowd3d.cli.run", "crowd3d.cli.doctor"}
+    assert set(done.stdout.splitlines()[-1].split()) == {f"crowd3d.cli.{name}" for name in ("main", "run", "console", "doctor")}
 
 
 @pytest.mark.parametrize("verb", cli.available_verbs())

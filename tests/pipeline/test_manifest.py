@@ -1,10 +1,12 @@
 """Stages of a run: what is kept and what is done again."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from crowd3d.pipeline.manifest import Run
+from crowd3d.pipeline.memory import peak_memory_mb
 
 
 class Work:
@@ -64,4 +66,17 @@ def test_overwrite_and_damaged_manifest_start_again(work):
     work.go(SAME)
     assert work.go(SAME, overwrite=True) == ["a", "b", "c"]
     (work.folder / "manifest.json").write_text("{ truncated")
+    assert work.go(SAME) == ["a", "b", "c"]
+
+
+def test_memory_is_counted_in_the_units_of_the_system(work, monkeypatch):
+    resource = pytest.importorskip("resource")
+    usage = type("Usage", (), {"ru_maxrss": 300 << 20})
+    monkeypatch.setattr(resource, "getrusage", lambda who: usage)
+    for platform, expected in (("darwin", 300), ("linux", 300 << 10)):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert peak_memory_mb() == expected
+    monkeypatch.undo()
+    monkeypatch.setattr("crowd3d.pipeline.memory.find_spec", lambda name: None)
+    assert peak_memory_mb() is None
     assert work.go(SAME) == ["a", "b", "c"]

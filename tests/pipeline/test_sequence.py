@@ -135,6 +135,13 @@ def test_a_second_run_does_nothing_and_a_bad_picture_is_skipped(
     assert len(table(result / "trajectories.csv")) > 4 * PEOPLE
 
 
+def test_one_array_for_a_folder_is_refused_before_anything_is_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(folder.parent / "k.npy", np.zeros((2, 17, 3)))
+    assert run(folder, "--keypoints", str(folder.parent / "k.npy")) == 1
+    assert "holds the people of one picture and cannot speak of 5" in capsys.readouterr().err
+    assert not (folder.parent / "mid").exists()
+
+
 def test_a_picture_of_another_size_is_skipped(folder: Path, calls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     cv2.imwrite(str(folder / "plaza_11.jpg"), np.zeros((90, 160, 3), np.uint8))
     assert run(folder) == 1

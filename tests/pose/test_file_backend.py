@@ -12,8 +12,9 @@ import pytest
 from crowd3d.errors import MissingAsset
 from crowd3d.imaging import parse_tile_name
 from crowd3d.pose import write_alphapose
-from crowd3d.pose.alphapose_json import BODY25_TO_COCO, OPENPOSE_TO_COCO, tile_sightings
+from crowd3d.pose.alphapose_json import tile_sightings
 from crowd3d.pose.file_backend import STANDING, FileBackend, complete, has_torso
+from crowd3d.pose.keypoint_files.layouts import BODY25_TO_COCO, OPENPOSE_TO_COCO
 from crowd3d.types import TileLayout
 
 IMAGE = Path("folder") / "my crowd.v2_b.jpg"
@@ -125,9 +126,10 @@ def test_a_person_from_behind_keeps_sides(people: np.ndarray) -> None:
     [
         ("absent.json", None, "no keypoints at"),
         ("k.npy", b"not an array", "cannot read keypoints"),
-        ("k.json", b"{", "not JSON"),
-        ("k.json", b'[{"image_id": 1}]', "none of the formats"),
-        ("k.json", b'{"other.jpg": {"bodies": [{"joints": [1, 2, 3]}]}}', "none of the formats"),
+        ("k.json", b"{", "cut off"),
+        ("k.json", b"{]", "not JSON"),
+        ("k.json", b'[{"image_id": 1}]', "entry 1 of 1 has no keypoints"),
+        ("k.json", b'{"other.jpg": {"bodies": [{"joints": [1, 2, 3]}]}}', "has 1 keypoints"),
     ],
 )
 def test_bad_files(name: str, content: bytes | None, told: str, tmp_path: Path) -> None:
@@ -145,5 +147,5 @@ def test_keypoints_of_another_shape_or_of_other_images(people: np.ndarray, tmp_p
     with pytest.raises(MissingAsset, match=r"2 other images such as 'a\.jpg'"):
         FileBackend(others).people(IMAGE, (900, 480))
     tile = write(tmp_path / "t.json", results(people, "other_0_0_0_0_512_512.jpg"))
-    with pytest.raises(MissingAsset, match="1 other images"):
+    with pytest.raises(MissingAsset, match="another image, 'other_0"):
         FileBackend(tile).people(IMAGE, (900, 480))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
+import zlib
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from crowd3d.bodies.body import Body
 from crowd3d.bodies.joints import H36M17_FROM_OFFICIAL, SMPL_EXTRA_VERTEX_IDS
+from crowd3d.bodies.smpl_files import find_smpl, foreign_content, lookalikes, other_model
 from crowd3d.bodies.unpickle import read_arrays
 from crowd3d.errors import MissingAsset
 
@@ -27,7 +30,8 @@ def load_body(name: str | Path = "auto", gender: str = "neutral", smpl_folder: P
         name: ``auto`` (SMPL if `smpl_folder` has it, else the free body), ``free`` (12 000 vertices), ``free_low`` (1200 vertices,
             same betas), ``smpl``, the `Body.name` of any of these, or the path of an ``.npz`` or ``.pkl`` with SMPL's keys.
         gender: ``neutral``, ``male`` or ``female``; SMPL only.
-        smpl_folder: folder with ``SMPL_NEUTRAL.pkl`` or ``.npz`` and so on, ``J_regressor_extra.npy``, ``J_regressor_h36m.npy``.
+        smpl_folder: folder with SMPL's files by their official names or as ``SMPL_NEUTRAL.pkl`` (see `find_smpl`), and with
+            ``J_regressor_extra.npy`` and ``J_regressor_h36m.npy``.
 
     Raises:
         MissingAsset: the body is not there or not usable.
@@ -37,14 +41,13 @@ def load_body(name: str | Path = "auto", gender: str = "neutral", smpl_folder: P
     if isinstance(name, str) and name.removeprefix("smpl_") in GENDERS:
         name, gender = "smpl", name.removeprefix("smpl_")
     if name in ("auto", "smpl"):
-        candidates = [] if smpl_folder is None else [Path(smpl_folder) / f"SMPL_{gender.upper()}.{suffix}" for suffix in ("npz", "pkl")]
-        found = next((path for path in candidates if path.is_file()), None)
+        found = None if smpl_folder is None else find_smpl(Path(smpl_folder), gender)
         if found is not None:
-            return _from_file(found, f"smpl_{gender}")
+            return _from_file(found, f"smpl_{gender}", smpl_folder)
         if name == "auto":
             return _free("free")
         raise MissingAsset(
-            f"no SMPL_{gender.upper()}.pkl or .npz in {smpl_folder}; download SMPL from https://smpl.is.tue.mpg.de, "
+            f"no {official_names(gender)} in {smpl_folder}{_instead(smpl_folder)}; download SMPL from https://smpl.is.tue.mpg.de, "
             "set smpl_model_root in global_setting.py, or use the body 'free'"
         )
     path = Path(name)
@@ -59,30 +62,56 @@ def _free(name: str) -> Body:
         return _from_file(path, stem)
 
 
-def _from_file(path: Path, name: str) -> Body:
+def official_names(gender: str) -> str:
+    """How SMPL's file of a gender may be called, in words."""
+    letter = {"neutral": "neutral", "male": "m", "female": "f"}[gender]
+    return f"SMPL_{gender.upper()}.pkl or .npz, nor basicmodel_{letter}_lbs_10_207_0_v1.1.0.pkl,"
+
+
+def _instead(folder: Path | None) -> str:
+    """What else is there."""
+    others = [] if folder is None else [path.name for path in lookalikes(Path(folder))]
+    return f" (there are {', '.join(others[:4])})" if others else ""
+
+
+def _from_file(path: Path, name: str, regressor_folder: Path | None = None) -> Body:
     try:
-        arrays = _read_npz(path) if path.suffix == ".npz" else read_arrays(path, SMPL_KEYS)
+        foreign = foreign_content(path)
+        if foreign is not None:
+            raise MissingAsset(f"{path} is {foreign}, or use the body 'free'")
+        arrays = _read_npz(path) if path.suffix.lower() == ".npz" else read_arrays(path, SMPL_KEYS)
+        other = other_model(arrays)
+        if other is not None:
+            raise MissingAsset(f"{path} is {other}, not SMPL, which has 6890 vertices and 24 joints; replace it or use the body 'free'")
         if arrays.keys().isdisjoint(EXTRA_KEYS):
-            arrays |= _official_regressors(path.parent)
+            arrays |= _official_regressors([path.parent] + ([] if regressor_folder is None else [Path(regressor_folder)]))
         return Body.from_arrays(arrays, name)
     except KeyError as error:
         raise MissingAsset(f"{path} has no array {error}; replace it by SMPL's own file or use the body 'free'") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        cut = "; the file is cut off, download it again" if re.search(r"truncated|Ran out|EOF|exhausted", str(error)) else ""
+        raise MissingAsset(f"{path} is no usable body ({error}{cut}); replace it by SMPL's own file or use the body 'free'") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         raise MissingAsset(f"{path} is no usable body ({error}); replace it by SMPL's own file or use the body 'free'") from error
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Those arrays that a body needs: files of SMPL hold others that are Python's objects."""
     with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        return {key: file[key] for key in file.files if key in (*SMPL_KEYS, *EXTRA_KEYS, "hair")}
 
 
-def _official_regressors(folder: Path) -> dict[str, np.ndarray]:
-    """The two regressors beside an official file, and its landmark vertices."""
-    paths = [folder / "J_regressor_extra.npy", folder / "J_regressor_h36m.npy"]
-    missing = [path.name for path in paths if not path.is_file()]
+def _official_regressors(folders: list[Path]) -> dict[str, np.ndarray]:
+    """The two regressors beside an official file or in the folder of all of them, and its landmark vertices."""
+    names = ("J_regressor_extra.npy", "J_regressor_h36m.npy")
+    paths = [next((folder / name for folder in folders if (folder / name).is_file()), None) for name in names]
+    missing = [name for name, path in zip(names, paths, strict=True) if path is None]
     if missing:
-        raise MissingAsset(f"{' and '.join(missing)} not found in {folder}; put them beside SMPL's file or use the body 'free'")
-    extra9, h36m = (np.load(path, allow_pickle=False) for path in paths)
+        where = " or ".join(dict.fromkeys(map(str, folders)))
+        raise MissingAsset(f"{' and '.join(missing)} not found in {where}; put them beside SMPL's file or use the body 'free'")
+    extra9, h36m = (np.load(path, allow_pickle=False) for path in paths if path is not None)
     return {
         "extra_vertex_ids": np.array(SMPL_EXTRA_VERTEX_IDS),
         "J_regressor_extra9": extra9,

@@ -7,6 +7,7 @@ import importlib
 import os
 import platform
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from crowd3d.bodies import load_body
+from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 from crowd3d.pipeline.photo_models import NETWORKS, photo_models
 from crowd3d.pipeline.weights import pose_assets
@@ -21,8 +24,7 @@ from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
 from crowd3d.settings import Settings, load_settings
 
-SMPL_COMPANIONS = ("J_regressor_extra.npy", "J_regressor_h36m.npy")
-GENDERS = ("NEUTRAL", "MALE", "FEMALE")
+GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look for everything that Crowd3D can use. Runs no network and starts no program."""
+    """Look for everything that Crowd3D can use. Reads SMPL's files but no weights, and starts no program."""
     return [
         _machine(),
         _shipped_body(),
@@ -59,6 +61,9 @@ def examine(settings: Settings) -> list[Finding]:
         _package("ONNX Runtime", "onnxruntime", "optional second engine: pip install onnxruntime"),
         _package("RTMPose", "rtmlib", "optional 2D pose backend (--pose_backend rtmpose): pip install rtmlib onnxruntime"),
         _package("torchvision", "torchvision", "optional 2D pose backend: pip install torchvision, in the build that matches torch"),
+        _package("HEIC", "pillow_heif", "optional, for pictures of phones: pip install pillow-heif"),
+        _package("TIFF codecs", "imagecodecs", "optional, for TIFFs in Zstandard, LERC or JPEG 2000: pip install tifffile imagecodecs"),
+        _package("JPEG XL", "pillow_jxl", "optional: pip install pillow-jxl-plugin"),
         _package("pytorch3d", "pytorch3d", "optional renderer, built from source: see its INSTALL.md; nothing here needs it"),
     ]
 
@@ -114,11 +119,15 @@ def _released_weights(settings: Settings) -> Finding:
 
 
 def _smpl(settings: Settings, gender: str) -> Finding:
+    """SMPL's file, read as a run would read it: a name alone tells nothing."""
     folder = settings.smpl_model_root
-    models = [f"SMPL_{gender}{suffix}" for suffix in (".npz", ".pkl") if (folder / f"SMPL_{gender}{suffix}").is_file()]
-    absent = ([] if models else [f"SMPL_{gender}.pkl"]) + [name for name in SMPL_COMPANIONS if not (folder / name).is_file()]
     remedy = f"from https://smpl.is.tue.mpg.de, regressors from https://github.com/nkolot/SPIN, into {folder}; else the free body"
-    return Finding(f"SMPL {gender.lower()}", not absent, str(folder / models[0]) if not absent else f"no {', '.join(absent)}", remedy)
+    path = find_smpl(folder, gender)
+    try:
+        load_body("smpl", gender, folder)
+    except MissingAsset as error:
+        return Finding(f"SMPL {gender}", False, str(error).split("; ")[0], remedy)
+    return Finding(f"SMPL {gender}", True, str(path))
 
 
 def _pose(settings: Settings) -> Finding:
@@ -152,4 +161,5 @@ def _package(name: str, module: str, remedy: str) -> Finding:
     except (ImportError, RuntimeError, OSError) as error:
         return Finding(name, False, f"installed but broken: {str(error).splitlines()[0]}", remedy)
     except PackageNotFoundError:
-        return Finding(name, True, "from source")
+        # Its distribution has another name, or none.
+        return Finding(name, True, str(getattr(sys.modules[module], "__version__", "from source")))

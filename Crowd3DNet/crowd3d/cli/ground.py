@@ -23,7 +23,7 @@ from crowd3d.ground import (
 from crowd3d.ground.release_files import write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import segments
-from crowd3d.pose.file_backend import read_npy
+from crowd3d.pose.keypoint_files import read_npy
 
 ANKLES = [15, 16]
 
@@ -90,7 +90,9 @@ def level_labels(path: Path, keypoints: np.ndarray, image_size: tuple[int, int])
     Raises:
         MissingAsset: no readable grey picture.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    # From memory, because OpenCV takes no names that are not UTF-8; and it raises an error of its own for nothing at all.
+    encoded = path.read_bytes() if path.is_file() else b""
+    mask = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE) if encoded else None
     if mask is None:
         raise MissingAsset(f"cannot read the mask {path}; give a grey picture of the photograph's shape, 0 where the level is unknown")
     known = np.all(keypoints[:, ANKLES, 2] > 0, axis=1)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 
+from crowd3d.cli.console import make_streams_safe
 from crowd3d.cli.run import run_cli
 
 VERBS = {
@@ -36,6 +37,7 @@ def available_verbs() -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``crowd3d <verb> …`` and return the exit code."""
+    make_streams_safe()
     verbs = available_verbs()
     width = max(map(len, VERBS))
     parser = argparse.ArgumentParser(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crowd3d.cli.camera import add_stature_argument, known_people
@@ -16,6 +17,7 @@ from crowd3d.pipeline.largecrowd import BenchmarkFolder, prepare_scene
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pose.backends import BACKEND_NAMES
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -60,11 +62,16 @@ def process_options(args: argparse.Namespace, settings: Settings, scene: str) ->
     """Choices for the pictures of a scene; its tiles follow the release's parameters if they are listed in ``params``.
 
     Raises:
-        MissingAsset: the backend cannot run here.
+        MissingAsset: the backend cannot run here, or a file of keypoints is about one picture where there are several.
     """
     listed = settings.root / "params" / PART_PARAMS_FILE
     part_params: PartParams | None = read_part_params(listed, scene) if listed.is_file() else None
-    return pose_options(args, settings, part_params, known_people(args))
+    options = pose_options(args, settings, part_params, known_people(args))
+    if isinstance(options.backend, FileBackend):
+        data = data_folder(args, settings)
+        pictures = [path for each in data.scenes(args.scenes) for path in data.frames(each)]
+        options = replace(options, backend=options.backend.for_pictures(pictures))
+    return options
 
 
 def run(args: argparse.Namespace) -> int:

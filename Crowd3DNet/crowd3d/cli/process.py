@@ -52,7 +52,12 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         help="who finds people and their keypoints; auto: AlphaPose if it is configured, else rtmpose or torchvision if their weights are "
         "here, else movenet if its networks were fetched (crowd3d fetch people), else the embedded ones",
     )
-    parser.add_argument("--keypoints", type=Path, help="keypoints to use: .npy (N, 17, 3), or JSON of AlphaPose, COCO results or OpenPose")
+    parser.add_argument(
+        "--keypoints",
+        type=Path,
+        help="keypoints to use: JSON of AlphaPose, COCO, Detectron2, MMPose, OpenPifPaf, OpenPose or Ultralytics, or .npy or .npz; "
+        "for several pictures a JSON that names them, or a folder of files named after them",
+    )
     parser.add_argument(
         "--part_params",
         type=float,

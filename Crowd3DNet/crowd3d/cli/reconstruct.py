@@ -15,6 +15,7 @@ from crowd3d.pipeline.frames import Frame, is_sequence, read_frames
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.sequence import SequenceFolder, SequenceOptions, reconstruct_frames
 from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import load_settings
 
 
@@ -69,8 +70,11 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
     )
     frames = read_frames(source, folder.video, args.fps)
     known = known_of(args, _image_size(frames), frames[0].path.name)
+    part = process.process_options(args, settings, frames[0].path.name, known)
+    if isinstance(part.backend, FileBackend):
+        part = replace(part, backend=part.backend.for_pictures([frame.path for frame in frames]))
     options = SequenceOptions(
-        part=process.process_options(args, settings, frames[0].path.name, known),
+        part=part,
         whole=replace(inference.infer_options(args, settings, known), pictures=args.frame_pictures),
         ground_frames=args.ground_frames,
     )

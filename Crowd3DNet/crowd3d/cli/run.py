@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+from crowd3d.cli.console import make_streams_safe
 from crowd3d.errors import Crowd3DError
 
 FAILED = 1
@@ -32,6 +33,7 @@ def run_cli(
     Returns:
         The exit code: that of `run`, 1 after an error that is the user's to solve (one line on stderr), 130 after Ctrl-C.
     """
+    make_streams_safe()
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add_arguments(parser)
     arguments = parser.parse_args(argv)

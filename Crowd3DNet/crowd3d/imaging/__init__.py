@@ -3,7 +3,7 @@
 from crowd3d.imaging.part_params import PartParams, read_part_params
 from crowd3d.imaging.reader import GigapixelImage, turned, turned_square
 from crowd3d.imaging.tiles import TileName, format_tile_name, parse_tile_name, plan_pyramid, plan_tiles, plan_tiles_release
-from crowd3d.imaging.writer import write_jpeg
+from crowd3d.imaging.writer import path_for_size, write_jpeg, write_png, write_strips
 
 __all__ = [
     "GigapixelImage",
@@ -11,6 +11,7 @@ __all__ = [
     "TileName",
     "format_tile_name",
     "parse_tile_name",
+    "path_for_size",
     "plan_pyramid",
     "plan_tiles",
     "plan_tiles_release",
@@ -18,4 +19,6 @@ __all__ = [
     "turned",
     "turned_square",
     "write_jpeg",
+    "write_png",
+    "write_strips",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import read_json
 
 
 class PartParams(NamedTuple):
@@ -35,7 +35,7 @@ def read_part_params(path: str | Path, key: str) -> PartParams | None:
         MissingAsset: the file is absent, no JSON object, or its entry is not four numbers.
     """
     try:
-        table = json.loads(Path(path).read_text(encoding="utf-8"))
+        table = read_json(Path(path))
     except OSError as error:
         raise MissingAsset(f"cannot open parameter file {path}: {error.strerror}; check the path") from error
     except ValueError as error:

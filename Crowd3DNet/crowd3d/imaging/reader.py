@@ -5,38 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock, Thread
 
 import cv2
 import numpy as np
-import pyvips
 
 from crowd3d.errors import BadImage
 from crowd3d.imaging import exif
+from crowd3d.imaging.disk_pixels import ORIENTED, DiskPixels
+from crowd3d.imaging.stored import StoredPicture, decoding
 
 HELD_BYTES = 600_000_000
-"""Images whose pixels take more than this stay on disk (libvips decodes them once into its own temporary file)."""
-
-ORIENTED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a.swapaxes(0, 1)[::-1],
-}
-"""EXIF orientation → upright view of the stored pixels; a view, so that no second copy of a gigapixel image exists."""
+"""Images whose pixels take more than this stay on disk: they are decoded once, into a temporary file."""
 
 
 class GigapixelImage:
     """A photograph as 8-bit sRGB, upright by its EXIF orientation, decoded once and on first use.
 
-    Reads what libvips reads (JPEG, PNG, TIFF, WebP, GIF, HEIF, …) and BMP; 8 or 16 bit, grey, palette, CMYK; transparency over white.
+    Reads what libvips reads (JPEG, PNG, TIFF, WebP, GIF, AVIF, …), BMP, and through Pillow and tifffile what those read with the plugins
+    that are installed; any number of bits, grey, palette, CMYK, Lab; transparency over white.
     At most one decoded copy is held: in memory, or for images above `HELD_BYTES` in a temporary file (folder: ``TMPDIR``).
 
     Attributes:
@@ -49,23 +39,11 @@ class GigapixelImage:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with self.path.open("rb") as file:
-                magic = file.read(2)
-        except OSError as error:
-            raise BadImage(f"cannot open image {self.path}: {error.strerror}; check the path") from error
-        if not magic:
-            raise BadImage(f"image {self.path} is an empty file; copy or download it again")
-        self._header: pyvips.Image | None = None
+        self._stored = StoredPicture(self.path)
         self._lock = Lock()
         self._held: np.ndarray | None = None
-        if magic == b"BM":
-            self._held = _decode_bmp(self.path)
-            self.size = (self._held.shape[1], self._held.shape[0])
-            return
-        self._header = self._open("sequential")
-        stored = (self._header.width, self._header.height)
-        self.size = stored if self._orientation < 5 else stored[::-1]
+        self._on_disk: DiskPixels | None = None
+        self.size = self._stored.size if self._stored.orientation < 5 else self._stored.size[::-1]
 
     @cached_property
     def content_hash(self) -> str:
@@ -76,20 +54,13 @@ class GigapixelImage:
                 digest.update(block)
         return digest.hexdigest()
 
-    @cached_property
-    def _exif(self) -> dict[str, str]:
-        """EXIF tag name → its value as text."""
-        if self._header is None:
-            return {}
-        return {name.rsplit("-", 1)[1]: str(self._header.get(name)) for name in self._header.get_fields() if name.startswith("exif-ifd")}
-
     def exif_focal_px(self) -> float | None:
         """Focal length in pixels by EXIF, or None when the file does not tell."""
-        return exif.focal_px(self._exif, self.size)
+        return exif.focal_px(self._stored.tags, self.size)
 
     def exif_trust(self) -> float:
         """Probability that the file is not a part of what the camera took (`exif.trust`)."""
-        return exif.trust(self._exif, self.size)
+        return exif.trust(self._stored.tags, self.size)
 
     def region(self, box: np.ndarray, fill: int = 128) -> np.ndarray:
         """Pixels of one box at full resolution.
@@ -101,9 +72,9 @@ class GigapixelImage:
         Returns:
             (bottom − top, right − left, 3) uint8 RGB; do not write into it.
         """
-        if self._pixels is None:
-            return self._region_on_disk(box, fill, 1)
         top, left, bottom, right = (int(edge) for edge in box)
+        if self._pixels is None:
+            return self._disk.padded((top, left, bottom, right), fill)
         inside = np.clip([top, bottom], 0, self.size[1]), np.clip([left, right], 0, self.size[0])
         pixels = self._pixels[slice(*inside[0]), slice(*inside[1])]
         if pixels.shape[:2] == (bottom - top, right - left):
@@ -151,9 +122,7 @@ class GigapixelImage:
         width, height = (max(1, round(side / factor)) for side in self.size)
         if self._pixels is not None:
             return _resize(self._pixels, (width, height))
-        with _decoding(self.path):
-            image = self._disk.resize(width / self._disk.width, vscale=height / self._disk.height, kernel="linear")
-            return image.numpy()
+        return self._disk.reduced((width, height))
 
     def decode_ahead(self) -> None:
         """Begin to decode while the caller does something else; errors come up at the first use of pixels."""
@@ -161,47 +130,32 @@ class GigapixelImage:
 
     def _try_decoding(self) -> None:
         with suppress(BadImage):
-            _ = self._pixels
+            _ = self._disk if self._pixels is None else self._pixels
 
     @property
     def _pixels(self) -> np.ndarray | None:
         """(H, W, 3) uint8 upright view of the one decoded copy, or None when the image is too large to be held."""
         with self._lock:
             if self._held is None and 3 * self.size[0] * self.size[1] <= HELD_BYTES:
-                with _decoding(self.path):
-                    self._held = ORIENTED[self._orientation](_to_srgb(self._open("sequential")).numpy())
+                with decoding(self.path):
+                    self._held = ORIENTED[self._stored.orientation](self._stored.srgb("sequential").numpy())
             return self._held
 
-    @cached_property
-    def _disk(self) -> pyvips.Image:
-        return _to_srgb(self._open("random").autorot())
-
     @property
-    def _orientation(self) -> int:
-        assert self._header is not None
-        value = self._header.get("orientation") if self._header.get_typeof("orientation") else 1
-        return value if value in ORIENTED else 1
-
-    def _open(self, access: str) -> pyvips.Image:
-        with _decoding(self.path):
-            # A source, because libvips takes "[…]" at the end of a file name for options.
-            return pyvips.Image.new_from_source(pyvips.Source.new_from_file(str(self.path)), "", access=access, fail_on="truncated")
+    def _disk(self) -> DiskPixels:
+        with self._lock:
+            if self._on_disk is None:
+                self._on_disk = DiskPixels(self._stored)
+            return self._on_disk
 
     def _square(self, box: np.ndarray, size: int, *, fill: int) -> np.ndarray:
         if self._pixels is not None:
             return _resize(self.region(box, fill), (size, size))
         side = int(box[2] - box[0])
-        # The largest whole reduction that leaves the last step a factor of two: libvips does it in strips, whatever the size of the box.
+        # The largest whole reduction that leaves the last step a factor of two is done in strips, whatever the size of the box.
         shrink = next(factor for factor in range(max(1, side // (2 * size)), 0, -1) if side % factor == 0)
-        return _resize(self._region_on_disk(box, fill, shrink), (size, size))
-
-    def _region_on_disk(self, box: np.ndarray, fill: int, shrink: int) -> np.ndarray:
         top, left, bottom, right = (int(edge) for edge in box)
-        if bottom <= 0 or right <= 0 or top >= self.size[1] or left >= self.size[0]:
-            return np.full(((bottom - top) // shrink, (right - left) // shrink, 3), fill, np.uint8)
-        with _decoding(self.path):
-            image = self._disk.embed(-left, -top, right - left, bottom - top, extend="background", background=[float(fill)] * 3)
-            return (image.shrink(shrink, shrink) if shrink > 1 else image).numpy()
+        return _resize(self._disk.shrunk((top, left, bottom, right), shrink, fill), (size, size))
 
 
 def turned(offset: np.ndarray, turn_rad: np.ndarray | float) -> np.ndarray:
@@ -235,39 +189,6 @@ def turned_square(cut: Callable[[np.ndarray, int], np.ndarray], box: np.ndarray,
     start = middle + step @ np.full(2, 0.5 - size / 2) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(straight, np.c_[step, start], (size, size), flags=flags, borderValue=(fill, fill, fill))
-
-
-@contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    """Turn the errors of libvips, which have many lines, into one."""
-    try:
-        yield
-    except pyvips.Error as error:
-        reason = next((line.strip() for line in error.detail.splitlines() if line.strip()), error.message)
-        full = "space left" in error.detail
-        remedy = "free space in the temporary folder or set TMPDIR" if full else "it is damaged or no image, save or download it again"
-        raise BadImage(f"cannot read image {path}: {reason}; {remedy}") from error
-
-
-def _to_srgb(image: pyvips.Image) -> pyvips.Image:
-    image = image.colourspace("srgb")
-    if image.hasalpha():
-        image = image.flatten(background=[255.0] * (image.bands - 1))
-    return image.extract_band(0, n=3).cast("uchar")
-
-
-def _decode_bmp(path: Path) -> np.ndarray:
-    """libvips has no loader for Windows bitmaps."""
-    encoded = np.fromfile(path, np.uint8)
-    declared = int.from_bytes(encoded[2:6].tobytes(), "little")
-    try:
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) >= declared else None
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        size = f"{len(encoded)} of {declared} bytes"
-        raise BadImage(f"cannot read image {path}: damaged or truncated BMP ({size}); save it again, as PNG or JPEG")
-    return bgr[..., ::-1]
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

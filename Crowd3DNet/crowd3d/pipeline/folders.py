@@ -121,7 +121,7 @@ class ResultFolder:
 
     @property
     def overlay(self) -> Path:
-        """The photograph with the bodies, full size."""
+        """The photograph with the bodies, full size; ``.tif`` where it is larger than JPEG allows (`crowd3d.imaging.path_for_size`)."""
         return self.root / "overlay.jpg"
 
     @property

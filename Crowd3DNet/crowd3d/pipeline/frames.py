@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +15,13 @@ import cv2
 from tqdm import tqdm
 
 from crowd3d.errors import BadImage
-from crowd3d.files import write_json
+from crowd3d.files import read_json, write_json
 from crowd3d.imaging import write_jpeg
+from crowd3d.imaging.formats import PICTURE_SUFFIXES, UNREAD_SUFFIXES, VIDEO_SUFFIXES, format_of, read_head
 from crowd3d.pipeline.manifest import Run
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
 _USUAL_RATE = 25.0
 
 
@@ -41,8 +43,14 @@ class Frame(NamedTuple):
 
 
 def is_sequence(path: Path) -> bool:
-    """Whether a path is a folder or a video rather than a photograph."""
-    return path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES
+    """Whether a path is a folder or a video rather than a photograph: by its ending, or where that says nothing by its first bytes."""
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix in VIDEO_SUFFIXES:
+        return True
+    if suffix in PICTURE_SUFFIXES or not path.is_file():
+        return False
+    kind = format_of(read_head(path), suffix)
+    return kind is not None and kind.kind == "video"
 
 
 def read_frames(source: Path, store: Path, per_second: float) -> list[Frame]:
@@ -62,19 +70,34 @@ def read_frames(source: Path, store: Path, per_second: float) -> list[Frame]:
     if not source.is_file():
         raise BadImage(f"no folder and no video at {source}; check the path")
     status = source.stat()
-    run = Run(store)
     listed = store / "frames.json"
     inputs = {"video": [source.name, status.st_size, status.st_mtime_ns], "per_second": per_second}
-    run.stage("frames", inputs, [listed], lambda: _extract(source, store, per_second))
-    rate = _open(source)[1]
-    paths = sorted(store.glob(f"{_safe(source.stem)}_*.jpg"))
-    return [Frame(path, int(path.stem.rsplit("_", 1)[1]) / rate) for path in paths]
+    if not _listed(listed):
+        listed.unlink(missing_ok=True)
+    # The list is complete only with the pictures that it names: whoever deletes one gets it again.
+    outputs = [listed, *(path for path, _ in _listed(listed))]
+    Run(store).stage("frames", inputs, outputs, lambda: _extract(source, store, per_second))
+    return [Frame(path, time_s) for path, time_s in _listed(listed)]
+
+
+def _listed(path: Path) -> list[tuple[Path, float]]:
+    """The pictures that `_extract` wrote and their times; none before it has."""
+    try:
+        content = read_json(path)
+        return [(path.with_name(name), number / content["pictures_per_second"]) for name, number in content["names"].items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return []
 
 
 def _frames_of_folder(folder: Path, per_second: float) -> list[Frame]:
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")]
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    paths = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES or (not path.suffix and _is_picture(path))]
+    others = [path.name for path in files if path not in paths and (path.suffix.lower() in UNREAD_SUFFIXES or _is_picture(path))]
+    if others:
+        log.warning("left out of %s: %d pictures of other endings or formats that are not read: %s", folder, len(others), _few(others))
     if not paths:
-        raise BadImage(f"no pictures in {folder}; their names must end in {', '.join(IMAGE_SUFFIXES)}")
+        there = f"; {_few(others)} would have to be saved as JPEG" if others else ""
+        raise BadImage(f"no pictures in {folder}; their names must end in {', '.join(PICTURE_SUFFIXES[:6])} or the like{there}")
     paths.sort(key=lambda path: [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)])
     names = [path.stem for path in paths]
     double = next((name for name in names if names.count(name) > 1), None)
@@ -83,13 +106,44 @@ def _frames_of_folder(folder: Path, per_second: float) -> list[Frame]:
     return [Frame(path, number / per_second) for number, path in enumerate(paths)]
 
 
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file begins like a picture, whatever its name ends in."""
+    try:
+        kind = format_of(read_head(path), path.suffix)
+    except BadImage:
+        return False
+    return kind is not None and kind.kind == "picture"
+
+
 def _open(video: Path) -> tuple[cv2.VideoCapture, float]:
     """The opened video and its pictures per second."""
-    capture = cv2.VideoCapture(str(video))
+    with _utf8_name(video) as name:
+        capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         raise BadImage(f"{video} cannot be read as a video; convert it to MP4 (H.264), or give a folder of pictures")
     rate = capture.get(cv2.CAP_PROP_FPS)
     return capture, rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
+
+
+@contextmanager
+def _utf8_name(video: Path) -> Iterator[str]:
+    """A name that OpenCV takes: one that is not UTF-8 ends the whole process there."""
+    try:
+        str(video).encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / f"video{_safe(video.suffix)}"
+            try:
+                link.symlink_to(video.absolute())
+            except OSError as error:
+                raise BadImage(f"{video} has a name that is not UTF-8, which no video reader takes; rename it") from error
+            yield str(link)
+        return
+    yield str(video)
 
 
 def _extract(video: Path, store: Path, per_second: float) -> None:
@@ -100,6 +154,7 @@ def _extract(video: Path, store: Path, per_second: float) -> None:
     step = max(1.0, rate / per_second)
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     number = taken = 0
+    names: dict[str, int] = {}
     try:
         with tqdm(total=max(announced, 0) or None, desc="reading the video", unit="picture") as bar:
             while capture.grab():
@@ -107,20 +162,22 @@ def _extract(video: Path, store: Path, per_second: float) -> None:
                     taken += 1
                     fine, picture = capture.retrieve()
                     if fine:
-                        write_jpeg(store / f"{_safe(video.stem)}_{number:06d}.jpg", cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+                        name = f"{_safe(video.stem)}_{number:06d}.jpg"
+                        write_jpeg(store / name, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+                        names[name] = number
                     else:
                         log.error("skipped picture %d of %s: it cannot be decoded", number, video)
                 number += 1
                 bar.update()
     finally:
         capture.release()
-    if number == 0:
+    if not names:
         raise BadImage(f"{video} has no picture that can be decoded; copy or convert it again")
     if number < announced:
         log.warning("%s ends after %d of %d announced pictures", video, number, announced)
-    write_json(store / "frames.json", {"pictures": number, "taken": taken, "pictures_per_second": rate})
+    write_json(store / "frames.json", {"pictures": number, "pictures_per_second": rate, "names": names})
 
 
 def _safe(stem: str) -> str:
-    """Without characters that `Path.glob` reads as wildcards."""
-    return re.sub(r"[\[\]*?]", "_", stem)
+    """Without characters that `Path.glob` reads as wildcards, and in UTF-8, as libraries want names."""
+    return re.sub(r"[\[\]*?\ud800-\udfff]", "_", stem)

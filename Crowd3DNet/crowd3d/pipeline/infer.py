@@ -18,7 +18,7 @@ from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import file_digest, write_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import StaturePrior, ground_position_covariance, write_release_ground
-from crowd3d.imaging import GigapixelImage
+from crowd3d.imaging import GigapixelImage, path_for_size
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
@@ -151,9 +151,10 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
     scene = Scene.load(results.root)
     if options.pictures and options.before_after:
         before = ResultFolder(results.lifted)
-        run.stage("pictures before", {}, [before.overlay], lambda: _draw(read_lifted(results)[0], image, before, choice, options))
+        drawn = [path_for_size(before.overlay, image.size)]
+        run.stage("pictures before", {}, drawn, lambda: _draw(read_lifted(results)[0], image, before, choice, options))
     if options.pictures:
-        pictures = [results.overlay, results.overview, results.top_view, results.mesh, results.table]
+        pictures = [path_for_size(results.overlay, image.size), results.overview, results.top_view, results.mesh, results.table]
         run.stage("pictures", {"with_hvip": options.with_hvip}, pictures, lambda: _draw(scene, image, results, choice, options))
     if options.mesh_mode:
         mesh = results.root / "extract_mesh"

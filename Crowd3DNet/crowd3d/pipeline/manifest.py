@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from crowd3d.files import write_json
+from crowd3d.pipeline.memory import peak_memory_mb
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ class Run:
         started = time.perf_counter()
         make()
         seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        peak = peak_memory_mb()
         self.stages[name] = {"key": key, "inputs": dict(inputs), "seconds": round(seconds, 2), "peak_mb": peak}
         write_json(self.path, {"stages": self.stages})
-        log.info("%s: %.1f s, %d MB at most", name, seconds, peak)
+        log.info("%s: %.1f s%s", name, seconds, "" if peak is None else f", {peak} MB at most")
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -260,7 +260,7 @@ def _write(found: Trajectories, folder: SequenceFolder, smpl_folder: Path | None
 
 
 def _write_trajectories(path: Path, found: Trajectories, scores: Sequence[np.ndarray]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(TRAJECTORY_COLUMNS)
         rows = zip(found.frames, found.places_m, found.smooth, found.ids, scores, strict=True)

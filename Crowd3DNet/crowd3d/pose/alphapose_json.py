@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,12 @@ import numpy as np
 from crowd3d.errors import MissingAsset
 from crowd3d.files import atomic_path, write_json
 from crowd3d.imaging import format_tile_name, parse_tile_name
+from crowd3d.pose.keypoint_files import read_keypoint_file
 from crowd3d.pose.tile_batches import in_scene
 from crowd3d.types import TileLayout
 
 TILE_PX = 512
 LEAST_SCORE = 0.4
-OPENPOSE_TO_COCO = [0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10]
-"""COCO-17 keypoints in the 18 of OpenPose and CMU-Pose (nose, neck, right arm, left arm, right leg, left leg, eyes, ears)."""
-BODY25_TO_COCO = [0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11]
-"""The same in OpenPose's BODY_25, which has the middle of the hips before the legs."""
 
 
 def read_alphapose(
@@ -40,14 +36,17 @@ def read_alphapose(
     Raises:
         MissingAsset: the file is absent, not of these formats, or names tiles that are not in `layout`.
     """
-    found = [(name, values) for name, values in read_detections(Path(path)) if ".fuse_hidden" not in name]
+    table = read_keypoint_file(Path(path))
+    named = [picture.name for picture in table.pictures]
     row_of = {(*map(int, where), *map(int, box)): row for row, (where, box) in enumerate(zip(layout.row_col, layout.boxes, strict=True))}
-    names = {name: row_of.get(parsed[1:]) if (parsed := parse_tile_name(name)) else None for name, _ in found}
-    strangers = [name for name, row in names.items() if row is None]
+    # AlphaPose may have seen the hidden files of a network drive.
+    own = np.array([".fuse_hidden" not in name for name in named], bool)[table.picture]
+    rows = [row_of.get(parsed[1:]) if (parsed := parse_tile_name(name)) else None for name in named]
+    strangers = [named[row] for row in np.unique(table.picture[own]) if rows[row] is None]
     if strangers:
         raise MissingAsset(f"{path} holds results of {strangers[0]!r}, which is no tile of this run; delete it and run AlphaPose again")
-    tile_index = np.array([names[name] for name, _ in found], np.int64)
-    keypoints = np.array([values for _, values in found], np.float64).reshape(-1, 17, 3)
+    tile_index = np.array([-1 if row is None else row for row in rows], np.int64)[table.picture[own]]
+    keypoints = table.keypoints[own]
     confident = keypoints[..., 2].mean(axis=1) >= least_score
     keypoints, tile_index = keypoints[confident], tile_index[confident]
     return in_scene(keypoints, layout.boxes[tile_index], tile_px), tile_index
@@ -146,41 +145,3 @@ def _shared_sides(keypoints: np.ndarray, layout: TileLayout) -> np.ndarray:
 
 def _tile_names(layout: TileLayout, name: str) -> list[str]:
     return [format_tile_name(name, where, box) for where, box in zip(layout.row_col, layout.boxes, strict=True)]
-
-
-def read_detections(path: Path) -> list[tuple[str, list[list[float]]]]:
-    """Name of the image and (17, 3) in its pixels of each detection.
-
-    Reads AlphaPose's formats default, cmu and open, results in COCO's format, and OpenPose's file of one image, which is named after it.
-
-    Raises:
-        MissingAsset: the file is absent or in none of these formats.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingAsset(f"cannot open keypoints {path}: {error.strerror}; check the path") from error
-    except ValueError as error:
-        raise MissingAsset(f"keypoints {path} are not JSON ({error}); delete the file and run the pose estimator again") from error
-    try:
-        if isinstance(content, list):
-            return [(str(entry["image_id"]), _triples(entry["keypoints"])[:17]) for entry in content]
-        single = "people" in content or "bodies" in content
-        images = {path.stem.removesuffix("_keypoints"): content} if single else content
-        people = [(name, person) for name, image in images.items() for person in image.get("bodies", image.get("people", []))]
-        return [(name, _from_openpose(person)) for name, person in people]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = f"{type(error).__name__} {error}"
-        raise MissingAsset(f"{path} is in none of the formats of AlphaPose, COCO results and OpenPose: {reason}; write it again") from error
-
-
-def _from_openpose(person: dict[str, list[float]]) -> list[list[float]]:
-    triples = _triples(person["joints"] if "joints" in person else person["pose_keypoints_2d"])
-    return [triples[index] for index in (BODY25_TO_COCO if len(triples) == 25 else OPENPOSE_TO_COCO)]
-
-
-def _triples(values: list[float]) -> list[list[float]]:
-    triples = [[float(value) for value in values[i : i + 3]] for i in range(0, len(values), 3)]
-    if len(triples) < 17 or len(triples[-1]) != 3:
-        raise ValueError(f"{len(values)} numbers instead of at least 17 × 3")
-    return triples

@@ -1,9 +1,12 @@
-"""Keypoints that the user already has, in the formats of AlphaPose, COCO results, OpenPose and this project."""
+"""Keypoints that the user already has, in a file of any tool: which are those of a photograph."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,7 +15,9 @@ import numpy as np
 from crowd3d.errors import MissingAsset
 from crowd3d.files import file_digest
 from crowd3d.imaging import GigapixelImage, parse_tile_name
-from crowd3d.pose.alphapose_json import LEAST_SCORE, TILE_PX, read_detections
+from crowd3d.pose.alphapose_json import LEAST_SCORE, TILE_PX
+from crowd3d.pose.keypoint_files import SUFFIXES, KeypointTable, Picture, everybody
+from crowd3d.pose.keypoint_files.plausible import HIPS, SHOULDERS, doubt, fault
 from crowd3d.pose.merging import merge_keypoints
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
@@ -22,7 +27,6 @@ from crowd3d.types import Keypoints, TileLayout
 
 log = logging.getLogger(__name__)
 
-SHOULDERS, HIPS = [5, 6], [11, 12]
 STANDING = np.array(
     [
         *([0.0, -0.93], [0.02, -0.95], [-0.02, -0.95], [0.045, -0.94], [-0.045, -0.94]),
@@ -38,12 +42,14 @@ class FileBackend:
     """Keypoints of the whole photograph or of its tiles.
 
     Attributes:
-        path: ``.npy`` with (N, 17, 3) u, v, score in pixels of the photograph; ``.json`` of AlphaPose (all three formats), in the format
-            of COCO results, or of OpenPose; or a folder of OpenPose's ``NAME_keypoints.json``. Images in them are the photograph, or its
-            512² tiles by the names that `process` gives them.
+        path: a file in one of the formats of `crowd3d.pose.keypoint_files`, in pixels of the photograph or of its 512² tiles by the names
+            that `process` gives them; or a folder of files, each named after its photograph.
+        of_sequence: whether the file speaks of several pictures of this run, so that one that it does not name has nobody; see
+            `for_pictures`.
     """
 
     path: Path
+    of_sequence: bool = False
     name: ClassVar[str] = "file"
     wants_tiles: ClassVar[bool] = False
 
@@ -61,8 +67,33 @@ class FileBackend:
             raise MissingAsset(f"no keypoints at {self.path}; check the path given as --keypoints")
 
     def files(self) -> list[Path]:
-        """What `people` reads."""
-        return sorted(self.path.glob("*.json")) if self.path.is_dir() else [self.path]
+        """What `people` may read."""
+        if not self.path.is_dir():
+            return [self.path]
+        return sorted(file for file in self.path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+
+    def for_pictures(self, paths: Sequence[Path]) -> FileBackend:
+        """The same for the pictures of a sequence, checked to speak of them.
+
+        Args:
+            paths: the pictures, in their order.
+
+        Raises:
+            MissingAsset: it is absent, cannot be read, names none of the pictures, or is about one picture that it does not name.
+        """
+        self.check()
+        if len(paths) < 2:
+            return self
+        # Of a folder only the names matter here; reading all files can wait.
+        pictures = [Picture(file.stem) for file in self.files()] if self.path.is_dir() else _table(tuple(self.files())).pictures
+        if any(_names(picture, path) for path in paths for picture in pictures) or _tiles_of(pictures, paths):
+            return replace(self, of_sequence=True)
+        if len(pictures) == 1 and (pictures[0].by_file or not pictures[0].name):
+            raise MissingAsset(
+                f"{self.path} holds the people of one picture and cannot speak of {len(paths)}; give a folder of files named after the "
+                f"pictures ({paths[0].stem}.npy or .json), or one JSON that names them"
+            )
+        raise MissingAsset(f"{self.path} is about {_list(pictures)}, and about none of the {len(paths)} pictures such as {paths[0].name}")
 
     def people(self, image_path: Path, image_size: tuple[int, int]) -> Keypoints:
         """Everybody once, in scene pixels.
@@ -75,39 +106,122 @@ class FileBackend:
             image_size: its width and height in pixels.
 
         Raises:
-            MissingAsset: the file is absent, in no known format, or about other images.
+            MissingAsset: the file is absent, in no known format, about other images or another size, or its keypoints cannot be those of
+                this photograph.
         """
         self.check()
-        if self.path.suffix == ".npy":
-            keypoints = read_npy(self.path)
-            return complete(keypoints[has_torso(keypoints)])
-        found = [detection for file in self.files() for detection in read_detections(file)]
-        keypoints = np.nan_to_num(np.array([values for _, values in found], np.float64).reshape(-1, 17, 3))
-        usable = has_torso(keypoints) & (_mean_known_score(keypoints) >= LEAST_SCORE)
-        names = np.array([name for name, _ in found], np.object_)
-        return self._in_photograph(names[usable], complete(keypoints[usable]), image_path, image_size)
+        table = _table(tuple(self._files_about(image_path)))
+        rows = self._rows(table, image_path)
+        if rows is None:
+            return self._from_tiles(table, image_path, image_size)
+        for row in rows:
+            self._check_size(table.pictures[row], image_path, image_size)
+        keypoints = table.keypoints[np.isin(table.picture, rows)]
+        wrong = fault(keypoints, image_size)
+        if wrong is not None:
+            raise MissingAsset(f"{self.path}: {wrong}")
+        strange = doubt(keypoints, image_size)
+        if strange is not None:
+            log.warning("%s: %s", self.path, strange)
+        unsure = np.count_nonzero(_mean_known_score(keypoints) < LEAST_SCORE)
+        if unsure:
+            log.warning("%d of %d people have a mean keypoint score below %g; they are kept", unsure, len(keypoints), LEAST_SCORE)
+        return complete(keypoints[has_torso(keypoints)])
 
-    def _in_photograph(self, names: np.ndarray, found: Keypoints, image_path: Path, image_size: tuple[int, int]) -> Keypoints:
-        """Those detections that belong to the photograph, in its pixels, everybody once; `names` are those of their images."""
-        distinct = sorted(set(names))
-        whole = [name for name in distinct if image_path.stem in (name, Path(name).stem)]
-        tiles = {name: tile for name in distinct if (tile := parse_tile_name(name)) is not None}
-        if not whole and len(distinct) == 1 and not tiles:
-            whole = distinct
-        if whole or not distinct:
-            return found[np.isin(names, whole)]
-        stems = (image_path.stem, image_path.stem.split(".")[0])
-        own = [name for name in distinct if name in tiles and tiles[name].name in stems]
+    def _files_about(self, image_path: Path) -> list[Path]:
+        """Of a folder those files that are named after the photograph, or all when none is."""
+        files = self.files()
+        named = [file for file in files if file.name.startswith(image_path.stem)]
+        return named if self.path.is_dir() and named else files
+
+    def _rows(self, table: KeypointTable, image_path: Path) -> list[int] | None:
+        """Rows of the pictures of `table` that are the photograph; None when it may be in tiles."""
+        pictures = table.pictures
+        exact = [row for row, picture in enumerate(pictures) if picture.name == image_path.name]
+        found = exact or [row for row, picture in enumerate(pictures) if _names(picture, image_path)]
+        if found or not pictures:
+            named = pictures[found[0]].name if found else ""
+            if Path(named).suffix and not exact and not pictures[found[0]].by_file and Path(named).stem == image_path.stem:
+                log.warning("%s names %s; it is taken for %s, whose ending differs", self.path, named, image_path.name)
+            return found
+        # What names no picture is about the one that it is given for.
+        if len(pictures) == 1 and not self.path.is_dir() and (pictures[0].by_file or not pictures[0].name):
+            if pictures[0].number is not None:
+                log.warning("%s is about picture %d; it is taken for %s", self.path, pictures[0].number, image_path.name)
+            return [0]
+        if any(parse_tile_name(picture.name) for picture in pictures):
+            return None
+        if self.of_sequence:
+            return []
+        raise self._about_others(pictures, image_path)
+
+    def _about_others(self, pictures: Sequence[Picture], image_path: Path) -> MissingAsset:
+        return MissingAsset(f"{self.path} is about {_list(pictures)}; give keypoints of {image_path.name} or of its tiles")
+
+    def _check_size(self, picture: Picture, image_path: Path, image_size: tuple[int, int]) -> None:
+        if picture.size is None or picture.size == image_size:
+            return
+        told = "{}×{}".format(*picture.size), "{}×{}".format(*image_size)
+        turned = "; it was turned by 90°" if picture.size == image_size[::-1] else ""
+        raise MissingAsset(
+            f"{self.path} speaks of {picture} with {told[0]} pixels, but {image_path.name} has {told[1]}{turned}; "
+            "give the keypoints of this picture, or that picture"
+        )
+
+    def _from_tiles(self, table: KeypointTable, image_path: Path, image_size: tuple[int, int]) -> Keypoints:
+        """Those detections that were made in tiles of the photograph, in its pixels, everybody once."""
+        tiles = {row: tile for row, picture in enumerate(table.pictures) if (tile := parse_tile_name(picture.name)) is not None}
+        own = [row for row, tile in tiles.items() if tile.name in (image_path.stem, image_path.stem.split(".")[0])]
         if not own:
-            raise MissingAsset(
-                f"{self.path} is about {len(distinct)} other images such as {distinct[0]!r}; "
-                f"give keypoints of {image_path.name} or of its tiles"
-            )
-        layout = TileLayout(np.array([tiles[name][3:] for name in own]), np.array([tiles[name][1:3] for name in own]), image_size)
-        row_of = {name: row for row, name in enumerate(own)}
-        rows = np.array([row_of.get(name, -1) for name in names], np.int64)
-        tile_index = rows[rows >= 0]
-        return merge_keypoints(in_scene(found[rows >= 0].array, layout.boxes[tile_index], TILE_PX), tile_index, layout)[1]
+            if self.of_sequence:
+                return complete(np.zeros((0, 17, 3)))
+            raise self._about_others(table.pictures, image_path)
+        layout = TileLayout(np.array([tiles[row][3:] for row in own]), np.array([tiles[row][1:3] for row in own]), image_size)
+        tile_of = np.full(len(table.pictures), -1)
+        tile_of[own] = np.arange(len(own))
+        seen = tile_of[table.picture] >= 0
+        keypoints, tile_index = table.keypoints[seen], tile_of[table.picture[seen]]
+        sure = _mean_known_score(keypoints) >= LEAST_SCORE
+        if not sure.all():
+            told = len(sure) - np.count_nonzero(sure), len(sure), LEAST_SCORE
+            log.warning("%d of %d sightings in tiles have a mean keypoint score below %g: left out, as in the release", *told)
+        usable = sure & has_torso(keypoints)
+        found, tile_index = complete(keypoints[usable]), tile_index[usable]
+        return merge_keypoints(in_scene(found.array, layout.boxes[tile_index], TILE_PX), tile_index, layout)[1]
+
+
+@lru_cache(maxsize=2)
+def _remembered(files: tuple[tuple[Path, int, int], ...]) -> KeypointTable:
+    return everybody([path for path, _, _ in files])
+
+
+def _table(files: tuple[Path, ...]) -> KeypointTable:
+    """What the files say; the same ones are not read anew for every picture of a sequence."""
+    try:
+        states = [file.stat() for file in files]
+    except OSError as error:
+        raise MissingAsset(f"cannot open keypoints {error.filename}: {error.strerror}; check the path") from error
+    return _remembered(tuple((file, state.st_mtime_ns, state.st_size) for file, state in zip(files, states, strict=True)))
+
+
+def _names(picture: Picture, path: Path) -> bool:
+    """Whether this is the photograph: by name, with any ending; or by number, of COCO's pictures and of frames taken from a video."""
+    if path.stem in (picture.name, Path(picture.name).stem):
+        return True
+    digits = re.fullmatch(r"(?:.*_(?=\d{6}$))?(\d+)", path.stem)
+    number = int(Path(picture.name).stem) if re.fullmatch(r"\d{1,18}(\.\w+)?", picture.name) else picture.number
+    return digits is not None and number is not None and int(digits[1]) == number
+
+
+def _tiles_of(pictures: Sequence[Picture], paths: Sequence[Path]) -> bool:
+    stems = {path.stem for path in paths} | {path.stem.split(".")[0] for path in paths}
+    return any((tile := parse_tile_name(picture.name)) is not None and tile.name in stems for picture in pictures)
+
+
+def _list(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return "no image"
+    return f"another image, {pictures[0]}" if len(pictures) == 1 else f"{len(pictures)} other images such as {pictures[0]}"
 
 
 def has_torso(keypoints: np.ndarray) -> np.ndarray:
@@ -138,20 +252,3 @@ def complete(keypoints: np.ndarray) -> Keypoints:
 
 def _mean_known_score(keypoints: np.ndarray) -> np.ndarray:
     return keypoints[..., 2].sum(axis=1) / np.maximum((keypoints[..., 2] > 0).sum(axis=1), 1)
-
-
-def read_npy(path: Path) -> np.ndarray:
-    """(N, 17, 3) float64 u, v, score of an ``.npy`` file; what is not finite is unknown: score 0.
-
-    Raises:
-        MissingAsset: the file is absent, unreadable or of another shape.
-    """
-    try:
-        keypoints = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise MissingAsset(f"cannot read keypoints {path}: {error}; save them with numpy.save as an array (N, 17, 3)") from error
-    if keypoints.ndim != 3 or keypoints.shape[1:] != (17, 3):
-        raise MissingAsset(f"keypoints {path} have the shape {keypoints.shape}, not (N, 17, 3) u, v, score in COCO order")
-    keypoints = keypoints.astype(np.float64)
-    keypoints[~np.isfinite(keypoints).all(-1)] = 0.0
-    return keypoints

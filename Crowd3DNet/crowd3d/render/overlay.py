@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from crowd3d.bodies import Body
-from crowd3d.imaging import GigapixelImage, write_jpeg
+from crowd3d.imaging import GigapixelImage, path_for_size, write_jpeg, write_strips
 from crowd3d.render.crowd import Crowd, paint
 from crowd3d.types import Scene
 
 Window = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the photograph."""
 
-_STRIP_PX = 1200
+_STRIP_PX, _STRIP_BYTES = 1200, 96_000_000
+"""Rows of a strip, fewer where the photograph is so wide that they would take more memory than this."""
 _SUPERSAMPLING = 2
+_LONGEST_OVERVIEW_PX = 12_000
+"""Of photographs that are very high and narrow."""
 _ZOOM_HEIGHTS = 3.5
 
 
 def render_overlay(
     scene: Scene, body: Body, image: GigapixelImage, output: Path, *, with_hvip: bool = False, with_grid: bool = False
-) -> None:
-    """Write the photograph at full size with everybody's body drawn in, as JPEG.
+) -> Path:
+    """Write the photograph at full size with everybody's body drawn in, strip by strip.
 
     Args:
         scene: what was reconstructed.
@@ -33,18 +37,26 @@ def render_overlay(
         with_hvip: mark everybody's HVIP.
         with_grid: draw a metric grid on the ground.
 
+    Returns:
+        `output`, or its name ending in ``.tif`` where the photograph is larger than JPEG allows; see `path_for_size`.
+
     Raises:
         BadImage: the photograph cannot be read.
         BadOutput: `output` cannot be written.
     """
     width, height = image.size
     crowd = Crowd.of(scene, body)
-    canvas = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, _STRIP_PX):
-        strip = canvas[top : top + _STRIP_PX]
-        strip[...] = image.region(np.array([top, 0, top + len(strip), width]))
-        paint(strip, crowd.seen_in(0, top, (width, len(strip))), with_hvip=with_hvip, with_grid=with_grid)
-    write_jpeg(output, canvas, 92)
+    rows = max(1, min(_STRIP_PX, _STRIP_BYTES // (3 * width)))
+
+    def strips() -> Iterator[np.ndarray]:
+        for top in range(0, height, rows):
+            strip = image.region(np.array([top, 0, min(top + rows, height), width])).copy()
+            paint(strip, crowd.seen_in(0, top, (width, len(strip))), with_hvip=with_hvip, with_grid=with_grid)
+            yield strip
+
+    written = path_for_size(output, image.size)
+    write_strips(written, image.size, strips())
+    return written
 
 
 def render_overview(
@@ -52,8 +64,8 @@ def render_overview(
 ) -> None:
     """Write the whole overlay, at most `width_px` pixels wide, as JPEG; see `render_overlay`."""
     width, height = image.size
-    scale = max(width / width_px, 1.0)
-    out = (round(width / scale), round(height / scale))
+    scale = max(width / width_px, height / _LONGEST_OVERVIEW_PX, 1.0)
+    out = (max(1, round(width / scale)), max(1, round(height / scale)))
     photo = image.reduced(max(scale / _SUPERSAMPLING, 1.0))
     crowd = Crowd.of(scene, body)
     paint(photo, crowd.seen_in(0, 0, photo.shape[1::-1], width / photo.shape[1]), with_grid=with_grid)

@@ -12,9 +12,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from crowd3d.bodies import Body
-from crowd3d.errors import BadOutput
-from crowd3d.files import atomic_path
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.imaging import write_png
 from crowd3d.render.colours import HUES, person_colours
 from crowd3d.render.drawing import Colour, Text, draw_polylines, draw_shapes, draw_texts, grid_step, text_size
 from crowd3d.types import Scene
@@ -115,9 +114,7 @@ def top_view(
     beyond = int((~_inside(frame, positions)).sum())
     image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond))
     image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None, bool(trails))
-    with atomic_path(output) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-            raise BadOutput(f"cannot write {output}: the picture could not be encoded; choose a name that ends in .png")
+    write_png(output, image)
 
 
 def map_positions(scene: Scene) -> np.ndarray:
