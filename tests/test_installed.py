@@ -123,7 +123,7 @@ print(json.dumps({"version": crowd3d.__version__, "file": crowd3d.__file__} | {n
 
 
 def test_it_reconstructs_from_an_empty_folder(environment: Path, outside: dict) -> None:
-    image = synthesize_scene(1, "playground1_00", 12, (3000, 1000)).image
+    image = synthesize_scene(1, "playground1_00", 12, (2000, 667)).image
     assert cv2.imwrite(str(outside["cwd"] / "photo.jpg"), image[..., ::-1])
     installed = {path: path.stat().st_mtime_ns for path in environment.parent.rglob("*.py")}
     done = run([environment / "python", "-m", "crowd3d", "reconstruct", "photo.jpg"], **outside)

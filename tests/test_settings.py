@@ -79,7 +79,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, here: Path, user: Path) -> Settin
     return settings
 
 
-def test_an_installed_package_writes_to_the_current_folder_and_reads_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_writes_to_the_current_folder_and_executes_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, user = tmp_path / "here", tmp_path / "user"
     here.mkdir()
     (here / SETTINGS_FILE).write_text("raise SystemExit\n", encoding="utf-8")

@@ -46,7 +46,7 @@ class Home:
 
     @classmethod
     def installed(cls) -> Home:
-        """The folders of a package without a checkout: nothing is read from the current folder, and results go there."""
+        """The folders of a package without a checkout: nothing in the current folder is executed, and results go there."""
         here, user = Path.cwd(), _user_folder()
         return cls(here, user / SETTINGS_FILE, PACKAGE, user, here / RESULTS, checkout=False)
 
