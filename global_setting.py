@@ -2,7 +2,8 @@
 
 Each name can also be set for one run by the environment variable CROWD3D_<NAME>, which wins: CROWD3D_ALPHAPOSE_ROOT=/opt/AlphaPose.
 Relative paths here start at the folder of this file; relative paths in the environment start at the current folder.
-An empty string means "not set".
+An empty string means "not set". A package that was installed without a checkout reads the same names from global_setting.py in the user's
+folder for settings: ~/.config/crowd3d on Linux, ~/Library/Application Support/crowd3d on macOS, %APPDATA%\\crowd3d on Windows.
 """
 
 alphapose_root = ""  # checkout of AlphaPose, see the README; empty: AlphaPose is not used

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from crowd3d.errors import MissingAsset
-from crowd3d.settings import SETTINGS_FILE, Settings, load_settings
+from crowd3d.settings import SETTINGS_FILE, Home, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = {field.name for field in dataclasses.fields(Settings)} - {"root"}
+NAMES = {field.name for field in dataclasses.fields(Settings)} - {"home"}
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +89,66 @@ def test_fetched_networks_go_where_the_platform_keeps_its_caches(
         assert load_settings(tmp_path).models_folder == Path("/caches/crowd3d")
     monkeypatch.setenv("CROWD3D_MODELS", "/mine")
     assert load_settings(tmp_path).models_folder == Path("/mine")
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, here: Path, user: Path) -> Settings:
+    """Settings of a package that belongs to no checkout."""
+    package = here.parent / "site-packages" / "crowd3d"
+    monkeypatch.setattr("crowd3d.settings.PACKAGE", package)
+    monkeypatch.setattr("crowd3d.settings._user_folder", lambda: user)
+    here.mkdir(exist_ok=True)
+    monkeypatch.chdir(here)
+    settings = load_settings()
+    assert settings.pretrained_root == package / "pretrained"
+    assert settings.configs_root == package / "configs"
+    return settings
+
+
+def test_an_installed_package_writes_to_the_current_folder_and_executes_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, user = tmp_path / "here", tmp_path / "user"
+    here.mkdir()
+    (here / SETTINGS_FILE).write_text("raise SystemExit\n", encoding="utf-8")
+    settings = installed(monkeypatch, here, user)
+    results = here / "crowd3d_results"
+    assert settings.root == here
+    assert (settings.single_image_mid_root, settings.single_image_res_root) == (results / "intermediate", results)
+    assert (settings.train_log_root, settings.checkpoints_root) == (results / "train_log", results / "checkpoints")
+    assert (settings.smpl_model_root, settings.released_weights) == (user / "smpl", user / "pretrained" / "base_69.pkl")
+
+
+def test_an_installed_package_reads_the_users_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = tmp_path / "user"
+    user.mkdir()
+    (user / SETTINGS_FILE).write_text("largecrowd_root = 'crowds'\nalphapose_root = '/opt/AlphaPose'\n", encoding="utf-8")
+    settings = installed(monkeypatch, tmp_path / "here", user)
+    assert (settings.largecrowd_root, settings.alphapose_root) == (user / "crowds", Path("/opt/AlphaPose"))
+    monkeypatch.setenv("CROWD3D_LARGECROWD_ROOT", "elsewhere")
+    assert load_settings().largecrowd_root == tmp_path / "here" / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "usual"),
+    [
+        ("linux", "XDG_CONFIG_HOME", ".config/crowd3d"),
+        ("win32", "APPDATA", "AppData/Roaming/crowd3d"),
+        ("darwin", "", "Library/Application Support/crowd3d"),
+    ],
+)
+def test_the_users_file_is_where_the_platform_keeps_settings(
+    platform: str, variable: str, usual: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crowd3d.settings.sys.platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert Home.installed().settings == tmp_path / usual / SETTINGS_FILE
+    if variable:
+        monkeypatch.setenv(variable, "/chosen")
+        assert Home.installed().settings == Path("/chosen") / "crowd3d" / SETTINGS_FILE
+
+
+def test_a_folder_that_only_looks_like_a_checkout_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / SETTINGS_FILE).write_text("raise SystemExit\n", encoding="utf-8")
+    monkeypatch.setattr("crowd3d.settings.PACKAGE", tmp_path / "site-packages" / "crowd3d")
+    monkeypatch.chdir(tmp_path)
+    assert not load_settings().home.checkout

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crowd3d.pipeline.api import Known, load, reconstruct
 
-__all__ = ["Known", "load", "reconstruct"]
+__all__ = ["Known", "__version__", "load", "reconstruct"]
+
+__version__: str
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("crowd3d")
     # The pipeline imports every other package; whoever needs one of them only should not pay for all.
     if name in __all__:
         from crowd3d.pipeline import api

@@ -1,4 +1,4 @@
-"""The user's settings: the only module that reads `global_setting.py` and the environment."""
+"""The user's settings: the only module that reads the settings file and the environment."""
 
 from __future__ import annotations
 
@@ -12,15 +12,67 @@ from pathlib import Path
 from crowd3d.errors import MissingAsset
 
 SETTINGS_FILE = "global_setting.py"
-CHECKOUT_ROOT = Path(__file__).resolve().parents[2]
+SOURCE = "Crowd3DNet"
+"""Folder of a checkout that holds the package, and beside it what the release keeps there."""
+PACKAGE = Path(__file__).resolve().parent
+RESULTS = "crowd3d_results"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the program keeps what no setting names.
+
+    Attributes:
+        root: start of relative default paths: the checkout's folder, or the current folder for an installed package.
+        settings: the settings file, which may be absent.
+        shipped: weights and configs that came with the program; only read.
+        own: what the user brings, such as released weights and SMPL files; may be absent.
+        made: what training and fine-tuning leave.
+        checkout: whether this is one.
+    """
+
+    root: Path
+    settings: Path
+    shipped: Path
+    own: Path
+    made: Path
+    checkout: bool = True
+
+    @classmethod
+    def of_checkout(cls, root: Path) -> Home:
+        """The folders of a checkout."""
+        source = root / SOURCE
+        return cls(root, root / SETTINGS_FILE, source, source, source)
+
+    @classmethod
+    def installed(cls) -> Home:
+        """The folders of a package without a checkout: nothing in the current folder is executed, and results go there."""
+        here, user = Path.cwd(), _user_folder()
+        return cls(here, user / SETTINGS_FILE, PACKAGE, user, here / RESULTS, checkout=False)
+
+    def default(self, name: str, in_checkout: Path | None) -> Path | None:
+        """Absolute default of a setting, given the one that a checkout has."""
+        results = Path(RESULTS)
+        if not self.checkout:
+            elsewhere = {
+                "smpl_model_root": self.own / "smpl",
+                "single_image_mid_root": results / "intermediate",
+                "single_image_res_root": results,
+                "test_mid_root": results / "test_mid",
+                "test_res_root": results / "test_res",
+            }
+            in_checkout = elsewhere.get(name, in_checkout)
+        return None if in_checkout is None else self.root / in_checkout
 
 
 @dataclass(frozen=True)
 class Settings:
     """Where things are. All paths are absolute; `None` means that the user has not set the value.
 
+    The defaults below are those of a checkout; see `Home.default` for those of an installed package.
+
     Attributes:
-        root: the checkout's folder, or the current folder when the package was installed without one.
+        home: folders that no setting names.
         alphapose_root: checkout of AlphaPose.
         alphapose_python: interpreter of AlphaPose's own environment.
         smpl_model_root: folder of the official SMPL files, which may be absent.
@@ -34,7 +86,7 @@ class Settings:
         models: chosen folder for fetched networks, see `models_folder`.
     """
 
-    root: Path
+    home: Home
     alphapose_root: Path | None = None
     alphapose_python: Path | None = None
     smpl_model_root: Path = Path("Crowd3DNet/public_params/model_data/parameters/smpl")
@@ -48,9 +100,14 @@ class Settings:
     models: Path | None = None
 
     @property
+    def root(self) -> Path:
+        """The checkout's folder, or the current folder when the package was installed without one."""
+        return self.home.root
+
+    @property
     def pretrained_root(self) -> Path:
-        """Folder of the shipped weights and of the released ones."""
-        return self.root / "Crowd3DNet" / "pretrained"
+        """Folder of the shipped weights."""
+        return self.home.shipped / "pretrained"
 
     @property
     def models_folder(self) -> Path:
@@ -60,44 +117,68 @@ class Settings:
     @property
     def released_weights(self) -> Path:
         """Where the weights of the 2023 release go; the file may be absent."""
-        return self.pretrained_root / "base_69.pkl"
+        return self.home.own / "pretrained" / "base_69.pkl"
 
     @property
     def configs_root(self) -> Path:
         """Folder of the yml files for training, per-scene optimisation and inference."""
-        return self.root / "Crowd3DNet" / "configs"
+        return self.home.shipped / "configs"
 
     @property
     def train_log_root(self) -> Path:
         """Folder of the training runs: states, weights, TensorBoard files."""
-        return self.root / "Crowd3DNet" / "train_log"
+        return self.home.made / "train_log"
+
+    @property
+    def checkpoints_root(self) -> Path:
+        """Folder of the networks that were fine-tuned on a scene."""
+        return self.home.made / "checkpoints"
 
     @property
     def backbone_weights(self) -> Path:
         """Where the pre-trained HRNet of the release goes; the file may be absent."""
-        return self.root / "Crowd3DNet" / "public_params" / "trained_models" / "pretrain_hrnet.pkl"
+        return self.home.own / "public_params" / "trained_models" / "pretrain_hrnet.pkl"
 
 
 def load_settings(root: Path | None = None) -> Settings:
-    """Merge, in rising priority: the defaults, `global_setting.py`, environment variables CROWD3D_<NAME>.
+    """Merge, in rising priority: the defaults, the settings file, environment variables CROWD3D_<NAME>.
+
+    The settings file is `global_setting.py` of the checkout that this package belongs to, wherever the program is started; a package
+    that was installed without one has it in the user's folder for settings (``~/.config/crowd3d`` on Linux).
 
     Args:
-        root: folder that holds `global_setting.py`; by default the checkout that this package belongs to, wherever the program is started.
+        root: a checkout to use instead.
 
     Raises:
-        MissingAsset: `global_setting.py` cannot be executed, or gives a value that is not a path.
+        MissingAsset: the settings file cannot be executed, or gives a value that is not a path.
     """
-    if root is None:
-        root = CHECKOUT_ROOT if (CHECKOUT_ROOT / SETTINGS_FILE).is_file() else Path.cwd()
-    chosen = _execute(root / SETTINGS_FILE)
+    home = _home() if root is None else Home.of_checkout(root)
+    chosen = _execute(home.settings)
     values: dict[str, Path | None] = {}
     for field in dataclasses.fields(Settings)[1:]:
-        default = _absolute(field.name, field.default, root)
+        default = home.default(field.name, field.default)  # type: ignore[arg-type]
         # The environment is the shell's, so its relative paths start where the shell stands.
         variable = os.environ.get(f"CROWD3D_{field.name.upper()}")
-        value = _absolute(field.name, chosen.get(field.name), root) if variable is None else _path(variable)
+        value = _absolute(field.name, chosen.get(field.name), home.settings.parent) if variable is None else _path(variable)
         values[field.name] = default if value is None else value
-    return Settings(root=root, **values)  # type: ignore[arg-type]
+    return Settings(home=home, **values)  # type: ignore[arg-type]
+
+
+def _home() -> Home:
+    """Of the checkout that this package belongs to, if it belongs to one."""
+    root = PACKAGE.parent.parent
+    in_checkout = PACKAGE.parent.name == SOURCE and (root / SETTINGS_FILE).is_file()
+    return Home.of_checkout(root) if in_checkout else Home.installed()
+
+
+def _user_folder() -> Path:
+    """Where this platform wants a user's settings of a program, and what they bring for it."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "crowd3d"
+    chosen = Path(os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME", ""))
+    fallback = home / "AppData" / "Roaming" if sys.platform == "win32" else home / ".config"
+    return (chosen if chosen.is_absolute() else fallback) / "crowd3d"
 
 
 def _cache_folder() -> Path:
@@ -116,7 +197,7 @@ def _execute(path: Path) -> dict[str, object]:
     try:
         return runpy.run_path(str(path))
     except (SyntaxError, NameError, TypeError, AttributeError, ImportError, OSError, ValueError) as error:
-        raise MissingAsset(f"{path} cannot be used: {error}; correct it or run `git checkout {path.name}`") from error
+        raise MissingAsset(f"{path} cannot be used: {error}; correct it, or delete it for the defaults") from error
 
 
 def _path(text: str) -> Path | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import smplx
 import torch
 import trimesh
 
@@ -74,15 +74,15 @@ def test_regressors_are_convex_and_sparse(body: Body) -> None:
         assert (rows > 0).sum(1).max() < 60
 
 
-def test_loads_through_smplx_with_equal_result(body: Body, smplx_model: Callable[..., smplx.SMPL]) -> None:
+def test_loads_through_smplx_with_equal_result(body: Body, smplx_model: Callable[..., Any]) -> None:
     arrays = arrays_of(body)
     model = smplx_model(arrays, 1)
     rng = np.random.default_rng(2)
-    pose, betas = rng.normal(0, 0.3, (1, 24, 3)).astype(np.float32), rng.normal(size=(1, 10)).astype(np.float32)
+    pose, betas = rng.normal(0, 0.3, (1, 24, 3)), rng.normal(size=(1, 10))
     output = model(betas=torch.tensor(betas), global_orient=torch.tensor(pose[:, 0]), body_pose=torch.tensor(pose[:, 1:].reshape(1, 69)))
     vertices, joints = body.pose(pose, betas)
-    np.testing.assert_allclose(vertices, output.vertices.detach().numpy(), atol=1e-5)
-    np.testing.assert_allclose(joints[:, :45], output.joints.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(vertices, output.vertices.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(joints[:, :45], output.joints.detach().numpy(), atol=1e-6)
 
 
 def test_mesh_is_closed_outward_and_of_human_volume(body: Body) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from crowd3d.cli.run import run_cli
+from crowd3d.cli.run import EXTRAS, run_cli
 from crowd3d.errors import BadImage
 
 
@@ -40,6 +42,19 @@ def test_interruption(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_programming_error_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_cli(no_arguments, raiser(ZeroDivisionError()), [])
+def test_a_package_of_an_extra_is_named_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ModuleNotFoundError("No module named 'lightning_fabric'", name="lightning_fabric.plugins")
+    assert run_cli(no_arguments, raiser(error), []) == 1
+    assert capsys.readouterr().err == "crowd3d: error: lightning-fabric is not installed; pip install 'crowd3d[train]'\n"
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ModuleNotFoundError("No module named 'crowd3d.fly'", name="crowd3d.fly")])
+def test_a_programming_error_is_not_hidden(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run_cli(no_arguments, raiser(error), [])
+
+
+def test_extras_are_those_that_the_package_declares() -> None:
+    extra_of = {one.name: str(one.marker) for one in map(Requirement, requires("crowd3d") or []) if "extra" in str(one.marker)}
+    for package, extra in EXTRAS.items():
+        assert f'extra == "{extra}"' in extra_of[package.replace("_", "-")]

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
-from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_rot6d, rot6d_to_matrix
+from crowd3d.geometry.rotations import axis_angle_to_matrix, left_jacobian, matrix_to_axis_angle, matrix_to_rot6d, rot6d_to_matrix
 
 IDENTITY_6D = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
 
@@ -81,3 +81,12 @@ def test_float32_gradients_are_finite_at_the_identity() -> None:
     six = IDENTITY_6D.float().requires_grad_()
     axis_angle_to_matrix(matrix_to_axis_angle(rot6d_to_matrix(six))).sum().backward()
     assert torch.isfinite(six.grad).all()
+
+
+@pytest.mark.parametrize("squared_rad", [1e-14, 1e-4, 4.0])
+def test_left_jacobian_turns_rates_into_angular_velocity(squared_rad: float) -> None:
+    rotation = torch.tensor([0.6, -0.64, 0.48], dtype=torch.float64) * squared_rad**0.5
+    rates = torch.autograd.functional.jacobian(axis_angle_to_matrix, rotation)
+    spin = torch.einsum("ijk,lj->ilk", rates, axis_angle_to_matrix(rotation))
+    velocity = torch.stack([spin[2, 1], spin[0, 2], spin[1, 0]])
+    torch.testing.assert_close(left_jacobian(rotation), velocity, rtol=1e-6, atol=1e-8)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, Body
+from crowd3d.bodies.skinning import heights, locate
 from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.ground import StaturePrior
@@ -18,7 +17,7 @@ from crowd3d.optimise.contacts import deepest_overlap, find_contacts
 from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, quadratic
 from crowd3d.optimise.pose_prior import fit_pose_prior, load_pose_prior
 from crowd3d.optimise.problem import Problem, state_problem
-from crowd3d.optimise.skeleton import Skeleton, articulate, heights, left_jacobian, locate
+from crowd3d.optimise.skeleton import Skeleton, articulate
 from crowd3d.optimise.solver import chunks, cost, linearise
 from crowd3d.optimise.state import world_rotation
 from crowd3d.optimise.terms import SPHERES, TERMS, Frozen
@@ -81,25 +80,15 @@ def test_weights_are_the_slope_of_the_cost(kernel: Kernel) -> None:
     torch.testing.assert_close(2 * slope, weights)
 
 
-@pytest.mark.parametrize("squared_rad", [1e-14, 1e-4, 4.0])
-def test_left_jacobian_turns_rates_into_angular_velocity(squared_rad: float) -> None:
-    rotation = torch.tensor([0.6, -0.64, 0.48], dtype=torch.float64) * squared_rad**0.5
-    change: Callable[[Tensor], Tensor] = axis_angle_to_matrix
-    rates = torch.autograd.functional.jacobian(change, rotation)
-    spin = torch.einsum("ijk,lj->ilk", rates, axis_angle_to_matrix(rotation))
-    velocity = torch.stack([spin[2, 1], spin[0, 2], spin[1, 0]])
-    torch.testing.assert_close(left_jacobian(rotation), velocity, rtol=1e-6, atol=1e-8)
-
-
 def test_the_skeleton_is_the_body(crowd: Scene, body: Body) -> None:
     pose, betas = torch.from_numpy(crowd.people.pose_rad), torch.from_numpy(crowd.people.betas)
     vertices, joints = body.pose(crowd.people.pose_rad, crowd.people.betas)
     skeleton = Skeleton.of(body)
-    posture = articulate(skeleton, pose, torch.eye(3, dtype=torch.float64).expand(len(pose), 3, 3), betas)
+    bones = articulate(skeleton, pose, torch.eye(3, dtype=torch.float64).expand(len(pose), 3, 3), betas)
     pelvis = joints[:, :1]
-    np.testing.assert_allclose(locate(posture, skeleton.landmarks, betas), joints[:, COCO17_FROM_SMPL54] - pelvis, atol=1e-7)
-    surface = heights(posture, skeleton.touching, betas)
-    torch.testing.assert_close(surface, locate(posture, skeleton.touching, betas)[..., 1])
+    np.testing.assert_allclose(locate(bones, skeleton.landmarks, betas), joints[:, COCO17_FROM_SMPL54] - pelvis, atol=1e-7)
+    surface = heights(bones, skeleton.touching, betas)
+    torch.testing.assert_close(surface, locate(bones, skeleton.touching, betas)[..., 1])
     root = torch.from_numpy(crowd.ground.rotation_cam_world).T @ axis_angle_to_matrix(pose[:, 0])
     upright = articulate(skeleton, torch.cat([torch.zeros_like(pose[:, :1]), pose[:, 1:]], 1), root, betas)
     lowest = ((vertices - pelvis) @ crowd.ground.normal).min(1)

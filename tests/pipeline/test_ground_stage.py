@@ -13,7 +13,6 @@ from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.known import Known
 from crowd3d.pose.embedded import PROPORTIONS, embedded_source
 from crowd3d.pose.observations import Observations
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import sample_betas
 from crowd3d.synthetic.poses import sample_poses
 from crowd3d.types import Keypoints
@@ -24,7 +23,7 @@ PEOPLE = 500
 @pytest.mark.parametrize(("joint", "left"), [("ankle", 15), ("knee", 13), ("hip", 11), ("shoulder", 5), ("eye", 1)])
 def test_embedded_proportions_are_those_of_the_bodies_that_the_networks_learned_from(joint, left):
     rng = np.random.default_rng(11)
-    body, skeleton = Mannequin.load("low"), load_body("free_low").restrict()
+    body, skeleton = load_body("free_low"), load_body("free_low").restrict()
     pose, betas = sample_poses(rng, np.repeat(["walk", "stand"], PEOPLE // 2)), sample_betas(rng, PEOPLE)
     soles = body.pose(pose, betas)[0][..., 1].min(1)
     keypoints = skeleton.pose(pose, betas)[1][:, COCO17_FROM_SMPL54, 1]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from crowd3d.bodies import load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
 from crowd3d.model.keypoint_net import all_views
@@ -19,14 +20,14 @@ from crowd3d.pose.embedded import EmbeddedSeeker, with_candidates
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.search import search
 from crowd3d.settings import load_settings
-from crowd3d.synthetic import Mannequin, sample_crop
+from crowd3d.synthetic import sample_crop
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[GigapixelImage, Candidates]:
     """A picture, and candidates: everybody in it, and as many places where nobody is."""
     rng = np.random.default_rng(4)
-    crop = sample_crop(rng, Mannequin.load("low"), size=512, person_px=(120, 160), empty_share=0.0)
+    crop = sample_crop(rng, load_body("free_low"), size=512, person_px=(120, 160), empty_share=0.0)
     path = tmp_path_factory.mktemp("crowd") / "crowd.png"
     cv2.imwrite(str(path), cv2.cvtColor(crop.image, cv2.COLOR_RGB2BGR))
     torso = crop.camera.project(crop.torso_cam_m)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
+from crowd3d.bodies import load_body
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.synthetic.cameras import published_view
 from crowd3d.synthetic.largecrowd import PACE_M_S, SECONDS, walk_on, write_largecrowd
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import MIN_SPACING_M
 from crowd3d.synthetic.plaza import build_square, in_picture, place_people
 
@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_files(folder: LargeCrowdFolder, tmp_path: 
 def test_nobody_walks_into_anybody_or_out_of_the_picture() -> None:
     rng = np.random.default_rng(2)
     view = published_view("playground1_01", (19200, 6480))
-    world = build_square(rng, view, Mannequin.load("low"))
+    world = build_square(rng, view, load_body("free_low"))
     placement = place_people(rng, view, world, 300)
     least = min(MIN_SPACING_M, pdist(placement.xz_m).min())
     for _ in range(20):

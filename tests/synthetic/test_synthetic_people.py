@@ -1,13 +1,12 @@
-"""Mannequin, poses, placement and cameras of the synthetic crowds."""
+"""Poses, shapes, placement and cameras of the synthetic crowds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from crowd3d.bodies import load_body
-from crowd3d.errors import MissingAsset
-from crowd3d.synthetic import Mannequin, sample_skeletons
+from crowd3d.bodies import Body, load_body
+from crowd3d.synthetic import sample_skeletons
 from crowd3d.synthetic.cameras import PUBLISHED, published_view, sample_view
 from crowd3d.synthetic.crop import STEEP_RAD, sample_window
 from crowd3d.synthetic.people import Placement, place_groups, pose_crowd, sample_betas, thin
@@ -16,25 +15,11 @@ from crowd3d.synthetic.poses import KINDS, sample_poses
 
 
 @pytest.fixture(scope="module")
-def body() -> Mannequin:
-    return Mannequin.load("low")
+def body() -> Body:
+    return load_body("free_low")
 
 
-def test_mannequin_equals_the_body_model(body: Mannequin) -> None:
-    rng = np.random.default_rng(0)
-    pose, betas = rng.normal(0, 0.6, (6, 24, 3)), rng.normal(size=(6, 10))
-    vertices, joints = body.pose(pose, betas)
-    expected_vertices, expected_joints = load_body("free_low").pose(pose, betas)
-    np.testing.assert_allclose(vertices, expected_vertices, atol=1e-5)
-    np.testing.assert_allclose(joints, expected_joints, atol=1e-5)
-
-
-def test_missing_body_says_what_to_do(tmp_path) -> None:
-    with pytest.raises(MissingAsset, match="build_free_body"):
-        Mannequin.load(path=tmp_path / "none.npz")
-
-
-def test_poses_bend_the_right_way(body: Mannequin) -> None:
+def test_poses_bend_the_right_way(body: Body) -> None:
     """Joints of T-pose people: y up, facing +z, left is +x."""
     rng = np.random.default_rng(1)
 
@@ -61,7 +46,7 @@ def test_poses_bend_the_right_way(body: Mannequin) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_feet_are_on_the_ground(body: Mannequin, kind: str) -> None:
+def test_feet_are_on_the_ground(body: Body, kind: str) -> None:
     rng = np.random.default_rng(2)
     placement = Placement(rng.uniform(-9, 9, (20, 2)), rng.uniform(-3, 3, 20), np.full(20, kind))
     crowd = pose_crowd(rng, body, placement)
@@ -69,7 +54,7 @@ def test_feet_are_on_the_ground(body: Mannequin, kind: str) -> None:
     np.testing.assert_allclose(crowd.joints_m[:, 0][:, [0, 2]], placement.xz_m, atol=1e-5)
 
 
-def test_yaw_turns_people(body: Mannequin) -> None:
+def test_yaw_turns_people(body: Body) -> None:
     yaw = np.array([0.0, np.pi / 2, np.pi, -np.pi / 2])
     crowd = pose_crowd(np.random.default_rng(3), body, Placement(np.zeros((4, 2)), yaw, np.full(4, "stand")))
     across = crowd.joints_m[:, 16] - crowd.joints_m[:, 17]
@@ -107,7 +92,7 @@ def test_thinning_keeps_distances() -> None:
     assert (blocked | near_disc).all(), "nobody is dropped without a reason"
 
 
-def test_children_and_adults(body: Mannequin) -> None:
+def test_children_and_adults(body: Body) -> None:
     betas = sample_betas(np.random.default_rng(6), 3000)
     vertices = body.pose(np.zeros((3000, 24, 3)), betas)[0]
     stature = np.ptp(vertices[..., 1], axis=1)
@@ -118,7 +103,7 @@ def test_children_and_adults(body: Mannequin) -> None:
     assert 0.07 < stature[~child].std() < 0.11
 
 
-def test_skeletons_stand_on_their_lowest_vertex(body: Mannequin) -> None:
+def test_skeletons_stand_on_their_lowest_vertex(body: Body) -> None:
     pose, betas, lowest = sample_skeletons(np.random.default_rng(7), 200, body)
     assert pose.shape == (200, 24, 3)
     np.testing.assert_allclose(body.pose(pose, betas)[0][..., 1].min(axis=1), lowest, atol=1e-6)

@@ -12,7 +12,7 @@ from crowd3d.cli import synthesize
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import UnsolvableGround
 from crowd3d.raster import render_meshes
-from crowd3d.synthetic import Crop, Mannequin, sample_crop
+from crowd3d.synthetic import Crop, sample_crop
 from crowd3d.synthetic.scene import SyntheticScene, synthesize_scene
 
 SIZE = (1536, 512)
@@ -20,7 +20,7 @@ SIZE = (1536, 512)
 
 @pytest.fixture(scope="module")
 def crops() -> list[Crop]:
-    body = Mannequin.load("low")
+    body = load_body("free_low")
     return [sample_crop(np.random.default_rng(seed), body) for seed in range(30)]
 
 
@@ -124,7 +124,7 @@ def test_crops_are_varied(crops: list[Crop]) -> None:
 
 
 def test_same_seed_same_crop() -> None:
-    body = Mannequin.load("low")
+    body = load_body("free_low")
     first, again, other = (sample_crop(np.random.default_rng(seed), body, 128) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first.image, again.image)
     for name, array in first.arrays().items():

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from smplx.lbs import batch_rigid_transform, batch_rodrigues, blend_shapes
 from torch import Tensor
 
-from crowd3d.bodies.joints import SMPL_PARENTS, TORSO54
+from crowd3d.bodies.joints import TORSO54
+from crowd3d.bodies.skinning import articulate, reshape, skin
+from crowd3d.geometry.rotations import axis_angle_to_matrix
 
-CHUNK = 128
+CHUNK_VERTICES = 160_000
+"""Vertices skinned at a time: what lies between them then stays in the processor's cache."""
 
 
 class BodyOutput(NamedTuple):
@@ -31,12 +33,11 @@ class BodyOutput(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """Linear blend skinning after Loper et al., SMPL (2015), with the joints of the published network.
+    """A body to be posed (see `crowd3d.bodies.skinning`), with the joints of the published network.
 
     Attributes:
         name: what files call this body, such as ``smpl_neutral`` or ``free_body_high``.
         faces: (F, 3) int64 triangles, counter-clockwise from outside.
-        parents: (24,) int64, −1 for the root.
         template: (V, 3) float64 metres, T-pose, betas 0.
         shapedirs: (V, 3, 10) metres per beta.
         posedirs: (V, 3, 207) metres per entry of R − I of joints 1…23, or None when all are zero.
@@ -51,7 +52,6 @@ class Body:
 
     name: str
     faces: np.ndarray
-    parents: np.ndarray
     template: np.ndarray
     shapedirs: np.ndarray
     posedirs: np.ndarray | None
@@ -96,11 +96,10 @@ class Body:
         if shapedirs.shape != (count, 3, 10):
             raise ValueError(f"shapedirs has shape {np.shape(arrays['shapedirs'])}, not ({count}, 3, ≥ 10)")
         joint_regressor = np.asarray(arrays["J_regressor"], np.float64)
-        posedirs = np.asarray(arrays["posedirs"], np.float32)
+        posedirs = np.asarray(arrays["posedirs"])
         return cls(
             name=name,
             faces=np.asarray(arrays["f"], np.int64),
-            parents=SMPL_PARENTS.copy(),
             template=template,
             shapedirs=shapedirs,
             posedirs=posedirs.astype(np.float64) if posedirs.any() else None,
@@ -148,14 +147,14 @@ class Body:
     def forward(self, pose_rad: Tensor, betas: Tensor) -> BodyOutput:
         """Pose everybody; differentiable; device and dtype of `pose_rad`; never in reduced precision under autocast.
 
-        Without gradients people are processed in chunks of 128.
+        Without gradients people are processed in chunks.
 
         Args:
             pose_rad: (N, 24, 3) axis-angle relative to the parent, global orientation first.
             betas: (N, 10).
         """
         with torch.autocast(pose_rad.device.type, enabled=False):
-            rotations = batch_rodrigues(pose_rad.reshape(-1, 3)).view(len(pose_rad), 24, 3, 3)
+            rotations = axis_angle_to_matrix(pose_rad)
         return self.forward_rotations(rotations, betas)
 
     def forward_rotations(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
@@ -163,7 +162,8 @@ class Body:
         with torch.autocast(rotations.device.type, enabled=False):
             if torch.is_grad_enabled() and (rotations.requires_grad or betas.requires_grad):
                 return self._skin(rotations, betas)
-            chunks = [self._skin(*part) for part in zip(rotations.split(CHUNK), betas.split(CHUNK), strict=True)]
+            people = max(1, CHUNK_VERTICES // len(self.template))
+            chunks = [self._skin(*part) for part in zip(rotations.split(people), betas.split(people), strict=True)]
             return BodyOutput(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
 
     def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -180,26 +180,27 @@ class Body:
     def _skin(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
         buffers = self._buffers(rotations.device, rotations.dtype)
         betas = betas.to(rotations.dtype)
-        people = len(rotations)
-        shaped = buffers["template"] + blend_shapes(betas, buffers["shapedirs"])
+        shaped = reshape(buffers["template"], buffers["shapedirs"], betas)
         if self.posedirs is not None:
-            features = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).view(people, 207)
-            shaped = shaped + torch.einsum("nk,vck->nvc", features, buffers["posedirs"])
-        rest_joints = buffers["joint_template"] + blend_shapes(betas, buffers["joint_shapedirs"])
-        joints, transforms = batch_rigid_transform(rotations, rest_joints, buffers["parents"], dtype=rotations.dtype)
-        per_vertex = (buffers["weights"] @ transforms[:, :, :3].reshape(people, 24, 12)).view(people, len(self.template), 3, 4)
-        vertices = (per_vertex[..., :3] @ shaped[..., None])[..., 0] + per_vertex[..., 3]
-        extra9 = buffers["regressor_extra9"] @ vertices
-        return BodyOutput(vertices, torch.cat([joints, vertices[:, buffers["extra_vertex_ids"]], extra9], dim=1))
+            features = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(-1, 207)
+            shaped = reshape(shaped, buffers["posedirs"], features)
+        rest = reshape(buffers["joint_template"], buffers["joint_shapedirs"], betas)
+        bones = articulate(rotations, rest)
+        vertices = skin(bones, rest, buffers["weights"], shaped)
+        extra9 = buffers["regressor_extra9"] @ vertices[:, buffers["extra9_vertex_ids"]]
+        return BodyOutput(vertices, torch.cat([bones.position, vertices[:, buffers["extra_vertex_ids"]], extra9], dim=1))
 
     def _buffers(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
         if (device, dtype) not in self._tensors:
-            names = ["template", "shapedirs", "joint_template", "joint_shapedirs", "weights", "regressor_extra9"]
+            used = np.flatnonzero(self.regressor_extra9.any(0))
+            names = ["template", "shapedirs", "joint_template", "joint_shapedirs", "weights"]
             names += [] if self.posedirs is None else ["posedirs"]
+            arrays = {name: getattr(self, name) for name in names} | {"regressor_extra9": self.regressor_extra9[:, used]}
             # made outside inference mode, because the cache serves training as well
             with torch.inference_mode(False):
-                buffers = {name: torch.as_tensor(getattr(self, name), dtype=dtype, device=device) for name in names}
-                buffers |= {name: torch.as_tensor(getattr(self, name), device=device) for name in ("parents", "extra_vertex_ids")}
+                buffers = {name: torch.as_tensor(array, dtype=dtype, device=device) for name, array in arrays.items()}
+                indices = {"extra_vertex_ids": self.extra_vertex_ids, "extra9_vertex_ids": used}
+                buffers |= {name: torch.as_tensor(array, device=device) for name, array in indices.items()}
             self._tensors[device, dtype] = buffers
         return self._tensors[device, dtype]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.optimize import nnls
 from scipy.spatial.transform import Rotation
 
-from crowd3d.bodies.joints import SMPL_PARENTS
+from crowd3d.bodies import skinning
+from crowd3d.bodies.skinning import Bones, place_joints, turn_bones
 
 ARM_CHAINS = ((1.0, (16, 18, 20, 22)), (-1.0, (17, 19, 21, 23)))
 
@@ -40,7 +42,7 @@ def rotations_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def skin(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, rotations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Linear blend skinning with the pelvis joint at the origin.
+    """Skinning with rotations that are known against the body's frame; the pelvis joint comes to the origin.
 
     Args:
         vertices: (N, V, 3) metres.
@@ -51,17 +53,9 @@ def skin(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, rotation
     Returns:
         Moved vertices and joints.
     """
-    moved = np.zeros_like(joints)
-    for joint in range(1, 24):
-        parent = SMPL_PARENTS[joint]
-        bone = joints[:, joint] - joints[:, parent]
-        moved[:, joint] = moved[:, parent] + np.einsum("nij,nj->ni", rotations[:, parent], bone)
-    offsets = moved - np.einsum("nkij,nkj->nki", rotations, joints)
-    posed = np.einsum("vk,nki->nvi", weights, offsets)
-    for joint in range(24):
-        rows = np.flatnonzero(weights[:, joint])
-        posed[:, rows] += weights[rows, joint, None] * np.einsum("nij,nvj->nvi", rotations[:, joint], vertices[:, rows])
-    return posed, moved
+    turned, rest = torch.from_numpy(rotations), torch.from_numpy(joints)
+    bones = Bones(turned, place_joints(turned, (rest - rest[:, :1])[..., None])[..., 0])
+    return skinning.skin(bones, rest, torch.from_numpy(weights), torch.from_numpy(vertices)).numpy(), bones.position.numpy()
 
 
 def t_pose_rotations(joints: np.ndarray) -> np.ndarray:
@@ -85,9 +79,7 @@ def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
     local[:, 16, 2] -= rng.uniform(0, 1.5, count)
     local[:, 17, 2] += rng.uniform(0, 1.5, count)
     rotations = Rotation.from_rotvec(local.reshape(-1, 3)).as_matrix().reshape(count, 24, 3, 3)
-    for joint in range(1, 24):
-        rotations[:, joint] = rotations[:, SMPL_PARENTS[joint]] @ rotations[:, joint]
-    return rotations
+    return turn_bones(torch.from_numpy(rotations)).numpy()
 
 
 @dataclass(frozen=True)

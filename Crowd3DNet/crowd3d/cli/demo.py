@@ -1,4 +1,4 @@
-"""``crowd3d demo``: make a crowd with known truth, reconstruct it with the two scripts, score the result."""
+"""``crowd3d demo``: make a crowd with known truth, reconstruct it in its two steps, score the result."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ class Usage(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--output", type=Path, default=None, help="folder of the scene and of the results (default: demo/ in the checkout)")
+    parser.add_argument("--output", type=Path, default=None, help="folder of the scene and of the results (default: demo/)")
     add_scene_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="reconstruct again instead of keeping what is done")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration and print its table."""
-    root = load_settings().root
-    output = (args.output or root / "demo").absolute()
+    output = (args.output or load_settings().root / "demo").absolute()
     image, truth, results = output / "image.jpg", output / "truth.npz", output / "result" / "image"
     used = []
     scene = ["--people", str(args.people), "--size", "x".join(map(str, args.size)), "--camera", args.camera, "--seed", str(args.seed)]
     made = output / "scene_arguments.json"
     if not (made.is_file() and json.loads(made.read_text(encoding="utf-8")) == scene):
-        used.append(_run("making the scene", "-m", "crowd3d.cli.main", "synthesize", "--output", str(output), *scene))
+        used.append(_run("making the scene", "-m", "crowd3d", "synthesize", "--output", str(output), *scene))
         write_json(made, scene)
     common = ["--scene_image_path", str(image), "--save_mid_folder", str(output / "mid"), *(["--overwrite"] if args.overwrite else [])]
-    used.append(_run("process.py", str(root / "single_image" / "process.py"), *common, "--pose_backend", "embedded"))
-    used.append(_run("inference.py", str(root / "single_image" / "inference.py"), *common, "--save_res_folder", str(output / "result")))
+    used.append(_run("process", "-m", "crowd3d", "process", *common, "--pose_backend", "embedded"))
+    used.append(_run("infer", "-m", "crowd3d", "infer", *common, "--save_res_folder", str(output / "result")))
     print()
     status = evaluate_verb.evaluate_scene(results, truth, output / "metrics.json")
     print(f"\n{'program':<18}{'seconds':>9}{'peak memory':>14}")

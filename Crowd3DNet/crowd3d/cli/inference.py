@@ -69,8 +69,7 @@ def chosen_tuning(args: argparse.Namespace, settings: Settings, config: str) -> 
     """The fine-tuning that the arguments ask for."""
     if args.optimise != TUNE:
         return None
-    checkpoints = settings.root / "Crowd3DNet" / "checkpoints"
-    return Tuning(args.optim_epoch, args.optim_batch_size, settings.configs_root / "optim" / config, checkpoints)
+    return Tuning(args.optim_epoch, args.optim_batch_size, settings.configs_root / "optim" / config, settings.checkpoints_root)
 
 
 def add_optimise_argument(parser: argparse.ArgumentParser) -> None:

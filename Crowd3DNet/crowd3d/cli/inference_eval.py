@@ -87,7 +87,7 @@ def _pictures(
 ) -> list[Picture]:
     """The pictures of a scene with what they have in common."""
     frames = data.frames(scene)
-    pre_optimised = settings.pretrained_root / PRE_OPTIMISED / scene / PRE_OPTIMISED_NAME
+    pre_optimised = settings.released_weights.parent / PRE_OPTIMISED / scene / PRE_OPTIMISED_NAME
     if args.use_pre_optim:
         camera_ground = published_ground(settings.root, scene, _image_size(frames))
         given = args.weights or (pre_optimised if pre_optimised.is_file() else None)

@@ -6,11 +6,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 
+import crowd3d
 from crowd3d.cli.console import make_streams_safe
-from crowd3d.cli.run import run_cli
+from crowd3d.cli.run import report, run_cli
 
 VERBS = {
     "demo": ("demo", "make a scene with known truth, reconstruct it, score the result"),
@@ -46,11 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="verbs:\n" + "\n".join(f"  {verb:{width}}  {VERBS[verb][1]}" for verb in verbs),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"crowd3d {version('crowd3d')}")
+    parser.add_argument("--version", action="version", version=f"crowd3d {crowd3d.__version__}")
     parser.add_argument("verb", choices=verbs, metavar="verb", help="one of the verbs below; `crowd3d <verb> --help` lists its arguments")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the verb")
     chosen = parser.parse_args(argv)
-    module = importlib.import_module(verbs[chosen.verb])
+    try:
+        module = importlib.import_module(verbs[chosen.verb])
+    except ModuleNotFoundError as error:
+        return report(error)
     return run_cli(module.add_arguments, module.run, chosen.arguments, f"crowd3d {chosen.verb}", VERBS[chosen.verb][1])
 
 

@@ -12,6 +12,8 @@ from crowd3d.errors import Crowd3DError
 
 FAILED = 1
 INTERRUPTED = 130
+EXTRAS = {"lightning_fabric": "train", "tensorboard": "train", "jsonschema": "evaluate"}
+"""Packages that only some commands need → the extra of this package that installs them."""
 
 
 def run_cli(
@@ -41,16 +43,28 @@ def run_cli(
     logging.getLogger("crowd3d").setLevel(logging.INFO)
     try:
         return run(arguments)
-    except Crowd3DError as error:
-        return _report(str(error))
-    except OSError as error:
-        # A full disk or a missing permission can strike at any read or write, not only where a stage expects it.
-        return _report(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+    except (Crowd3DError, ModuleNotFoundError, OSError) as error:
+        return report(error)
     except KeyboardInterrupt:
-        _report("interrupted; what was finished is kept, the same command continues")
+        _print("interrupted; what was finished is kept, the same command continues")
         return INTERRUPTED
 
 
-def _report(message: str) -> int:
-    print("crowd3d: error:", " ".join(message.split()), file=sys.stderr)
+def report(error: Crowd3DError | ModuleNotFoundError | OSError) -> int:
+    """Say in one line what is the user's to solve, and return the exit code; raises what is a fault of the program."""
+    match error:
+        case Crowd3DError():
+            _print(str(error))
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in EXTRAS:
+            package = name.partition(".")[0]
+            _print(f"{package.replace('_', '-')} is not installed; pip install 'crowd3d[{EXTRAS[package]}]'")
+        case OSError():
+            # A full disk or a missing permission can strike at any read or write, not only where a stage expects it.
+            _print(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+        case _:
+            raise error
     return FAILED
+
+
+def _print(message: str) -> None:
+    print("crowd3d: error:", " ".join(message.split()), file=sys.stderr)

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Render, train, resume what was interrupted.
 
     Raises:
-        BadConfig: ``--start`` without the stage of a network.
+        BadConfig: ``--start`` without the stage of a network, or ``--install`` without a checkout.
         MissingAsset: weights are absent or of another network.
     """
     torch.set_num_threads(args.threads or torch.get_num_threads())
@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     scenes, held_out = folder / "scenes", folder / "held_out"
     if args.start and stages not in NETWORKS:
         raise BadConfig(f"--start {args.start}: add --stage and the network that these weights are of: {', '.join(NETWORKS)}")
+    if args.install and not settings.home.checkout:
+        raise BadConfig("--install replaces the weights of a checkout, and there is none; the trained ones stay in --folder")
     for stage in STAGES if stages == "all" else [stages]:
         if stage == "scenes":
             render_scenes(held_out, HELD_OUT_SEED, SCENES_PER_SHARD)

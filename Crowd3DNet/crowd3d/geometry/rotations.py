@@ -44,6 +44,17 @@ def axis_angle_to_matrix(axis_angle_rad: Tensor) -> Tensor:
     return identity + sine * skew + versine * (skew @ skew)
 
 
+def left_jacobian(axis_angle_rad: Tensor) -> Tensor:
+    """(..., 3) → (..., 3, 3): angular velocity per rate of the axis-angle (Barfoot, State Estimation for Robotics, 7.77)."""
+    squared = axis_angle_rad.square().sum(-1)[..., None, None]
+    small = squared < SMALL_SQUARED
+    angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
+    first = torch.where(small, 0.5 - squared / 24, 2 * (angle / 2).sin().square() / angle.square())
+    second = torch.where(small, 1 / 6 - squared / 120, (angle - angle.sin()) / angle**3)
+    skew = _skew(axis_angle_rad)
+    return torch.eye(3, dtype=skew.dtype, device=skew.device) + first * skew + second * (skew @ skew)
+
+
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     """(..., 3, 3) → (..., 3) axis times angle, angle in 0…π."""
     quaternion = _matrix_to_quaternion(matrix)

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.skinning import locate
 from crowd3d.errors import BackendFailed
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.ground import StaturePrior
 from crowd3d.optimise.belief import Belief
 from crowd3d.optimise.pose_prior import PosePrior
-from crowd3d.optimise.skeleton import Skeleton, locate
-from crowd3d.optimise.state import BETAS, POSE, SHARED, TORSO17, Lens, Start, posture_of
+from crowd3d.optimise.skeleton import Skeleton
+from crowd3d.optimise.state import BETAS, POSE, SHARED, TORSO17, Lens, Start, bones_of
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene
@@ -189,8 +190,8 @@ def state_problem(
     start = Start(torch.from_numpy(people.hvip_px), torch.from_numpy(size), upright(people, ground), torch.from_numpy(pose_rad))
     x = torch.zeros(len(people), POSE + basis.shape[1] + BETAS, dtype=torch.float64)
     x[:, -BETAS:] = betas
-    posture = posture_of(skeleton, start, basis, x)
-    torso = locate(posture, skeleton.landmarks, betas)[:, TORSO17].mean(1)
+    bones = bones_of(skeleton, start, basis, x)
+    torso = locate(bones, skeleton.landmarks, betas)[:, TORSO17].mean(1)
     turn = torch.from_numpy(ground.rotation_cam_world)
     pelvis = torch.from_numpy(people.translation_cam_m) + skeleton.joint[0] + betas @ skeleton.joint_shape[0].T
     torso_cam = (pelvis + torso @ turn.T).numpy()

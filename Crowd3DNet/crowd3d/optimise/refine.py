@@ -19,7 +19,7 @@ from crowd3d.optimise.belief import INDEPENDENT, Belief
 from crowd3d.optimise.pose_prior import load_pose_prior
 from crowd3d.optimise.problem import Problem, checked, state_problem, usable
 from crowd3d.optimise.solver import LIMIT, cost, freeze, solve
-from crowd3d.optimise.state import BETAS, PLACE, POSE, RISE, posture_of, view
+from crowd3d.optimise.state import BETAS, PLACE, RISE, bones_of, pose_of, view
 from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, People, Scene
 
@@ -202,11 +202,11 @@ def _scene(scene: Scene, problem: Problem, body: Body, x: Tensor, shared: Tensor
     if problem.shared_free[1:].any():
         ground = GroundPlane.from_angles(tilt, roll, float(np.exp(height)))
     seen = view(shared, problem.lens, problem.start.hvip_px + x[:, PLACE] * problem.start.size_px[:, None])
-    posture = posture_of(problem.skeleton, problem.start, problem.basis, x)
-    local = problem.start.pose_rad + x[:, POSE:-BETAS] @ problem.basis.T
+    bones = bones_of(problem.skeleton, problem.start, problem.basis, x)
+    local = pose_of(problem.start, problem.basis, x)[:, 1:]
     turn = torch.from_numpy(ground.rotation_cam_world)
-    root = matrix_to_axis_angle(turn @ posture.rotation[:, 0])
-    pose = torch.cat([root[:, None], local.view(-1, 23, 3)], 1).float().numpy()
+    root = matrix_to_axis_angle(turn @ bones.rotation[:, 0])
+    pose = torch.cat([root[:, None], local], 1).float().numpy()
     betas = x[:, -BETAS:].float().numpy()
     torso_world = seen.foot.numpy() + x[:, RISE, None].numpy() * np.array([0.0, 1.0, 0.0])
     torso = ground.from_world(torso_world)

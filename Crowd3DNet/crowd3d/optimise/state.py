@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from crowd3d.optimise.skeleton import LANDMARKS, Points, Posture, Skeleton, articulate, differentiate, heights, locate
+from crowd3d.bodies.skinning import Bones, Points, differentiate, heights, locate, spin
+from crowd3d.optimise.skeleton import LANDMARKS, Skeleton, articulate
 
 SHARED = 4
 """log focal length, tilt, roll, log height."""
@@ -165,10 +166,15 @@ class Posed:
         return self.points - torch.tensor([0.0, 1.0, 0.0]).to(self.points) * self.view.height
 
 
-def posture_of(skeleton: Skeleton, start: Start, basis: Tensor, x: Tensor) -> Posture:
-    """Bones of n people with unknowns `x` (n, P), pelvis at the origin, upright world."""
+def pose_of(start: Start, basis: Tensor, x: Tensor) -> Tensor:
+    """(n, 24, 3) axis-angles of n people with unknowns `x` (n, P); that of the pelvis is its turn away from the start."""
     pose = start.pose_rad + x[:, POSE:-BETAS] @ basis.T
-    return articulate(skeleton, torch.cat([x[:, None, TURN], pose.view(-1, 23, 3)], 1), start.root, x[:, -BETAS:])
+    return torch.cat([x[:, None, TURN], pose.view(-1, 23, 3)], 1)
+
+
+def bones_of(skeleton: Skeleton, start: Start, basis: Tensor, x: Tensor) -> Bones:
+    """Bones of n people with unknowns `x` (n, P), pelvis at the origin, upright world."""
+    return articulate(skeleton, pose_of(start, basis, x), start.root, x[:, -BETAS:])
 
 
 def pose_people(skeleton: Skeleton, start: Start, basis: Tensor, lens: Lens, x: Tensor, shared: Tensor, changes: bool) -> Posed:
@@ -182,15 +188,16 @@ def pose_people(skeleton: Skeleton, start: Start, basis: Tensor, lens: Lens, x: 
         changes: whether to differentiate.
     """
     seen = view(shared, lens, start.hvip_px + x[:, PLACE] * start.size_px[:, None])
-    posture, betas = posture_of(skeleton, start, basis, x), x[:, -BETAS:]
-    surface = heights(posture, skeleton.touching, betas)
+    bones, betas = bones_of(skeleton, start, basis, x), x[:, -BETAS:]
+    surface = heights(bones, skeleton.touching, betas)
     lowest, touching = surface.min(1)
-    points = locate(posture, skeleton.landmarks, betas) if not changes else torch.empty(0)
+    points = locate(bones, skeleton.landmarks, betas) if not changes else torch.empty(0)
     points_person = lowest_person = up_person = torch.empty(0)
     if changes:
         chosen = Points(*(field[touching][:, None] for field in skeleton.touching))
         both = Points(*(torch.cat([a.expand(len(x), *a.shape), b], 1) for a, b in zip(skeleton.landmarks, chosen, strict=True)))
-        points, turned, per_beta = differentiate(posture, both, betas)
+        spins = spin(pose_of(start, basis, x), bones.rotation)
+        points, turned, per_beta = differentiate(bones, spins, skeleton.joint_shape - skeleton.joint_shape[:1], both, betas)
         person = torch.zeros(*points.shape, x.shape[1], dtype=x.dtype, device=x.device)
         person[..., TURN] = turned[..., 0, :]
         person[..., POSE:-BETAS] = turned[..., 1:, :].flatten(-2) @ basis
@@ -201,14 +208,14 @@ def pose_people(skeleton: Skeleton, start: Start, basis: Tensor, lens: Lens, x: 
         person[..., PLACE] += (seen.foot_place * start.size_px[:, None, None])[:, None]
         points, points_person = points[:, :LANDMARKS], person[:, :LANDMARKS]
         up_person = torch.zeros(len(x), 3, x.shape[1], dtype=x.dtype, device=x.device)
-        up_person[..., TURN] = torch.linalg.cross(posture.axes[:, 0], posture.rotation[:, 0, :, 1:2].expand(-1, 3, 3), dim=1)
+        up_person[..., TURN] = torch.linalg.cross(spins[:, 0], bones.rotation[:, 0, :, 1:2].expand(-1, 3, 3), dim=1)
     torso = points[:, TORSO17].mean(1)
     rise = torch.tensor([0.0, 1.0, 0.0]).to(x) * x[:, RISE, None]
     return Posed(
         view=seen,
         points=points + (seen.foot + rise - torso)[:, None],
         lowest=lowest + x[:, RISE] - torso[:, 1],
-        up=posture.rotation[:, 0, :, 1],
+        up=bones.rotation[:, 0, :, 1],
         points_person=points_person,
         lowest_person=lowest_person,
         up_person=up_person,

@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jsonschema import Draft202012Validator
 
 from crowd3d.errors import MissingAsset
 from crowd3d.files import atomic_path, write_json
 from crowd3d.types import People, Scene
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 EXTRA_NAME = "predict_extra.json"
 HANDS = (22, 23)
@@ -154,6 +156,9 @@ def read_predict_json(path: Path) -> Iterator[PredictedFrame]:
 
 @cache
 def _validator(part: str) -> Draft202012Validator:
+    # Only who checks files of other programs needs this package.
+    from jsonschema import Draft202012Validator
+
     schema = json.loads(files("crowd3d.scene").joinpath("predict_schema.json").read_text(encoding="utf-8"))
     return Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": schema["$defs"]})
 

@@ -1,8 +1,7 @@
 """Procedural crowds with exact ground truth."""
 
 from crowd3d.synthetic.crop import Crop, sample_crop
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import sample_skeletons
 from crowd3d.synthetic.truth import Truth
 
-__all__ = ["Crop", "Mannequin", "Truth", "sample_crop", "sample_skeletons"]
+__all__ = ["Crop", "Truth", "sample_crop", "sample_skeletons"]

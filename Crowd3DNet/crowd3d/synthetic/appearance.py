@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from crowd3d.synthetic.mannequin import Mannequin
+from crowd3d.bodies import Body
 from crowd3d.synthetic.noise import hash01, noise2
 
 # Columns of a row of clothes.
 SKIN, HAIR, TOP, TOP2, BOTTOM, BOTTOM2, SHOE, HAT = 0, 3, 6, 9, 12, 15, 18, 21
 SLEEVE_X, LEG_Y, HEM_Y, NECKLINE, PATTERN, SCALE, HAIRCUT, HAT_KIND, SEED, OPEN_X, FOLDS, TROUSERS, FACE, SOCK_Y = range(24, 38)
 COLUMNS = 38
-# Columns of the landmarks of a mannequin, metres in its rest pose.
+# Columns of the landmarks of a body, metres in its rest pose.
 (TOP_Y, CHIN_Y, NECK_Y, SHOULDER_X, ELBOW_X, WRIST_X, HIP_Y, KNEE_Y, ANKLE_Y, HEAD_Z, EYE_Y, EYE_X, NOSE_Y, NOSE_Z, WAIST_Y, CHEST_Y,
  SOLE_Y, HIP_X) = range(18)  # fmt: skip
 
@@ -29,12 +29,12 @@ _HAIRS = np.array([[22, 19, 18], [48, 34, 26], [92, 66, 42], [168, 168, 166], [1
 _HAIR_SHARE = np.array([0.46, 0.24, 0.12, 0.1, 0.06, 0.02])
 
 
-def landmarks(body: Mannequin) -> np.ndarray:
+def landmarks(body: Body) -> np.ndarray:
     """(18,) float32 heights and widths of the rest pose by which clothes are cut."""
-    joints = body.joints_m
-    right_eye, left_eye, ear, nose = body.template_m[body.extra_vertices[[1, 2, 3, 0]]]
+    joints = body.joint_template
+    right_eye, left_eye, ear, nose = body.template[body.extra_vertex_ids[[1, 2, 3, 0]]]
     out = np.empty(18, np.float32)
-    out[TOP_Y] = body.template_m[:, 1].max()
+    out[TOP_Y] = body.template[:, 1].max()
     out[CHIN_Y] = nose[1] - 0.072
     out[NECK_Y] = joints[12, 1] - 0.01
     out[[SHOULDER_X, ELBOW_X, WRIST_X]] = np.abs(joints[[16, 18, 20], 0])
@@ -42,7 +42,7 @@ def landmarks(body: Mannequin) -> np.ndarray:
     out[HEAD_Z] = ear[2]
     out[EYE_Y], out[EYE_X] = (right_eye[1] + left_eye[1]) / 2, abs(right_eye[0] - left_eye[0]) / 2
     out[NOSE_Y], out[NOSE_Z] = nose[1], nose[2]
-    out[SOLE_Y] = body.template_m[:, 1].min()
+    out[SOLE_Y] = body.template[:, 1].min()
     out[HIP_X] = abs(joints[1, 0])
     return out
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from crowd3d.bodies import Body
 from crowd3d.raster import Buffers, Meshes, draw, in_bands, kernels
 from crowd3d.raster.buffers import to_window
 from crowd3d.synthetic import shading
 from crowd3d.synthetic.accessories import dress_up
 from crowd3d.synthetic.appearance import cloth_thickness, landmarks, sample_clothes
 from crowd3d.synthetic.cameras import View
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import Crowd
 from crowd3d.synthetic.world import World
 
@@ -44,7 +44,7 @@ class Stage:
     marks: np.ndarray
 
 
-def set_stage(rng: np.random.Generator, view: View, world: World, crowd: Crowd, body: Mannequin) -> Stage:
+def set_stage(rng: np.random.Generator, view: View, world: World, crowd: Crowd, body: Body) -> Stage:
     """Dress the people and project everything."""
     marks = landmarks(body)
     clothes = sample_clothes(rng, len(crowd), marks)
@@ -53,7 +53,7 @@ def set_stage(rng: np.random.Generator, view: View, world: World, crowd: Crowd, 
     extras, owner = dress_up(rng, crowd, clothes)
     parts = extras + world.parts
     people_paint = np.empty((count, size, 4), np.float32)
-    people_paint[..., :3] = body.template_m
+    people_paint[..., :3] = body.template
     people_paint[..., 3] = world.light.brightness(normals)
     points = [vertices.reshape(-1, 3)] + [p.points_m for p in parts]
     paint = [people_paint.reshape(-1, 4)] + [np.column_stack([p.paint, world.light.brightness(p.normals)]) for p in parts]
@@ -93,12 +93,12 @@ def set_stage(rng: np.random.Generator, view: View, world: World, crowd: Crowd, 
 
 
 def _clothed(
-    rng: np.random.Generator, crowd: Crowd, body: Mannequin, marks: np.ndarray, clothes: np.ndarray
+    rng: np.random.Generator, crowd: Crowd, body: Body, marks: np.ndarray, clothes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and normals (N, V, 3) with the thickness of clothes and hair; feet, hands and face keep their place."""
     normals = np.empty_like(crowd.vertices_m)
     kernels.vertex_normals(crowd.vertices_m, body.faces, normals)
-    thickness = cloth_thickness(rng, body.template_m, clothes, marks)
+    thickness = cloth_thickness(rng, body.template, clothes, marks)
     return crowd.vertices_m + thickness[..., None] * normals, normals
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from crowd3d.bodies import Body
 from crowd3d.synthetic.cameras import PUBLISHED, View, published_view, sample_view
 from crowd3d.synthetic.compose import draw_window, set_stage
 from crowd3d.synthetic.develop import develop, sample_development
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import MIN_SPACING_M, Placement, place_groups, pose_crowd, thin
 from crowd3d.synthetic.truth import Truth, describe, observe, silhouettes
 from crowd3d.synthetic.world import World, furnish, ground_points
@@ -107,7 +107,7 @@ def degrade(rng: np.random.Generator, image: np.ndarray, scale: float) -> np.nda
 
 def sample_crop(
     rng: np.random.Generator,
-    body: Mannequin,
+    body: Body,
     size: int = 256,
     person_px: tuple[float, float] = (40, 160),
     empty_share: float = EMPTY_SHARE,
@@ -116,7 +116,7 @@ def sample_crop(
 
     Args:
         rng: source of randomness; the same state gives the same crop.
-        body: from `Mannequin.load`; "low" is enough for people up to 300 px.
+        body: who is drawn; the free body, whose clothes are cut to it: "free_low" is enough for people up to 300 px.
         size: side of the picture in pixels.
         person_px: height range, logarithmic, of an adult at the place that the crop is cut for; others follow perspective.
         empty_share: share of crops without people, with more furniture and trees instead.

@@ -10,11 +10,11 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from crowd3d.bodies import Body, load_body
 from crowd3d.files import write_json
 from crowd3d.imaging.largecrowd import LargeCrowdFolder
 from crowd3d.synthetic.cameras import View
 from crowd3d.synthetic.compose import set_stage
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import MIN_SPACING_M, Crowd, Placement, pose_crowd
 from crowd3d.synthetic.plaza import build_square, in_picture, place_people
 from crowd3d.synthetic.scene import IMAGE_NAME, SyntheticScene, annotation, choose_body, choose_view, draw_picture
@@ -85,7 +85,7 @@ def synthesize_frames(
     """
     rng = np.random.default_rng([*seed, _PLACE])
     view = choose_view(rng, camera, people, size)
-    world = build_square(rng, view, Mannequin.load("low"))
+    world = build_square(rng, view, load_body("free_low"))
     placement = place_people(rng, view, world, people)
     body = choose_body(view, placement)
     for frame in range(frames):
@@ -98,7 +98,7 @@ def synthesize_frames(
         yield SyntheticScene(image, describe(stage, crowd, body, seen, silhouettes(stage, len(crowd))), body.name)
 
 
-def _pose(same: np.random.Generator, moving: np.random.Generator, body: Mannequin, placement: Placement) -> Crowd:
+def _pose(same: np.random.Generator, moving: np.random.Generator, body: Body, placement: Placement) -> Crowd:
     """Poses that stay from picture to picture, but other strides of those who walk."""
     crowd = pose_crowd(same, body, placement)
     rows = np.flatnonzero(_pace(placement) > 0)

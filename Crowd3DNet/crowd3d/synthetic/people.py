@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from scipy.spatial.transform import Rotation
 
+from crowd3d.bodies import Body, load_body
 from crowd3d.bodies.population import YOUTH_AXIS
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.poses import KINDS, sample_poses
 
 CHILD_SHARE = 0.08
@@ -160,14 +160,14 @@ def _lean(rng: np.random.Generator, count: int) -> Rotation:
     return Rotation.from_rotvec(np.deg2rad(rng.normal(0, 2.0, (count, 3))) * [1, 0, 1])
 
 
-def pose_crowd(rng: np.random.Generator, body: Mannequin, placement: Placement, betas: np.ndarray | None = None) -> Crowd:
+def pose_crowd(rng: np.random.Generator, body: Body, placement: Placement, betas: np.ndarray | None = None) -> Crowd:
     """Pose everybody and put the lowest vertex of each on the ground; shapes are random unless `betas` (N, 10) gives them."""
     n = len(placement.kind)
     pose = sample_poses(rng, placement.kind)
     turn = Rotation.from_rotvec(np.stack([np.zeros(n), placement.yaw_rad, np.zeros(n)], 1))
     pose[:, 0] = (turn * _lean(rng, n) * Rotation.from_rotvec(pose[:, 0])).as_rotvec().reshape(-1, 3)
     betas = sample_betas(rng, n) if betas is None else betas
-    vertices, joints = body.pose(pose, betas)
+    vertices, joints = body.pose(pose.astype(np.float32), betas)
     shift = np.zeros((n, 1, 3), np.float32)
     shift[:, 0, 0], shift[:, 0, 2] = placement.xz_m.T
     shift[:, 0, [0, 2]] -= joints[:, 0, [0, 2]]
@@ -175,14 +175,14 @@ def pose_crowd(rng: np.random.Generator, body: Mannequin, placement: Placement, 
     return Crowd(placement.kind, pose, betas, vertices + shift, joints + shift, placement.yaw_rad)
 
 
-def sample_skeletons(rng: np.random.Generator, count: int, body: Mannequin | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sample_skeletons(rng: np.random.Generator, count: int, body: Body | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Poses and shapes of the crowd's people without places.
 
     Returns:
         pose_rad (count, 24, 3), the global orientation a lean of people who face +z; betas (count, 10); lowest (count,) y of
         the lowest vertex, to be subtracted to stand the body on y = 0.
     """
-    body = body or Mannequin.load("low")
+    body = body or load_body("free_low")
     shares = {kind: 0.55 * _ALONE.get(kind, 0) + 0.3 * _TALKING.get(kind, 0) + 0.15 * _WALKING.get(kind, 0) for kind in KINDS} | {
         "sit": 0.09
     }
@@ -191,5 +191,5 @@ def sample_skeletons(rng: np.random.Generator, count: int, body: Mannequin | Non
     pose[:, 0] = (_lean(rng, count) * Rotation.from_rotvec(pose[:, 0])).as_rotvec().reshape(-1, 3)
     betas = sample_betas(rng, count)
     parts = np.array_split(np.arange(count), max(1, count // 2000))
-    lowest = np.concatenate([body.pose(pose[rows], betas[rows])[0][..., 1].min(axis=1) for rows in parts])
+    lowest = np.concatenate([body.pose(pose[rows].astype(np.float32), betas[rows])[0][..., 1].min(axis=1) for rows in parts])
     return pose, betas, lowest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from crowd3d.bodies import Body
 from crowd3d.synthetic import shading
 from crowd3d.synthetic.cameras import View
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import Placement, place_groups, thin
 from crowd3d.synthetic.props import Part
 from crowd3d.synthetic.world import World, furniture, make_patch, sample_facades, sample_light, skyline
@@ -43,7 +43,7 @@ def has_room(view: View, people: int) -> bool:
 class _Layout:
     """Collects parts, seats and obstacles while a square is laid out."""
 
-    def __init__(self, rng: np.random.Generator, facades: int, body: Mannequin, axis_rad: float, origin: np.ndarray) -> None:
+    def __init__(self, rng: np.random.Generator, facades: int, body: Body, axis_rad: float, origin: np.ndarray) -> None:
         self.rng, self.facades, self.body = rng, facades, body
         self.axis_rad, self.origin = axis_rad, origin
         self.parts: list[Part] = []
@@ -80,7 +80,7 @@ class _Layout:
         self.patches.append(row)
 
 
-def build_square(rng: np.random.Generator, view: View, body: Mannequin) -> World:
+def build_square(rng: np.random.Generator, view: View, body: Body) -> World:
     """A square that fills the ground on which `usable_ground` lets people stand."""
     points, _ = usable_ground(view)
     light, facades = sample_light(rng, sunny=0.8), sample_facades(rng)

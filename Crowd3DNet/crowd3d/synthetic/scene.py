@@ -10,13 +10,13 @@ import numpy as np
 import pyvips
 from tqdm import tqdm
 
+from crowd3d.bodies import Body, load_body
 from crowd3d.errors import UnsolvableGround
 from crowd3d.files import atomic_path, write_json, write_npz
 from crowd3d.raster import in_bands
 from crowd3d.synthetic.cameras import View, published_view, sample_view
 from crowd3d.synthetic.compose import Stage, draw_window, set_stage
 from crowd3d.synthetic.develop import develop, sample_development
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import Crowd, Placement, pose_crowd
 from crowd3d.synthetic.plaza import build_square, has_room, place_people
 from crowd3d.synthetic.truth import Observation, Truth, describe, observe, silhouettes
@@ -130,7 +130,7 @@ def synthesize_scene(
     """
     rng = np.random.default_rng(seed)
     view = choose_view(rng, camera, people, size)
-    low = Mannequin.load("low")
+    low = load_body("free_low")
     world = build_square(rng, view, low)
     placement = place_people(rng, view, world, people)
     body = choose_body(view, placement)
@@ -141,10 +141,10 @@ def synthesize_scene(
     return SyntheticScene(image, truth, body.name)
 
 
-def choose_body(view: View, placement: Placement) -> Mannequin:
+def choose_body(view: View, placement: Placement) -> Body:
     """The detailed body for a picture of large people, else the coarse one."""
     foot = view.camera.project(view.ground.from_world(np.insert(placement.xz_m, 1, 0.0, axis=1)))
-    return Mannequin.load("high" if np.median(view.person_px(foot)) > _DETAILED_PX else "low")
+    return load_body("free" if np.median(view.person_px(foot)) > _DETAILED_PX else "free_low")
 
 
 def draw_picture(

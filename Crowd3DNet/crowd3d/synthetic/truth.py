@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from crowd3d.bodies import Body
 from crowd3d.bodies.joints import COCO17_FROM_SMPL54, TORSO54
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.raster import Buffers, kernels
 from crowd3d.synthetic.cameras import View
 from crowd3d.synthetic.compose import Stage
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.people import Crowd
 
 # How far behind the visible surface of its own body a COCO-17 joint may lie and count as seen, metres.
@@ -126,7 +126,7 @@ def silhouettes(stage: Stage, count: int, scale: float = 1.0) -> np.ndarray:
     return area / scale**2
 
 
-def describe(stage: Stage, crowd: Crowd, body: Mannequin, observation: Observation, alone: np.ndarray) -> Truth:
+def describe(stage: Stage, crowd: Crowd, body: Body, observation: Observation, alone: np.ndarray) -> Truth:
     """Truth about everybody, from the exact geometry and what the buffers show."""
     view = stage.view
     camera, ground = view.camera, view.ground
@@ -134,7 +134,7 @@ def describe(stage: Stage, crowd: Crowd, body: Mannequin, observation: Observati
     pose = crowd.pose_rad.copy()
     pose[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec().reshape(-1, 3)
     joints = ground.from_world(crowd.joints_m)
-    rest_pelvis = body.joints_m[0] + crowd.betas @ body.joint_shape_m[0].T
+    rest_pelvis = body.joint_template[0] + crowd.betas @ body.joint_shapedirs[0].T
     torso = joints[:, list(TORSO54)].mean(axis=1)
     hvip = ground.foot(torso)
     keypoints = np.concatenate([keypoints_of(crowd, view)[1], np.zeros((len(crowd), 17, 1))], axis=2)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crowd3d.bodies import Body
 from crowd3d.raster.kernels import vertex_normals
 from crowd3d.synthetic import props, shading
 from crowd3d.synthetic.appearance import sample_fabrics
 from crowd3d.synthetic.cameras import View
-from crowd3d.synthetic.mannequin import Mannequin
 from crowd3d.synthetic.poses import sample_poses
 from crowd3d.synthetic.props import Part
 
@@ -177,7 +177,7 @@ def skyline(rng: np.random.Generator, distance: float, yaw: float, facades: int,
 
 
 def furniture(
-    rng: np.random.Generator, kind: str, facades: int, body: Mannequin, leaves: int = 900
+    rng: np.random.Generator, kind: str, facades: int, body: Body, leaves: int = 900
 ) -> tuple[list[Part], float, np.ndarray]:
     """Parts, radius kept free of people, and local seats (S, 3) of one thing."""
     none = np.zeros((0, 3))
@@ -216,16 +216,16 @@ def furniture(
     return props.bin_or_bollard(rng), 0.4, none
 
 
-def statue(rng: np.random.Generator, body: Mannequin) -> list[Part]:
+def statue(rng: np.random.Generator, body: Body) -> list[Part]:
     """A stone or bronze figure on a plinth: looks like a person and is none."""
     pose, betas = sample_poses(rng, rng.choice(["stand", "raise", "hips", "wild", "walk"], 1)), rng.normal(size=(1, 10))
-    vertices = body.pose(pose, betas)[0]
+    vertices = body.pose(pose.astype(np.float32), betas)[0]
     normals = np.empty_like(vertices)
     vertex_normals(vertices, body.faces, normals)
     stone = np.array([[150, 146, 138], [70, 80, 70], [92, 74, 54], [205, 202, 196]])[rng.integers(4)] * rng.uniform(0.7, 1.1)
     size, plinth = rng.uniform(0.9, 1.7), rng.uniform(0.1, 1.8)
     points = (vertices[0] - [0, vertices[0, :, 1].min(), 0]) * size + [0, plinth, 0]
-    figure = Part(points, normals[0].astype(np.float64), np.broadcast_to(stone, points.shape), body.faces.astype(np.int64))
+    figure = Part(points, normals[0].astype(np.float64), np.broadcast_to(stone, points.shape), body.faces)
     return [figure, props.box(0.9, plinth, 0.9, np.array([140, 138, 132]) * rng.uniform(0.6, 1.2))]
 
 
@@ -233,7 +233,7 @@ FURNITURE = {"tree": 0.16, "lamp": 0.1, "pole": 0.08, "sign": 0.08, "car": 0.08,
              "planter": 0.06, "bush": 0.06, "tent": 0.03, "statue": 0.03, "bollard": 0.05}  # fmt: skip
 
 
-def furnish(rng: np.random.Generator, view: View, body: Mannequin, things: int, patches: int, skyline_m: float | None = None) -> World:
+def furnish(rng: np.random.Generator, view: View, body: Body, things: int, patches: int, skyline_m: float | None = None) -> World:
     """A random place for a view: about `things` pieces of street furniture, and buildings across it at `skyline_m` if given."""
     light, facades = sample_light(rng), sample_facades(rng)
     yaw = rng.uniform(-np.pi, np.pi)

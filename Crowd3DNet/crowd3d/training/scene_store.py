@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from crowd3d.bodies import Body, load_body
 from crowd3d.bodies.joints import COCO17_FROM_SMPL54
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
 from crowd3d.geometry import Camera
-from crowd3d.synthetic import Mannequin, sample_crop
+from crowd3d.synthetic import sample_crop
 from crowd3d.synthetic.crop import EMPTY_SHARE
 
 SCENE_PX = 512
@@ -90,7 +91,7 @@ class SceneStore:
 
 def render_scenes(folder: Path, seed: int, scenes: int, *, empty: bool = False) -> None:
     """Render shards until `folder` holds `scenes` scenes of this seed, with or without people; shards that exist are kept."""
-    body = Mannequin.load("low")
+    body = load_body("free_low")
     folder = Path(folder)
     for shard in tqdm(range(-(-scenes // SCENES_PER_SHARD)), desc="rendering training scenes", unit="shard"):
         path = folder / f"scenes_{seed:04d}_{shard:04d}.npz"
@@ -98,7 +99,7 @@ def render_scenes(folder: Path, seed: int, scenes: int, *, empty: bool = False) 
             write_npz(path, **_render_shard(body, np.random.default_rng([seed, shard]), empty))
 
 
-def _render_shard(body: Mannequin, rng: np.random.Generator, empty: bool) -> dict[str, np.ndarray]:
+def _render_shard(body: Body, rng: np.random.Generator, empty: bool) -> dict[str, np.ndarray]:
     share = 1.0 if empty else EMPTY_SHARE
     crops = [sample_crop(rng, body, size=SCENE_PX, person_px=PERSON_PX, empty_share=share) for _ in range(SCENES_PER_SHARD)]
     encoded = [

@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from crowd3d.bodies import Body, load_body
 from crowd3d.model.supervision import Sample
 from crowd3d.model.supervision.annotation import Annotation, Labels
-from crowd3d.synthetic import Crop, Mannequin, sample_crop
+from crowd3d.synthetic import Crop, sample_crop
 from crowd3d.training.augment import NONE, Augmentation, augment
 from crowd3d.training.datasets.base import AnnotatedTiles
 
@@ -56,7 +57,7 @@ class SyntheticTiles(AnnotatedTiles):
 def draw_tile(rng: np.random.Generator, size: int) -> Annotation:
     """A random crop of a random crowd; one pixel of the scene is one of the tile."""
     low, high = PERSON_SHARE
-    crop = sample_crop(rng, _mannequin(), size, (low * size, high * size))
+    crop = sample_crop(rng, _body(), size, (low * size, high * size))
     return Annotation(
         image=crop.image,
         origin_px=np.zeros(2),
@@ -73,7 +74,7 @@ def labels_of(crop: Crop) -> Labels:
     rows = {name: array[crop.visible_fraction > HARDLY_VISIBLE] for name, array in crop.arrays().items()}
     count, size = len(rows["betas"]), len(crop.image)
     yes, every = np.ones(count, bool), np.ones((count, 54), bool)
-    joints = _mannequin().pose(rows["pose_rad"], rows["betas"])[1] + rows["translation_cam_m"][:, None]
+    joints = _body().pose(rows["pose_rad"], rows["betas"])[1] + rows["translation_cam_m"][:, None]
     keypoints = crop.camera.project(joints)
     known = np.isfinite(keypoints).all(2) & (keypoints >= 0).all(2) & (keypoints < size).all(2)
     share = STATURE_M * crop.camera.fx / rows["torso_cam_m"][:, 2] / size
@@ -99,5 +100,5 @@ def labels_of(crop: Crop) -> Labels:
 
 
 @cache
-def _mannequin() -> Mannequin:
-    return Mannequin.load("low")
+def _body() -> Body:
+    return load_body("free_low")
