@@ -34,7 +34,7 @@ WANTED_SHARE = (0.11, 0.32)
 """Where the ground tells how tall people are, tiles in which they take such a share are looked at."""
 CUT_PX = 4
 """A box that ends so near to a tile's border inside the picture is cut off."""
-LEAST_SCORE = 0.2
+LEAST_SCORE = 0.22
 SAME_BOX = 0.55
 STATURE_M = 1.7
 
