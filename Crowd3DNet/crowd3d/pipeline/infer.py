@@ -16,7 +16,7 @@ from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import Knowns, StaturePrior, ground_position_covariance, write_release_ground
+from crowd3d.ground import HVIP_SIGMA_M, Knowns, StaturePrior, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
@@ -46,8 +46,6 @@ from crowd3d.types import Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
 
-HVIP_SIGMA_M = 0.06
-"""Spread of a lifted HVIP across the line of sight, metres."""
 
 
 @dataclass(frozen=True)
