@@ -54,7 +54,8 @@ def main() -> int:
         sizes = ((LEAST_PX, 60.0), (60.0, 120.0), (120.0, np.inf))
         cells = [of & (height >= a) & (height < b) for a, b in sizes]
         print(f"visible {low:.2f}-{high:.2f}: " + ", ".join(f"{found[c].mean():.2f} of {c.sum()}" for c in cells if c.any()))
-    print(f"facing: 68 % within {np.quantile(np.abs(turn), 0.68):.0f} degrees, circular {np.degrees(np.sqrt(-2 * np.log(np.cos(np.radians(turn)).mean()))):.0f}")
+    circular = np.degrees(np.sqrt(-2.0 * np.log(np.cos(np.radians(turn)).mean())))
+    print(f"facing: 68 % within {np.quantile(np.abs(turn), 0.68):.0f} degrees, circular standard deviation {circular:.0f}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from crowd3d.measure import (
     MeasureOptions,
     Recall,
     SceneMeasures,
+    Spread,
     View,
     Zone,
     measure_scene,
@@ -63,9 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", type=Path, help="CSV u_px,v_px,lon,lat or u_px,v_px,x_m,y_m: two or more points of a map")
     parser.add_argument("--activity", choices=("walking", "queueing"), default="walking", help="which of Fruin's levels of service")
     parser.add_argument(
-        "--recall", type=recall, default="model", help="share of people found: model (by size and visibility), none (no correction) or a number"
+        "--recall", type=recall, default="model", help="share of people found: model (size and visibility), none (no correction), a number"
     )
-    parser.add_argument("--kernel_m", type=float, default=MeasureOptions.kernel_m, help="standard deviation of the density's Gaussian, metres")
+    parser.add_argument("--kernel_m", type=float, default=MeasureOptions.kernel_m, help="standard deviation of the Gaussian, metres")
     parser.add_argument("--least_px", type=float, default=MeasureOptions.least_px, help="people less tall in the picture are not found")
     parser.add_argument("--draws", type=int, default=MeasureOptions.draws, help="crowds that are drawn for the intervals")
     parser.add_argument("--output", type=Path, help="folder to write into (default: measure/ in the scene's)")
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     write_geojson(output / "measure.geojson", measures.view, scene_features(measures))
     write_scene_page(output / "measure.html", measures, scene.image, scene.remarks, png.read_bytes())
     for zone in measures.zones:
-        print(f"{zone.name}: {figure_text(zone.count)} people, {figure_text(zone.density)} people/m², {zone.seen:.0%} seen")
+        print(f"{zone.name}: {figure_text(zone.people)} people, {figure_text(zone.density)} people/m², {zone.seen:.0%} seen")
     print(output / "measure.html")
     return 0
 
@@ -136,15 +138,16 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
 def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None = None) -> DensityMap:
     """What the map shows of the figures of a photograph."""
     limits = limits_per_m2(measures.options.activity)
-    low = [f"{a:.2f}–{b:.2f}" for a, b in zip(limits[:-1], limits[1:], strict=True)]
+    low = [f"{a:.2f} - {b:.2f}" for a, b in itertools.pairwise(limits)]
+    # Hyphens and "square": the pictures' font has neither dashes nor superscripts.
     names = [f"{letter} {text}" for letter, text in zip(LETTERS, [f"under {limits[0]:.2f}", *low, f"over {limits[-1]:.2f}"], strict=True)]
     level = np.where(np.isfinite(measures.field.level).all(1), np.nan_to_num(measures.field.level).argmax(1), -1)
-    zones = [Shape((zone.name, f"{figure_text(zone.density)} /m²"), zone.rings, True) for zone in measures.zones[1:]]
+    zones = [Shape((zone.name, _plain(zone.density)), zone.rings, True) for zone in measures.zones[1:]]
     mapped = measures.view.control is not None
     whole = measures.zones[0]
     return DensityMap(
         title,
-        f"people per m², level of service for {measures.options.activity} (Fruin) · {figure_text(whole.count)} people, 68 % in brackets",
+        f"people per square metre: Fruin's level of service, {measures.options.activity} · {_plain(whole.people)} people, 68 % in brackets",
         ("metres east", "metres north") if mapped else ("metres to the right of the camera", "metres in front of the camera"),
         measures.outline,
         measures.field.at,
@@ -154,3 +157,7 @@ def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None 
         measures.people.place,
         [*zones, *(shapes or [])],
     )
+
+
+def _plain(figure: Spread) -> str:
+    return figure_text(figure).replace("–", " - ")

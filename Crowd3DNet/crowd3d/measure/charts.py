@@ -39,7 +39,7 @@ def chart(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> s
     x_ticks, y_ticks = ticks(right), ticks(top)
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
-    def at(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def at(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
         return np.stack([_LEFT + np.asarray(x) / x_ticks[-1] * across, _HEIGHT - _BOTTOM - np.asarray(y) / y_ticks[-1] * down], -1)
 
     base = _HEIGHT - _BOTTOM
@@ -58,7 +58,8 @@ def chart(title: str, x_label: str, y_label: str, series: Sequence[Series]) -> s
         f"font-family='system-ui,sans-serif' font-size='12' fill='#20262e' aria-label='{html.escape(title, quote=True)}'>"
         f"<text x='{_LEFT}' y='14' font-weight='bold'>{html.escape(title)}</text>{''.join(marks)}"
         f"<text x='{_LEFT + across / 2}' y='{_HEIGHT - 12}' text-anchor='middle'>{html.escape(x_label)}</text>"
-        f"<text x='16' y='{_TOP + down / 2}' text-anchor='middle' transform='rotate(-90 16 {_TOP + down / 2})'>{html.escape(y_label)}</text></svg>"
+        f"<text x='16' y='{_TOP + down / 2}' text-anchor='middle' transform='rotate(-90 16 {_TOP + down / 2})'>"
+        f"{html.escape(y_label)}</text></svg>"
     )
 
 

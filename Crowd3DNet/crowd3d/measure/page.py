@@ -22,8 +22,9 @@ NOT_ENOUGH = "not enough seen here"
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:1060px;margin:2em auto;padding:0 1em;color:#20262e;background:#fff}"
     "h1{font-size:1.7em;line-height:1.2;margin-bottom:.2em}h2{margin-top:1.8em;font-size:1.25em}"
-    ".key{display:flex;flex-wrap:wrap;gap:1em;margin:1.2em 0}.key div{border:1px solid #c4ccd4;border-radius:6px;padding:.6em 1em;min-width:9em}"
-    ".key b{display:block;font-size:1.5em}.key span{color:#545c66;font-size:.9em}"
+    ".key{display:flex;flex-wrap:wrap;gap:1em;margin:1.2em 0}"
+    ".key div{border:1px solid #c4ccd4;border-radius:6px;padding:.6em 1em;flex:1;min-width:9em}"
+    ".key b{display:block;font-size:1.25em}.key span{color:#545c66;font-size:.9em}"
     ".wide{overflow-x:auto}table{border-collapse:collapse;margin:.8em 0;font-size:.95em}"
     "th,td{padding:.35em .8em;border-bottom:1px solid #d8dde3;text-align:right;vertical-align:top;white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left;white-space:normal}th{border-bottom:2px solid #8a94a0}"
@@ -60,7 +61,7 @@ def write_scene_page(path: Path, measures: SceneMeasures, image: str, remarks: S
     whole = measures.zones[0]
     dense = measures.people.density.value[np.isfinite(measures.people.density.value)]
     key = [
-        ("people", figure_text(whole.count), f"{whole.found} of them found in the picture"),
+        ("people", figure_text(whole.people), f"{whole.found} of them found in the picture"),
         ("ground that was seen", figure_text(whole.area_m2, "m²"), "of the camera's field of view"),
         ("highest density", figure_text(whole.peak, "/m²"), f"averaged over about {4 * np.pi * measures.options.kernel_m**2:.0f} m²"),
         ("density around a person", f"{np.median(dense):.2f} /m²" if len(dense) else NOT_ENOUGH, "median of everybody's own Voronoi cell"),
@@ -154,7 +155,7 @@ def _zones(zones: Sequence[ZoneMeasures]) -> str:
     header = ["zone", "people", "found", "area, m²", "seen", "people/m²", "highest, people/m²", "level of service"]
     rows = []
     for zone in zones:
-        figures = [figure_text(zone.count), str(zone.found), figure_text(zone.area_m2), f"{zone.seen:.0%}"]
+        figures = [figure_text(zone.people), str(zone.found), figure_text(zone.area_m2), f"{zone.seen:.0%}"]
         rows.append([zone.name, *figures, figure_text(zone.density), figure_text(zone.peak), _level_text(zone.level)])
     note = "Counts and densities are those of the part that was seen. Level of service: probabilities of 5 % and more."
     return _table(header, rows) + f"<p class='small'>{note}</p>"
@@ -217,8 +218,9 @@ def _flows(measures: SequenceMeasures) -> str:
         rows.append([flow.name, figure_text(flow.length_m), *ways, *rates])
         times = measures.walks.times_s
         series = [
-            Series(name, times, *(np.asarray(part)[:, way] for part in (flow.cumulative.value, flow.cumulative.low, flow.cumulative.high)))
+            Series(name, times, one.value, one.low, one.high)
             for way, name in enumerate(("to the right", "to the left"))
+            for one in [flow.cumulative.row((slice(None), way))]
         ]
         charts.append(chart(f"people across {flow.name}", "seconds", "people so far", series))
     note = "Right and left as seen from the first point of the line towards the last. Bands hold 68 %."
@@ -263,10 +265,11 @@ def _notes(view: View, options: MeasureOptions, remarks: Sequence[str]) -> str:
         ties += f", which they miss by {misfit:.2f} m (root mean square)." if np.isfinite(misfit) else "."
     method = (
         f"Camera, ground and positions were drawn {options.draws} times from their distribution, the camera alike for everybody, noise for "
-        "each; added noise is undone by simulation-extrapolation. People who were missed follow from the chance of being found, by size in "
-        f"the picture and by what others hide. Where fewer than three in ten would be found, or people would be less than "
-        f"{options.least_px:.0f} pixels tall, the answer is “{NOT_ENOUGH}”, not zero. Only people in sight of the camera can be counted: what "
-        "walls, trees or cars hide is not known to the system."
+        "each; added noise is undone by simulation-extrapolation. People who were missed follow from the chance of being found, by size "
+        f"in the picture and by what others hide. Where fewer than three in ten would be found, or people would be less than "
+        f"{options.least_px:.0f} pixels tall, the answer is “{NOT_ENOUGH}”, not zero. Only people in sight of the camera can be counted: "
+        "what walls, trees or cars hide is not known."
     )
-    items = "".join(f"<li>{html.escape(remark)}</li>" for remark in [*remarks, ties, method])
-    return f"<h2>What this rests on</h2><ul class='small'>{items}</ul><p class='small'>Zone “{WHOLE}” is all ground that the camera sees.</p>"
+    whole = f"“{WHOLE.capitalize()}” is all ground that the camera sees."
+    items = "".join(f"<li>{html.escape(remark)}</li>" for remark in [*remarks, ties, method, whole])
+    return f"<h2>What this rests on</h2><ul class='small'>{items}</ul>"

@@ -53,11 +53,11 @@ def zone_json(zone: ZoneMeasures) -> dict[str, Any]:
     """One zone; figures of a zone of which not enough is seen are null."""
     return {
         "name": zone.name,
-        "enough_seen": zone.count.json() is not None,
+        "enough_seen": zone.people.json() is not None,
         "seen_share": _number(zone.seen),
         "area_m2": zone.area_m2.json(1),
         "found": zone.found,
-        "people": zone.count.json(1),
+        "people": zone.people.json(1),
         "density_per_m2": zone.density.json(),
         "peak_density_per_m2": zone.peak.json(),
         "level_of_service": _levels(zone.level),

@@ -122,7 +122,7 @@ class ZoneMeasures(NamedTuple):
     area_m2: Spread
     seen: float
     found: int
-    count: Spread
+    people: Spread
     density: Spread
     peak: Spread
     level: np.ndarray
@@ -205,7 +205,8 @@ class _Grid(NamedTuple):
             low = np.maximum(low, places.min(0) - _AROUND_M)
             high = np.minimum(high, places.max(0) + _AROUND_M)
         step = max(0.5 * options.kernel_m, float(np.sqrt(np.prod(high - low) / _MOST_PLACES)))
-        axes = (np.arange(*np.floor(np.array([a, b]) / step), 1.0) * step + 0.5 * step for a, b in zip(low, high + step, strict=True))
+        first, last = np.floor(low / step), np.floor(high / step)
+        axes = ((np.arange(a, b + 1.0) + 0.5) * step for a, b in zip(first, last, strict=True))
         at = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
         at = at[within(outline, at)]
         pixels = view.to_pixels(at)
@@ -252,7 +253,7 @@ class _Counted(NamedTuple):
     """A zone in one draw: area, people of its observed part, highest density."""
 
     area: float
-    count: float
+    people: float
     peak: float
 
 
@@ -266,8 +267,8 @@ def _collect(found: Found, grid: _Grid, asked: list[_Asked], facing: np.ndarray,
         plain, noisy = grid.densities(draw, options)
         kept["field"].append(reflect(plain, noisy))
         kept["zones"].append([_count(one, draw, plain, noisy, rng) for one in asked])
-        cells = [1.0 / voronoi_areas(places, draw.outline, options.reach_m)[0][:people] for places in (draw.plain, draw.noisy)]
-        kept["cells"].append(reflect(*cells, positive=True))
+        own = [1.0 / voronoi_areas(places, draw.outline, options.reach_m)[0][:people] for places in (draw.plain, draw.noisy)]
+        kept["cells"].append(reflect(*own, positive=True))
         near = [_nearest(places)[:people] for places in (draw.plain, draw.noisy)]
         kept["nearest"].append(reflect(*near, positive=True))
         kept["near"].append(_shares(*near))
@@ -308,11 +309,11 @@ def _count(asked: _Asked, draw: Draw, plain: np.ndarray, noisy: np.ndarray, rng:
     rings = [draw.view.to_ground(ring) for ring in asked.zone.rings_px]
     rings = [ring[np.isfinite(ring).all(1)] for ring in rings]
     inner = (inside(rings, places) & within(draw.outline, places) for places in (draw.plain, draw.noisy))
-    count = reflect(*(np.float64(one.sum()) for one in inner))
+    count = reflect(*(one.sum(keepdims=True) for one in inner))[0]
     # Jeffreys' half person: of an empty zone where half of the people are found, nobody knows that it is empty.
     count = count + (rng.negative_binomial(0.5, min(asked.recall, 1.0 - 1e-9)) if asked.recall > 0 else 0.0)
-    peaks = (part[asked.rows].max() if len(asked.rows) else np.nan for part in (plain, noisy))
-    return _Counted(area(rings), float(count), float(reflect(*(np.float64(peak) for peak in peaks))))
+    peaks = (part[asked.rows].max(keepdims=True) if len(asked.rows) else np.full(1, np.nan) for part in (plain, noisy))
+    return _Counted(area(rings), float(count), float(reflect(*peaks)[0]))
 
 
 def _zone(asked: _Asked, draws: list[_Counted], found: Found, options: MeasureOptions) -> ZoneMeasures:

@@ -223,7 +223,7 @@ def _stay(zone: Zone, walks: Walks, draws: list[WalkDraw]) -> Stay:
         both = [(inside(rings, walk.place), walk) for walk in (draw.plain, draw.noisy)]
         weight = draw.weight[walks.row]
         present.append(reflect(*(np.bincount(walks.frame, inner * weight, len(walks.times_s)) for inner, _ in both)))
-        slow.append(reflect(*(np.float64((inner * weight * (walk.speed < SLOW_M_S)).sum() / len(walks.times_s)) for inner, walk in both)))
+        slow.append(reflect(*((inner * weight * (walk.speed < SLOW_M_S)).sum(keepdims=True) / len(walks.times_s) for inner, walk in both)))
         dwell.append(reflect(*(np.bincount(walks.row, inner * share, len(walks.ids)) for inner, _ in both)))
     rings = [walks.view.to_ground(ring) for ring in zone.rings_px]
     inner = inside(rings, walks.seen_as(walks.view, walks.state).place)
@@ -234,7 +234,7 @@ def _stay(zone: Zone, walks: Walks, draws: list[WalkDraw]) -> Stay:
     # The way in and the way out each fall somewhere between two pictures.
     step = np.median(np.diff(walks.times_s)) if len(walks.times_s) > 1 else 0.0
     noise = np.random.default_rng(0).normal(size=len(seconds)) * step * np.sqrt(2.0 / 12.0 / max(whole.sum(), 1))
-    return Stay(zone.name, rings, spread(np.array(present)), spread(np.array(slow)), spread(seconds), whole, spread(mean + noise))
+    return Stay(zone.name, rings, spread(np.array(present)), spread(np.array(slow)[:, 0]), spread(seconds), whole, spread(mean + noise))
 
 
 def _shares_of_time(walks: Walks) -> np.ndarray:

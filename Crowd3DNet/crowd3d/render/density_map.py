@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path
@@ -27,6 +28,7 @@ _WHITE: Colour = (255, 255, 255)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 120, 46, 150, 210
 _MOST_PX, _LEAST_PX = (1800, 1400), (1250, 560)
 _HATCH_PX = 14
+_NO_CELL = -2
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,11 @@ def _cells(content: DensityMap, window: _Window) -> np.ndarray:
         metres = window.low + np.stack([column + 0.5, height - row - 0.5], -1) / window.scale
         start = content.at.min(0)
         index = np.rint((content.at - start) / content.step_m).astype(int)
-        table = np.full(index.max(0) + 3, -1)
-        table[tuple((index + 1).T)] = content.level
-        pick = np.clip(np.rint((metres - start) / content.step_m).astype(int) + 1, 0, np.array(table.shape) - 1)
+        table = np.full(index.max(0) + 1, _NO_CELL)
+        table[tuple(index.T)] = content.level
+        # Up to the edge of the observed ground the nearest cell goes on.
+        table = table[tuple(distance_transform_edt(table == _NO_CELL, return_distances=False, return_indices=True))]
+        pick = np.clip(np.rint((metres - start) / content.step_m).astype(int), 0, np.array(table.shape) - 1)
         level = np.where(observed > 0, table[pick[..., 0], pick[..., 1]], -1)
         part[level >= 0] = LEVEL_COLOURS[level[level >= 0]]
     return image
