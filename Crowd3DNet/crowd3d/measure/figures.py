@@ -51,6 +51,8 @@ class Spread(NamedTuple):
 def spread(draws: np.ndarray) -> Spread:
     """(S, ...) draws → figures of shape (...)."""
     draws = np.asarray(draws, np.float64)
+    if draws.size == 0:
+        return Spread(*(np.full(draws.shape[1:], np.nan) for _ in LEVELS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all draws unknown: stays NaN
         # Weibull's plotting positions: the next value falls between the ends as often as they say, however few the draws are.

@@ -37,12 +37,13 @@ def figure_text(figure: Spread, unit: str = "") -> str:
     """``0.43 (0.37–0.52)``, as many digits as the 68 % interval warrants; says so where not enough is seen."""
     if not np.isfinite(figure.value):
         return NOT_ENOUGH
-    width = float(figure.high - figure.low)
-    size = width if width > 0 else abs(float(figure.value)) / 20.0
-    digits = min(max(0, 1 - math.floor(math.log10(size))), 3) if size > 0 else 0
-    value, low, high = (f"{float(part):.{digits}f}" for part in (figure.value, figure.low, figure.high))
     tail = f" {unit}" if unit else ""
-    return f"{value}{tail}" if low == high == value else f"{value} ({low}–{high}){tail}"
+    width = float(figure.high - figure.low)
+    if width <= 0:
+        return f"{float(figure.value):.6g}{tail}"
+    digits = min(max(0, 1 - math.floor(math.log10(width))), 3)
+    value, low, high = (f"{float(part):.{digits}f}" for part in (figure.value, figure.low, figure.high))
+    return f"{value} ({low}–{high}){tail}"
 
 
 def write_scene_page(path: Path, measures: SceneMeasures, image: str, remarks: Sequence[str], map_png: bytes) -> None:

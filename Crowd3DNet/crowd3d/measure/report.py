@@ -255,5 +255,9 @@ def sequence_features(measures: SequenceMeasures) -> list[tuple[str, Any, dict[s
             who = {"kind": "way", "id": int(walks.ids[number]), "mean_speed_m_s": speed, "group": int(measures.group[number])}
             features.append(("LineString", walk.place[first : last + 1], who))
     for flow in measures.flows:
-        features.append(("LineString", flow.points, {"kind": "line", "name": flow.name, "to_right": flow.to_right.json(1)}))
+        counts = {"to_right": flow.to_right.json(1), "to_left": flow.to_left.json(1)}
+        features.append(("LineString", flow.points, {"kind": "line", "name": flow.name, **counts}))
+    for stay in measures.stays:
+        dwell = {"mean_dwell_s": stay.mean_dwell_s.json(1), "slow": stay.slow.json(2)}
+        features.append(("Polygon", stay.rings, {"kind": "zone", "name": stay.name, **dwell}))
     return features
