@@ -210,5 +210,7 @@ def test_figures_are_written_with_the_digits_that_they_deserve() -> None:
 
     assert text(0.4321, 0.371, 0.518, 0.3, 0.6) == "0.43 (0.37–0.52) m"
     assert text(257.3, 236.2, 322.4, 230, 400) == "257 (236–322) m"
+    assert figure_text(Spread(*map(np.array, (64.2, 62.1, 69.3, 60.0, 70.0))), digits=0) == "64 (62–69)"
+    assert text(104.615, 104.615, 104.615, 104.0, 105.0) == "105 m"
     assert text(3.0, 3.0, 3.0, 3.0, 3.0) == "3 m"
     assert text(np.nan, np.nan, np.nan, np.nan, np.nan) == NOT_ENOUGH

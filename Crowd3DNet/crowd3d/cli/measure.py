@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     write_geojson(output / "measure.geojson", measures.view, scene_features(measures))
     write_scene_page(output / "measure.html", measures, scene.image, scene.remarks, png.read_bytes())
     for zone in measures.zones:
-        print(f"{zone.name}: {figure_text(zone.people)} people, {figure_text(zone.density)} people/m², {zone.seen:.0%} seen")
+        print(f"{zone.name}: {figure_text(zone.people, 'people', 0)}, {figure_text(zone.density, 'people/m²')}, {zone.seen:.0%} seen")
     print(output / "measure.html")
     return 0
 
@@ -128,9 +128,9 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
     write_flow_table(output / "flow.csv", measures)
     write_geojson(output / "measure.geojson", measures.walks.view, sequence_features(measures))
     write_sequence_page(output / "measure.html", measures, args.scene.resolve().name, remarks, None if png is None else png.read_bytes())
-    print(f"{figure_text(measures.people)} people, {figure_text(measures.overall_speed)} m/s")
+    print(f"{figure_text(measures.people, 'people', 0)}, {figure_text(measures.overall_speed, 'm/s')}")
     for flow in measures.flows:
-        print(f"{flow.name}: {figure_text(flow.to_right)} to the right, {figure_text(flow.to_left)} to the left")
+        print(f"{flow.name}: {figure_text(flow.to_right, digits=0)} to the right, {figure_text(flow.to_left, digits=0)} to the left")
     print(output / "measure.html")
     return 0
 
@@ -142,12 +142,13 @@ def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None 
     # Hyphens and "square": the pictures' font has neither dashes nor superscripts.
     names = [f"{letter} {text}" for letter, text in zip(LETTERS, [f"under {limits[0]:.2f}", *low, f"over {limits[-1]:.2f}"], strict=True)]
     level = np.where(np.isfinite(measures.field.level).all(1), np.nan_to_num(measures.field.level).argmax(1), -1)
-    zones = [Shape((zone.name, _plain(zone.density)), zone.rings, True) for zone in measures.zones[1:]]
+    asked = measures.zones[1:]
+    zones = [Shape((zone.name, _plain(zone.density)), zone.rings, True, bool(np.isfinite(zone.density.value))) for zone in asked]
     mapped = measures.view.control is not None
     whole = measures.zones[0]
     return DensityMap(
         title,
-        f"people per square metre: Fruin's level of service, {measures.options.activity} · {_plain(whole.people)} people, 68 % in brackets",
+        f"people per square metre, Fruin's levels for {measures.options.activity} · {_plain(whole.people, 0)} people (68 % interval)",
         ("metres east", "metres north") if mapped else ("metres to the right of the camera", "metres in front of the camera"),
         measures.outline,
         measures.field.at,
@@ -159,5 +160,5 @@ def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None 
     )
 
 
-def _plain(figure: Spread) -> str:
-    return figure_text(figure).replace("–", " - ")
+def _plain(figure: Spread, digits: int = 3) -> str:
+    return figure_text(figure, digits=digits).replace("–", " - ")

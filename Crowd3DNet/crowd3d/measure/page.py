@@ -26,24 +26,25 @@ _STYLE = (
     ".key div{border:1px solid #c4ccd4;border-radius:6px;padding:.6em 1em;flex:1;min-width:9em}"
     ".key b{display:block;font-size:1.25em}.key span{color:#545c66;font-size:.9em}"
     ".wide{overflow-x:auto}table{border-collapse:collapse;margin:.8em 0;font-size:.95em}"
-    "th,td{padding:.35em .8em;border-bottom:1px solid #d8dde3;text-align:right;vertical-align:top;white-space:nowrap}"
-    "th:first-child,td:first-child{text-align:left;white-space:normal}th{border-bottom:2px solid #8a94a0}"
-    "td.text,th.text{text-align:left;white-space:normal}.small{color:#545c66;font-size:.9em}"
+    "th,td{padding:.35em .8em;border-bottom:1px solid #d8dde3;text-align:right;vertical-align:top}"
+    "th:first-child,td:first-child{text-align:left}th{border-bottom:2px solid #8a94a0}"
+    "td.text,th.text{text-align:left;min-width:9em}.small{color:#545c66;font-size:.9em}"
     "img,svg{max-width:100%;height:auto}@media print{body{margin:0}h2{break-after:avoid}table,img,svg{break-inside:avoid}}"
 )
 
 
-def figure_text(figure: Spread, unit: str = "") -> str:
-    """``0.43 (0.37–0.52)``, as many digits as the 68 % interval warrants; says so where not enough is seen."""
+def figure_text(figure: Spread, unit: str = "", digits: int = 3) -> str:
+    """``0.43 (0.37–0.52)``, as many digits as the 68 % interval warrants, at most `digits`; says so where not enough is seen."""
     if not np.isfinite(figure.value):
         return NOT_ENOUGH
     tail = f" {unit}" if unit else ""
     width = float(figure.high - figure.low)
     if width <= 0:
-        return f"{float(figure.value):.6g}{tail}"
-    digits = min(max(0, 1 - math.floor(math.log10(width))), 3)
+        exact = float(figure.value)
+        return (f"{exact:.0f}" if abs(exact) >= 100.0 or digits == 0 else f"{exact:.3g}") + tail
+    digits = min(max(0, 1 - math.floor(math.log10(width))), digits)
     value, low, high = (f"{float(part):.{digits}f}" for part in (figure.value, figure.low, figure.high))
-    return f"{value} ({low}–{high}){tail}"
+    return f"{value}{tail}" if low == value == high else f"{value} ({low}–{high}){tail}"
 
 
 def write_scene_page(path: Path, measures: SceneMeasures, image: str, remarks: Sequence[str], map_png: bytes) -> None:
@@ -62,7 +63,7 @@ def write_scene_page(path: Path, measures: SceneMeasures, image: str, remarks: S
     whole = measures.zones[0]
     dense = measures.people.density.value[np.isfinite(measures.people.density.value)]
     key = [
-        ("people", figure_text(whole.people), f"{whole.found} of them found in the picture"),
+        ("people", figure_text(whole.people, digits=0), f"{whole.found} of them found in the picture"),
         ("ground that was seen", figure_text(whole.area_m2, "m²"), "of the camera's field of view"),
         ("highest density", figure_text(whole.peak, "/m²"), f"averaged over about {4 * np.pi * measures.options.kernel_m**2:.0f} m²"),
         ("density around a person", f"{np.median(dense):.2f} /m²" if len(dense) else NOT_ENOUGH, "median of everybody's own Voronoi cell"),
@@ -96,7 +97,7 @@ def write_sequence_page(path: Path, measures: SequenceMeasures, name: str, remar
     walks = measures.walks
     seconds = float(walks.times_s[-1] - walks.times_s[0])
     key = [
-        ("people in all", figure_text(measures.people), f"{len(walks.ids)} ways were followed"),
+        ("people in all", figure_text(measures.people, digits=0), f"{len(walks.ids)} ways were followed"),
         ("time", f"{seconds:.0f} s", f"{len(walks.times_s)} pictures"),
         ("mean speed", figure_text(measures.overall_speed, "m/s"), "over everybody and all pictures"),
     ]
@@ -156,20 +157,21 @@ def _zones(zones: Sequence[ZoneMeasures]) -> str:
     header = ["zone", "people", "found", "area, m²", "seen", "people/m²", "highest, people/m²", "level of service"]
     rows = []
     for zone in zones:
-        figures = [figure_text(zone.people), str(zone.found), figure_text(zone.area_m2), f"{zone.seen:.0%}"]
+        figures = [figure_text(zone.people, digits=0), str(zone.found), figure_text(zone.area_m2), f"{zone.seen:.0%}"]
         rows.append([zone.name, *figures, figure_text(zone.density), figure_text(zone.peak), _level_text(zone.level)])
     note = "Counts and densities are those of the part that was seen. Level of service: probabilities of 5 % and more."
-    return _table(header, rows) + f"<p class='small'>{note}</p>"
+    return _table(header, rows, text=(7,)) + f"<p class='small'>{note}</p>"
 
 
 def _thresholds(zones: Sequence[ZoneMeasures]) -> str:
     names = [zone.name for zone in zones if zone.above]
-    header = ["people/m²", "what changes above", "source", *(f"{name}: probability" for name in names)]
+    header = ["people/m²", "what changes above", "source", *names]
     rows = []
     for one in THRESHOLDS:
         chances = [f"{zone.above[one.per_m2]:.0%}" for zone in zones if zone.above]
         rows.append([f"{one.per_m2:g}", one.meaning, one.source, *chances])
-    return _table(header, rows, text=(1, 2)) + "<p class='small'>By the mean density of the zone; spots in it may be denser.</p>"
+    note = "Probability that the mean density is above; spots in a zone may be denser."
+    return _table(header, rows, text=(1, 2)) + f"<p class='small'>{note}</p>"
 
 
 def _density_chart(measures: SceneMeasures) -> str:
@@ -214,7 +216,7 @@ def _flows(measures: SequenceMeasures) -> str:
     header = ["line", "length, m", "to the right", "to the left", "right, /min", "left, /min", "both, /min/m"]
     rows, charts = [], []
     for flow in measures.flows:
-        ways = [figure_text(flow.to_right), figure_text(flow.to_left)]
+        ways = [figure_text(flow.to_right, digits=0), figure_text(flow.to_left, digits=0)]
         rates = [figure_text(flow.per_minute.row(0)), figure_text(flow.per_minute.row(1)), figure_text(flow.per_metre)]
         rows.append([flow.name, figure_text(flow.length_m), *ways, *rates])
         times = measures.walks.times_s

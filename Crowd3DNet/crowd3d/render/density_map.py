@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path
@@ -39,11 +40,13 @@ class Shape:
         label: what is written at it, a line per entry.
         rings: (K, 2) metres each.
         closed: a zone; else a line that people cross.
+        framed: whether the map reaches so far; what lies beyond it otherwise is named above it.
     """
 
     label: tuple[str, ...]
     rings: list[np.ndarray]
     closed: bool
+    framed: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def draw_density_map(content: DensityMap, output: Path) -> None:
     image[:, :_LEFT] = image[:, _LEFT + width :] = 255
     cv2.rectangle(image, (_LEFT - 1, _TOP - 1), (_LEFT + width, _TOP + height), _FAINT, 1)
     image = _labels(image, window, content.shapes)
-    image = draw_texts(image, [*_axis_texts(window, ticks, content.axes), *_titles(content, image.shape[1])])
+    image = draw_texts(image, [*_axis_texts(window, ticks, content.axes), *_titles(content, window, image.shape[1])])
     image = _legend(image, window, step, content.level_names)
     with atomic_path(output) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
@@ -121,7 +124,7 @@ def draw_density_map(content: DensityMap, output: Path) -> None:
 
 
 def _window(content: DensityMap) -> _Window:
-    shown = [content.at, *(ring for shape in content.shapes for ring in shape.rings)]
+    shown = [content.at, *(ring for shape in content.shapes if shape.framed for ring in shape.rings)]
     points = np.concatenate([one for one in shown if len(one)] or [content.outline])
     low, high = points.min(0), points.max(0)
     pad = max(1.0, 0.03 * float((high - low).max()))
@@ -167,32 +170,43 @@ def _grid(image: np.ndarray, window: _Window, ticks: Sequence[np.ndarray]) -> No
 def _people(image: np.ndarray, window: _Window, people: np.ndarray) -> None:
     centre = window.to_px(people[np.isfinite(people).all(1)])
     angle = np.linspace(0.0, 2.0 * np.pi, 17)[:-1]
-    radius = float(np.clip(0.2 * window.scale, 3.5, 9.0))
+    apart = float(np.median(cKDTree(centre).query(centre, k=2)[0][:, 1])) if len(centre) > 1 else np.inf
+    radius = float(np.clip(min(0.2 * window.scale, 0.2 * apart), 2.0, 9.0))
     for size, colour in ((radius + 1.5, _WHITE), (radius, _PERSON)):
         discs = centre[:, None] + size * np.stack([np.cos(angle), np.sin(angle)], -1)
         draw_shapes(image, discs, np.tile(colour, (len(discs), 1)))
 
 
 def _labels(image: np.ndarray, window: _Window, shapes: Sequence[Shape]) -> np.ndarray:
-    """Names and figures of zones, in boxes that stay inside the map and do not lie on one another."""
+    """Names and figures of zones, in boxes as near as can be that stay inside the map and do not lie on one another."""
     texts: list[Text] = []
     taken: list[tuple[float, float, float, float]] = []
     width, height = window.size_px
     for shape in shapes:
-        if not shape.label:
+        if not shape.label or _beyond(shape, window):
             continue
         wide, high = max(text_size(line, 24)[0] for line in shape.label) + 20, 31 * len(shape.label) + 12
         points = window.to_px(shape.rings[0])
         x, y = (points.min(0) + points.max(0)) / 2.0 - (wide / 2.0, high / 2.0)
         x, y = float(np.clip(x, _LEFT + 4, _LEFT + width - wide - 4)), float(np.clip(y, _TOP + 4, _TOP + height - high - 4))
-        for _ in range(len(taken)):
-            below = [box[3] for box in taken if box[0] < x + wide and x < box[2] and box[1] < y + high and y < box[3]]
-            y = max(below) + 4 if below and max(below) + 4 + high < _TOP + height else y
+        tried = [y + sign * number * (high / 2.0 + 2.0) for number in range(2 * len(taken) + 1) for sign in (1, -1)]
+        inner = [one for one in tried if _TOP + 4 <= one <= _TOP + height - high - 4]
+        y = next((one for one in inner if not any(_overlap((x, one, x + wide, one + high), box) for box in taken)), y)
         taken.append((x, y, x + wide, y + high))
         box = np.array([[[x, y], [x + wide, y], [x + wide, y + high], [x, y + high]]])
         draw_shapes(image, box, np.array([_WHITE]), _AREA)
         texts += [(line, (x + 10, y + 21 + 31 * number), "lm", 24, _INK) for number, line in enumerate(shape.label)]
     return draw_texts(image, texts)
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _beyond(shape: Shape, window: _Window) -> bool:
+    """Whether nothing of a shape is on the map."""
+    low, high = (end(np.concatenate(shape.rings), axis=0) for end in (np.min, np.max))
+    return bool((high < window.low).any() or (low > window.low + window.size_m).any())
 
 
 def _axis_texts(window: _Window, ticks: Sequence[np.ndarray], axes: tuple[str, str]) -> list[Text]:
@@ -206,9 +220,11 @@ def _axis_texts(window: _Window, ticks: Sequence[np.ndarray], axes: tuple[str, s
     return [*along_x, *along_y, *names]
 
 
-def _titles(content: DensityMap, width_px: int) -> list[Text]:
+def _titles(content: DensityMap, window: _Window, width_px: int) -> list[Text]:
     room = width_px - _LEFT - _RIGHT
-    lines = ((content.title, 36, 40, _INK), (content.subtitle, 86, 26, _FAINT))
+    beyond = ", ".join(shape.label[0] for shape in content.shapes if shape.label and _beyond(shape, window))
+    subtitle = content.subtitle + (f" · beyond this map: {beyond}" if beyond else "")
+    lines = ((content.title, 36, 40, _INK), (subtitle, 86, 26, _FAINT))
     return [(text, (_LEFT, y), "lm", min(size, size * room // max(text_size(text, size)[0], 1)), colour) for text, y, size, colour in lines]
 
 
