@@ -52,8 +52,11 @@ def voronoi_areas(places: np.ndarray, outline: np.ndarray, reach_m: float = REAC
     out = ~within(outline, vertices)[ends].all(1)
     clipped = np.flatnonzero(np.bincount(owner, long | out, len(points)))
     circle = _circle(reach_m)
+    by_owner = np.argsort(owner, kind="stable")
+    start = np.searchsorted(owner[by_owner], np.arange(len(points) + 1))
     for row in clipped:
-        cell = _hull(np.concatenate([first[owner == row], second[owner == row]]))
+        edges = by_owner[start[row] : start[row + 1]]
+        cell = _hull(np.concatenate([first[edges], second[edges]]))
         bounded, corners = cv2.intersectConvexConvex(cell, circle)
         inner = cv2.intersectConvexConvex(corners, _hull(outline - points[row]))[0] if bounded > 0 else 0.0
         whole[row], cut[rows[row]] = inner, inner < 0.999 * bounded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,11 +52,17 @@ def spread(draws: np.ndarray) -> Spread:
     draws = np.asarray(draws, np.float64)
     if draws.size == 0:
         return Spread(*(np.full(draws.shape[1:], np.nan) for _ in LEVELS))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all draws unknown: stays NaN
-        # Weibull's plotting positions: the next value falls between the ends as often as they say, however few the draws are.
-        low95, low, value, high, high95 = np.nanquantile(draws, LEVELS, axis=0, method="weibull")
-    return Spread(value, low, high, low95, high95).known(np.isfinite(draws).mean(0) >= ENOUGH_DRAWS)
+    known = np.isfinite(draws).sum(0)
+    rising = np.sort(draws, axis=0)  # what is unknown goes last
+    # Weibull's plotting positions: the next value falls between the ends as often as they say, however few the draws are.
+    ends = []
+    for level in LEVELS:
+        at = np.clip(level * (known + 1) - 1.0, 0.0, np.maximum(known - 1, 0))
+        below = np.floor(at).astype(int)
+        first, second = (np.take_along_axis(rising, row[None], 0)[0] for row in (below, np.minimum(below + 1, np.maximum(known - 1, 0))))
+        ends.append(first + (at - below) * (second - first))
+    low95, low, value, high, high95 = ends
+    return Spread(value, low, high, low95, high95).known(known >= ENOUGH_DRAWS * len(draws))
 
 
 def reflect(plain: np.ndarray, noisy: np.ndarray, *, positive: bool = False) -> np.ndarray:

@@ -107,23 +107,19 @@ def groups_of(pairs: Pairs, people: int) -> tuple[np.ndarray, np.ndarray]:
         for people alone of being with nobody.
     """
     group, belief = np.full(people, -1), np.ones(people)
-    likely = pairs.probability > 0.05
-    rows, chance = pairs.rows[likely], pairs.probability[likely]
-    np.multiply.at(belief, rows.ravel(), np.repeat(1.0 - chance, 2))
-    graph = coo_matrix((np.ones(len(rows)), (rows[:, 0], rows[:, 1])), (people, people))
+    np.multiply.at(belief, pairs.rows.ravel(), np.repeat(1.0 - pairs.probability, 2))
+    # Average linkage joins two groups at one half only if one of their pairs has that much: each component is a problem by itself.
+    strong = pairs.rows[pairs.probability >= 0.5]
+    graph = coo_matrix((np.ones(len(strong)), (strong[:, 0], strong[:, 1])), (people, people))
+    label = connected_components(graph, directed=False)[1]
+    inner = np.flatnonzero(label[pairs.rows[:, 0]] == label[pairs.rows[:, 1]])
+    inner = inner[np.argsort(label[pairs.rows[inner, 0]], kind="stable")]
     number = 0
-    for label in range(connected_components(graph, directed=False, return_labels=False) if len(rows) else 0):
-        if label == 0:
-            _, labels = connected_components(graph, directed=False)
-            order = np.argsort(labels, kind="stable")
-            parts = np.split(order, np.cumsum(np.bincount(labels))[:-1])
-        members = parts[label]
-        if len(members) < 2:
-            continue
+    for part in np.split(inner, np.flatnonzero(np.diff(label[pairs.rows[inner, 0]])) + 1) if len(inner) else []:
+        members = np.unique(pairs.rows[part])
         together = np.zeros((len(members), len(members)))
-        here = np.isin(rows[:, 0], members)
-        first, second = (np.searchsorted(members, rows[here, side]) for side in (0, 1))
-        together[first, second] = together[second, first] = chance[here]
+        first, second = np.searchsorted(members, pairs.rows[part]).T
+        together[first, second] = together[second, first] = pairs.probability[part]
         cut = fcluster(linkage(squareform(1.0 - together, checks=False), "average"), 0.5, "distance")
         for one in np.unique(cut):
             chosen = np.flatnonzero(cut == one)

@@ -51,7 +51,7 @@ class MeasureOptions:
     kernel_m: float = KERNEL_M
     reach_m: float = REACH_M
     least_px: float = LEAST_PX
-    draws: int = 200
+    draws: int = 100
     seed: int = 0
 
 
