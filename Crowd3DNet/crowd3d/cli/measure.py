@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from crowd3d.measure import (
     read_control,
 )
 from crowd3d.measure.areas import Line, Units
-from crowd3d.measure.levels import LETTERS, limits_per_m2
+from crowd3d.measure.levels import level_names
 from crowd3d.measure.page import figure_text, write_scene_page, write_sequence_page
 from crowd3d.measure.report import (
     scene_features,
@@ -137,10 +136,6 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
 
 def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None = None) -> DensityMap:
     """What the map shows of the figures of a photograph."""
-    limits = limits_per_m2(measures.options.activity)
-    low = [f"{a:.2f} - {b:.2f}" for a, b in itertools.pairwise(limits)]
-    # Hyphens and "square": the pictures' font has neither dashes nor superscripts.
-    names = [f"{letter} {text}" for letter, text in zip(LETTERS, [f"under {limits[0]:.2f}", *low, f"over {limits[-1]:.2f}"], strict=True)]
     level = np.where(np.isfinite(measures.field.level).all(1), np.nan_to_num(measures.field.level).argmax(1), -1)
     asked = measures.zones[1:]
     zones = [Shape((zone.name, _plain(zone.density)), zone.rings, True, bool(np.isfinite(zone.density.value))) for zone in asked]
@@ -154,7 +149,7 @@ def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None 
         measures.field.at,
         measures.field.step_m,
         level,
-        names,
+        level_names(measures.options.activity),
         measures.people.place,
         [*zones, *(shapes or [])],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +36,14 @@ THRESHOLDS = (
 def limits_per_m2(activity: Activity) -> np.ndarray:
     """(5,) densities at which A becomes B, … E becomes F, people per m²."""
     return 1.0 / (np.array(_MODULES_FT2[activity]) * FT2_M2)
+
+
+def level_names(activity: Activity) -> list[str]:
+    """A to F with their densities, ``B 0.31 - 0.43``; without dashes, which the font of the pictures lacks."""
+    limits = limits_per_m2(activity)
+    between = [f"{low:.2f} - {high:.2f}" for low, high in itertools.pairwise(limits)]
+    texts = [f"under {limits[0]:.2f}", *between, f"over {limits[-1]:.2f}"]
+    return [f"{letter} {text}" for letter, text in zip(LETTERS, texts, strict=True)]
 
 
 def level(density_per_m2: np.ndarray, activity: Activity) -> np.ndarray:
