@@ -190,11 +190,11 @@ def test_nobody_and_nowhere() -> None:
         measure_scene(scene, [], MeasureOptions(draws=20, least_px=1e5))
 
 
-@pytest.mark.parametrize("text", ["many", "0", "1.5"])
-def test_a_wrong_recall_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("given", ["--recall many", "--recall 0", "--recall 1.5", "--draws 3", "--kernel_m 0", "--least_px tall"])
+def test_a_wrong_value_is_refused(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        run(tmp_path, "--recall", text)
-    assert "recall" in capsys.readouterr().err
+        run(tmp_path, *given.split())
+    assert given.split()[0] in capsys.readouterr().err
 
 
 def test_map_units_without_control_points_are_refused(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ from crowd3d.render.density_map import DensityMap, Shape, draw_density_map
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.types import Scene
 
+_LEAST_DRAWS = 20
+
 
 def recall(text: str) -> Recall:
     """``model``, ``none``, or the share of people that is found."""
@@ -56,6 +58,25 @@ def recall(text: str) -> Recall:
     return Recall.constant(share)
 
 
+def positive(text: str) -> float:
+    """A number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
+def draws(text: str) -> int:
+    """Enough draws for the ends of a 68 % interval."""
+    value = int(text) if text.isdecimal() else 0
+    if value < _LEAST_DRAWS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {_LEAST_DRAWS} or more")
+    return value
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
@@ -66,16 +87,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recall", type=recall, default="model", help="share of people found: model (size and visibility), none (no correction), a number"
     )
-    parser.add_argument("--kernel_m", type=float, default=MeasureOptions.kernel_m, help="standard deviation of the Gaussian, metres")
-    parser.add_argument("--least_px", type=float, default=MeasureOptions.least_px, help="people less tall in the picture are not found")
-    parser.add_argument("--draws", type=int, default=MeasureOptions.draws, help="crowds that are drawn for the intervals")
+    parser.add_argument("--kernel_m", type=positive, default=MeasureOptions.kernel_m, help="standard deviation of the Gaussian, metres")
+    parser.add_argument("--least_px", type=positive, default=MeasureOptions.least_px, help="people less tall in the picture are not found")
+    parser.add_argument("--draws", type=draws, default=MeasureOptions.draws, help="crowds that are drawn for the intervals")
     parser.add_argument("--output", type=Path, help="folder to write into (default: measure/ in the scene's)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print what was written."""
     options = MeasureOptions(
-        recall=args.recall, activity=args.activity, kernel_m=args.kernel_m, least_px=args.least_px, draws=max(args.draws, 20)
+        recall=args.recall, activity=args.activity, kernel_m=args.kernel_m, least_px=args.least_px, draws=args.draws
     )
     control = None if args.control is None else read_control(args.control)
     output = args.output or args.scene / "measure"
