@@ -51,14 +51,15 @@ def voronoi_areas(places: np.ndarray, outline: np.ndarray, reach_m: float = REAC
     long = np.maximum(np.hypot(*first.T), np.hypot(*second.T)) > reach_m
     out = ~within(outline, vertices)[ends].all(1)
     clipped = np.flatnonzero(np.bincount(owner, long | out, len(points)))
-    circle = _circle(reach_m)
+    circle, hull = _circle(reach_m), cv2.convexHull((outline - middle).astype(np.float32))
     by_owner = np.argsort(owner, kind="stable")
     start = np.searchsorted(owner[by_owner], np.arange(len(points) + 1))
     for row in clipped:
         edges = by_owner[start[row] : start[row + 1]]
         cell = _hull(np.concatenate([first[edges], second[edges]]))
         bounded, corners = cv2.intersectConvexConvex(cell, circle)
-        inner = cv2.intersectConvexConvex(corners, _hull(outline - points[row]))[0] if bounded > 0 else 0.0
+        around = hull - (points[row] - middle).astype(np.float32)
+        inner = cv2.intersectConvexConvex(corners, around)[0] if bounded > 0 else 0.0
         whole[row], cut[rows[row]] = inner, inner < 0.999 * bounded
     areas[rows] = np.where(whole > 0, whole, np.nan)
     return areas, cut

@@ -99,24 +99,16 @@ class Walks:
         own = ground_position_covariance(camera, ground, np.zeros((4, 4)), pixels, sigma_px) * [[1.0, -1.0], [-1.0, 1.0]]
         ids, row = np.unique(seen.id, return_inverse=True)
         frames = np.arange(len(sequence.times_s))
-        order = np.argsort(seen.frame, kind="stable")
-        cuts = np.searchsorted(seen.frame[order], frames[1:])
-
-        def smooth(places: np.ndarray) -> np.ndarray:
-            parts = (np.split(values[order], cuts) for values in (places, own + SWAY_SIGMA_M**2 * np.eye(2), row))
-            apart, spreads, who = parts
-            state = np.empty((len(seen), 4))
-            state[order] = np.concatenate(smooth_tracks(apart, sequence.times_s, spreads, who))
-            return state
-
         root = np.linalg.cholesky(own + 1e-12 * np.eye(2))
-        noise = [smooth((root @ rng.normal(size=(len(seen), 2, 1)))[..., 0]) for _ in range(_FIELDS)]
+        noise = (root @ rng.normal(size=(_FIELDS, len(seen), 2, 1)))[..., 0]
+        both = np.concatenate([seen.place_m[None], noise])
+        states = _smoothed(both, own + SWAY_SIGMA_M**2 * np.eye(2), seen.frame, row, sequence.times_s)
         height, visible = heights_px(camera, ground, pixels), np.ones(len(seen))
         for frame in frames:
             here = np.flatnonzero(seen.frame == frame)
             visible[here] = visible_shares(camera, ground, pixels[here], pixels[here])
         by_person = np.lexsort((seen.time_s, row))
-        state, frame = smooth(seen.place_m)[by_person], seen.frame[by_person]
+        state, frame = states[0, by_person], seen.frame[by_person]
         return cls(
             view,
             frame,
@@ -124,7 +116,7 @@ class Walks:
             row[by_person],
             ids,
             state,
-            np.array(noise)[:, by_person],
+            states[1:, by_person],
             recall.among_found(height, visible)[by_person],
             sequence.times_s,
             _unbroken(view, frame, row[by_person], state[:, :2], sequence.times_s),
@@ -157,6 +149,22 @@ class Walks:
         for view in self.view.draws(count, rng):
             off = self.noise[rng.integers(len(self.noise))] * rng.choice([-1.0, 1.0])
             yield WalkDraw(view, self.seen_as(view, self.state), self.seen_as(view, self.state + off), rng.geometric(followed))
+
+
+def _smoothed(places: np.ndarray, spreads: np.ndarray, frame: np.ndarray, row: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """(F, R, 4) smoothed states of F × R sightings, (F, R, 2) places of the same (R,) people in the same (R,) pictures.
+
+    All F are smoothed as if they were so many people, which is what `smooth_tracks` is fast at.
+    """
+    fields, count = len(places), int(row.max()) + 1
+    here = [np.flatnonzero(frame == number) for number in range(len(times_s))]
+    ids = [(np.arange(fields)[:, None] * count + row[rows]).ravel() for rows in here]
+    apart = [places[:, rows].reshape(-1, 2) for rows in here]
+    states = smooth_tracks(apart, times_s, [np.tile(spreads[rows], (fields, 1, 1)) for rows in here], ids)
+    result = np.empty((fields, len(row), 4))
+    for rows, one in zip(here, states, strict=True):
+        result[:, rows] = one.reshape(fields, len(rows), 4)
+    return result
 
 
 def _unbroken(view: View, frame: np.ndarray, row: np.ndarray, place: np.ndarray, times_s: np.ndarray) -> float:
