@@ -190,7 +190,7 @@ def _flow(line: Line, walks: Walks, draws: list[WalkDraw]) -> Flow:
     for draw in draws:
         points = draw.view.to_ground(line.points_px)
         lengths.append(np.hypot(*np.diff(points, axis=0).T).sum())
-        both = (_counts(crossings(walk, steps, points), steps, walks, draw.weight) for walk in (draw.plain, draw.noisy))
+        both = (_counts(crossings(walk, steps, points), steps, walks, draw.crossing) for walk in (draw.plain, draw.noisy))
         totals.append(reflect(*both))
     counted, length = np.array(totals), np.array(lengths)
     last = counted[:, -1]

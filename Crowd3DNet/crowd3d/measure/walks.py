@@ -49,12 +49,14 @@ class WalkDraw(NamedTuple):
         view: camera and ground.
         plain, noisy: without and with noise added to the sightings; see `figures.reflect`.
         weight: (K,) people that each of the K ids stands for: one, and those who were never found.
+        crossing: (K,) people for whom each stands where a line is crossed: those who were not followed just then, too.
     """
 
     view: View
     plain: Walk
     noisy: Walk
     weight: np.ndarray
+    crossing: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Walks:
         state: (R, 4) smoothed right, forward and velocity, in the frame of the camera's foot without control points.
         noise: (F, R, 4) smoothed noise, samples.
         chance: (R,) recall of each sighting.
-        unbroken: share of people's time in sight during which they were followed; a line crossed in the rest of it is not noticed.
+        unbroken: share of people's time in sight during which they were followed; a line crossed in the rest of it is not noticed. 1
+            without a correction for people who were missed.
         times_s: (T,) of all pictures.
     """
 
@@ -119,7 +122,7 @@ class Walks:
             states[1:, by_person],
             recall.among_found(height, visible)[by_person],
             sequence.times_s,
-            _unbroken(view, frame, row[by_person], state[:, :2], sequence.times_s),
+            1.0 if np.isinf(recall.base) else _unbroken(view, frame, row[by_person], state[:, :2], sequence.times_s),
         )
 
     @property
@@ -145,10 +148,12 @@ class Walks:
 
     def draws(self, count: int, rng: np.random.Generator) -> Iterator[WalkDraw]:
         """`count` ways that everybody may have walked."""
-        followed = np.clip(self.followed * self.unbroken, 0.1, 1.0)
+        followed = np.clip(self.followed, 0.1, 1.0)
         for view in self.view.draws(count, rng):
             off = self.noise[rng.integers(len(self.noise))] * rng.choice([-1.0, 1.0])
-            yield WalkDraw(view, self.seen_as(view, self.state), self.seen_as(view, self.state + off), rng.geometric(followed))
+            plain, noisy = self.seen_as(view, self.state), self.seen_as(view, self.state + off)
+            weight, lost = rng.geometric(followed), rng.geometric(self.unbroken, len(followed)) - 1
+            yield WalkDraw(view, plain, noisy, weight, weight + lost)
 
 
 def _smoothed(places: np.ndarray, spreads: np.ndarray, frame: np.ndarray, row: np.ndarray, times_s: np.ndarray) -> np.ndarray:
