@@ -235,10 +235,16 @@ def _stays(measures: SequenceMeasures) -> str:
     rows, charts = [], []
     for stay in measures.stays:
         present = stay.present
-        mean = Spread(*(np.asarray(part).mean() for part in present))
         most = present.row(int(np.argmax(present.value)))
         rows.append(
-            [stay.name, figure_text(mean), figure_text(most), figure_text(stay.slow), figure_text(stay.mean_dwell_s), str(stay.whole.sum())]
+            [
+                stay.name,
+                figure_text(stay.mean_present),
+                figure_text(most, digits=0),
+                figure_text(stay.slow),
+                figure_text(stay.mean_dwell_s),
+                str(stay.whole.sum()),
+            ]
         )
         series = [Series("people", measures.walks.times_s, present.value, present.low, present.high)]
         charts.append(chart(f"people in {stay.name}", "seconds", "people", series))

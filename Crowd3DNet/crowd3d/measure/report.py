@@ -83,6 +83,7 @@ def _stay_json(stay: Stay) -> dict[str, Any]:
     present = stay.present
     return {
         "name": stay.name,
+        "mean_present": stay.mean_present.json(2),
         "present": [present.row(row).json(2) for row in range(len(present.value))],
         "slow": stay.slow.json(2),
         "people_seen_to_come_and_go": int(stay.whole.sum()),

@@ -58,6 +58,7 @@ class Stay(NamedTuple):
         name: of the zone.
         rings: outline and holes in metres.
         present: (T,) people there in each picture.
+        mean_present: mean over time.
         slow: people there slower than `SLOW_M_S`, mean over time.
         dwell_s: (K,) seconds that each person spent there, 0 for those who never did.
         whole: (K,) bool, people whose coming and going were both seen; the others stayed at least so long.
@@ -67,6 +68,7 @@ class Stay(NamedTuple):
     name: str
     rings: list[np.ndarray]
     present: Spread
+    mean_present: Spread
     slow: Spread
     dwell_s: Spread
     whole: np.ndarray
@@ -235,7 +237,10 @@ def _stay(zone: Zone, walks: Walks, draws: list[WalkDraw]) -> Stay:
     # The way in and the way out each fall somewhere between two pictures.
     step = np.median(np.diff(walks.times_s)) if len(walks.times_s) > 1 else 0.0
     noise = np.random.default_rng(0).normal(size=len(seconds)) * step * np.sqrt(2.0 / 12.0 / max(whole.sum(), 1))
-    return Stay(zone.name, rings, spread(np.array(present)), spread(np.array(slow)[:, 0]), spread(seconds), whole, spread(mean + noise))
+    there = np.array(present)
+    return Stay(
+        zone.name, rings, spread(there), spread(there.mean(1)), spread(np.array(slow)[:, 0]), spread(seconds), whole, spread(mean + noise)
+    )
 
 
 def _shares_of_time(walks: Walks) -> np.ndarray:
