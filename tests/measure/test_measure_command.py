@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import json
 import re
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,7 +25,6 @@ from crowd3d.measure.areas import Line
 from crowd3d.measure.figures import Spread
 from crowd3d.measure.page import NOT_ENOUGH, figure_text
 from crowd3d.measure.sequence import crossings, measure_sequence, weidmann_m_s
-from crowd3d.measure.walks import Walk
 from crowd3d.scene.paths import Sequence
 
 FAR = np.array([[-5.0, 300.0], [5.0, 300.0], [5.0, 310.0], [-5.0, 310.0]])
@@ -163,10 +164,10 @@ def test_a_sequence_has_speed_flow_and_stays(tmp_path: Path, capsys: pytest.Capt
 def test_crossings_have_a_direction() -> None:
     place = np.array([[-1.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [-1.0, 9.0], [1.0, 9.0]])
     line = np.array([[0.0, 0.0], [0.0, 5.0]])
-    signs = crossings(Walk(place, np.zeros_like(place)), np.arange(4), line)
+    signs = crossings(place, np.arange(4), line)
     # Looking along the line, which goes ahead, x < 0 is its left; beyond its end nobody crosses.
     np.testing.assert_array_equal(signs, [1, -1, 0, 0])
-    np.testing.assert_array_equal(crossings(Walk(place, place), np.arange(4), line[::-1]), [-1, 1, 0, 0])
+    np.testing.assert_array_equal(crossings(place, np.arange(4), line[::-1]), [-1, 1, 0, 0])
 
 
 def test_people_together_are_a_group_in_a_sequence(tmp_path: Path) -> None:
@@ -188,6 +189,18 @@ def test_nobody_and_nowhere() -> None:
     assert np.isnan(measures.near.value).all()
     with pytest.raises(UnsolvableGround, match="px on all ground"):
         measure_scene(scene, [], MeasureOptions(draws=20, least_px=1e5))
+
+
+def test_a_camera_that_hardly_knows_its_horizon_still_counts_everybody() -> None:
+    made = make(1.0, np.random.default_rng(0), RECALL)
+    covariance = np.diag([0.25, np.deg2rad(6.0), np.deg2rad(2.0), 0.25]) ** 2
+    scene = dataclasses.replace(scene_of(made), ground_covariance=covariance)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measures = measure_scene(scene, [], MeasureOptions(draws=40, recall=Recall.everybody(), least_px=10.0))
+    whole = measures.zones[0]
+    assert whole.people.low == whole.people.value == whole.people.high == whole.found == len(made.foot_px)
+    assert not whole.area_m2.value < 1000.0
 
 
 @pytest.mark.parametrize("given", ["--recall many", "--recall 0", "--recall 1.5", "--draws 3", "--kernel_m 0", "--least_px tall"])

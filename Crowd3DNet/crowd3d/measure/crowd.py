@@ -18,6 +18,7 @@ from crowd3d.measure.view import View
 _ELBOW_M = 0.35
 """People who were missed do not stand in others: breadth of a body (Fruin 1971 allows 0.46 m by 0.61 m in clothes)."""
 _TRIES = 8
+_BISECTIONS = 12
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,17 @@ class Draw(NamedTuple):
     Attributes:
         view: camera and ground.
         outline: (K, 2) metres, the observed ground.
-        plain: (N + M, 2) metres without added noise.
+        plain: (N + M, 2) metres without added noise; NaN above this view's horizon.
         noisy: (N + M, 2) metres with noise added to those found; see `figures.reflect`.
-        off: how far the recall strays, in its sigma.
+        plain_px, noisy_px: (N + M, 2) the same in pixels, in which zones are counted: they are anchored in the picture.
     """
 
     view: View
     outline: np.ndarray
     plain: np.ndarray
     noisy: np.ndarray
-    off: float
+    plain_px: np.ndarray
+    noisy_px: np.ndarray
 
 
 def draw_crowds(found: Found, recall: Recall, count: int, rng: np.random.Generator) -> Iterator[Draw]:
@@ -102,13 +104,35 @@ def draw_crowds(found: Found, recall: Recall, count: int, rng: np.random.Generat
         plain, noisy = view.to_ground(found.foot_px), view.to_ground(found.foot_px + noise)
         lost = ~np.isfinite(noisy).all(1) | ~np.isfinite(plain).all(1)
         plain[lost], noisy[lost] = np.nan, np.nan
-        outline = view.to_ground(found.outline_px)
-        outline = outline[np.isfinite(outline).all(1)]
+        outline = ground_outline(view, found.outline_px)
         chance = np.nan_to_num(recall.among_found(found.height_px, found.visible, off), nan=1.0)
         parent = np.repeat(np.arange(len(plain)), rng.geometric(chance) - 1)
         parent = parent[~lost[parent] & within(outline, plain[parent])] if len(parent) else parent
         missed = _stand_beside(plain, parent, spacing * view.scale() / found.view.scale(), outline, rng)
-        yield Draw(view, outline, np.concatenate([plain, missed]), np.concatenate([noisy, missed]), off)
+        missed_px = view.to_pixels(missed)
+        yield Draw(
+            view,
+            outline,
+            np.concatenate([plain, missed]),
+            np.concatenate([noisy, missed]),
+            np.concatenate([found.foot_px, missed_px]),
+            np.concatenate([found.foot_px + noise, missed_px]),
+        )
+
+
+def ground_outline(view: View, outline_px: np.ndarray) -> np.ndarray:
+    """(K, 2) pixels of an outline → (K, 2) metres; what this view sees above its horizon is drawn in to just below it."""
+    places = view.to_ground(outline_px)
+    lost = ~np.isfinite(places).all(1)
+    if not lost.any() or lost.all():
+        return places[~lost]
+    near, far = np.repeat(outline_px[~lost].mean(0)[None], lost.sum(), 0), outline_px[lost]
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (near + far)
+        fine = np.isfinite(view.to_ground(middle)).all(1, keepdims=True)
+        near, far = np.where(fine, middle, near), np.where(fine, far, middle)
+    places[lost] = view.to_ground(near)
+    return places[np.isfinite(places).all(1)]
 
 
 def _stand_beside(

@@ -266,7 +266,7 @@ def _collect(found: Found, grid: _Grid, asked: list[_Asked], facing: np.ndarray,
     for draw in draw_crowds(found, options.recall, options.draws, rng):
         plain, noisy = grid.densities(draw, options)
         kept["field"].append(reflect(plain, noisy))
-        kept["zones"].append([_count(one, draw, plain, noisy, rng) for one in asked])
+        kept["zones"].append([_count(one, draw, found.outline_px, plain, noisy, rng) for one in asked])
         own = [1.0 / voronoi_areas(places, draw.outline, options.reach_m)[0][:people] for places in (draw.plain, draw.noisy)]
         kept["cells"].append(reflect(*own, positive=True))
         near = [_nearest(places)[:people] for places in (draw.plain, draw.noisy)]
@@ -305,10 +305,12 @@ def _collect(found: Found, grid: _Grid, asked: list[_Asked], facing: np.ndarray,
     )
 
 
-def _count(asked: _Asked, draw: Draw, plain: np.ndarray, noisy: np.ndarray, rng: np.random.Generator) -> _Counted:
+def _count(
+    asked: _Asked, draw: Draw, outline_px: np.ndarray, plain: np.ndarray, noisy: np.ndarray, rng: np.random.Generator
+) -> _Counted:
+    """In the picture, where zones are anchored; only areas need the ground, NaN if a corner is above this draw's horizon."""
     rings = [draw.view.to_ground(ring) for ring in asked.zone.rings_px]
-    rings = [ring[np.isfinite(ring).all(1)] for ring in rings]
-    inner = (inside(rings, places) & within(draw.outline, places) for places in (draw.plain, draw.noisy))
+    inner = (inside(asked.zone.rings_px, pixels) & inside([outline_px], pixels) for pixels in (draw.plain_px, draw.noisy_px))
     count = reflect(*(one.sum(keepdims=True) for one in inner))[0]
     # Jeffreys' half person: of an empty zone where half of the people are found, nobody knows that it is empty.
     count = count + (rng.negative_binomial(0.5, min(asked.recall, 1.0 - 1e-9)) if asked.recall > 0 else 0.0)
@@ -321,13 +323,12 @@ def _zone(asked: _Asked, draws: list[_Counted], found: Found, options: MeasureOp
     enough = asked.seen >= _ENOUGH_SEEN
     density = count / (size * max(asked.seen, 1e-9)) if enough else np.full(len(count), np.nan)
     rings = [found.view.to_ground(ring) for ring in asked.zone.rings_px]
-    places = found.places
     return ZoneMeasures(
         asked.zone.name,
         rings,
         spread(size),
         asked.seen,
-        int((inside(rings, places) & within(found.outline, places)).sum()),
+        int((inside(asked.zone.rings_px, found.foot_px) & inside([found.outline_px], found.foot_px)).sum()),
         spread(count if enough else np.full(len(count), np.nan)),
         spread(density),
         spread(peak),

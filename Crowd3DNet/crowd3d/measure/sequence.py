@@ -9,6 +9,7 @@ import numpy as np
 
 from crowd3d.errors import NoPeopleFound
 from crowd3d.measure.areas import Line, Zone
+from crowd3d.measure.crowd import ground_outline
 from crowd3d.measure.density import voronoi_areas
 from crowd3d.measure.figures import Spread, reflect, spread
 from crowd3d.measure.groups import PAIR_M, Pairs, candidate_pairs, groups_of, pair_odds, probabilities, strangers_per_m2, velocity_odds
@@ -16,7 +17,7 @@ from crowd3d.measure.levels import limits_per_m2
 from crowd3d.measure.observed import inside, observed_pixels
 from crowd3d.measure.scene import MeasureOptions
 from crowd3d.measure.view import Control, View
-from crowd3d.measure.walks import Walk, WalkDraw, Walks
+from crowd3d.measure.walks import WalkDraw, Walks
 from crowd3d.scene.paths import Sequence
 
 SLOW_M_S = 0.4
@@ -26,6 +27,8 @@ WEIDMANN = (1.34, 1.913, 5.4)
 _DENSITY_DRAWS = 15
 """Voronoi cells of all pictures take their time; so many are enough for the ends of 68 %."""
 _LEAST_TOGETHER = 2
+_UP = np.array([1.0, -1.0])
+"""Turns pixels so that v grows upwards, like the distance from the camera."""
 
 
 class Flow(NamedTuple):
@@ -155,8 +158,7 @@ def measure_sequence(
 
 def _densities(walks: Walks, draw: WalkDraw, outline_px: np.ndarray, options: MeasureOptions) -> np.ndarray:
     """(R,) Voronoi densities, each picture by itself, divided by the chance of being found."""
-    outline = draw.view.to_ground(outline_px)
-    outline = outline[np.isfinite(outline).all(1)]
+    outline = ground_outline(draw.view, outline_px)
     result = np.full(len(walks.row), np.nan)
     for frame in np.unique(walks.frame):
         here = np.flatnonzero(walks.frame == frame)
@@ -170,9 +172,18 @@ def _steps(walks: Walks) -> np.ndarray:
     return np.flatnonzero(walks.row[1:] == walks.row[:-1])
 
 
-def crossings(walk: Walk, steps: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """(E,) times that the step from a row to the next crosses a polyline (K, 2), +1 from its left to its right, −1 back."""
-    start, end = walk.place[steps][:, None], walk.place[steps + 1][:, None]
+def crossings(places: np.ndarray, steps: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Who crosses a line where.
+
+    Args:
+        places: (R, 2) of sightings, x to the right and y ahead: metres, or pixels with v upwards.
+        steps: (E,) rows whose next row is the same person.
+        line: (K, 2) polyline.
+
+    Returns:
+        (E,) times that the step from a row to the next crosses the line, +1 from its left to its right, −1 back.
+    """
+    start, end = places[steps][:, None], places[steps + 1][:, None]
     first, last = line[None, :-1], line[None, 1:]
 
     def side(a: np.ndarray, b: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -190,9 +201,9 @@ def _flow(line: Line, walks: Walks, draws: list[WalkDraw]) -> Flow:
     minutes = max(float(times[-1] - times[0]), 1e-9) / 60.0
     totals, lengths = [], []
     for draw in draws:
-        points = draw.view.to_ground(line.points_px)
-        lengths.append(np.hypot(*np.diff(points, axis=0).T).sum())
-        both = (_counts(crossings(walk, steps, points), steps, walks, draw.crossing) for walk in (draw.plain, draw.noisy))
+        lengths.append(np.hypot(*np.diff(draw.view.to_ground(line.points_px), axis=0).T).sum())
+        signs = (crossings(walk.pixel * _UP, steps, line.points_px * _UP) for walk in (draw.plain, draw.noisy))
+        both = (_counts(sign, steps, walks, draw.crossing) for sign in signs)
         totals.append(reflect(*both))
     counted, length = np.array(totals), np.array(lengths)
     last = counted[:, -1]
@@ -222,14 +233,13 @@ def _stay(zone: Zone, walks: Walks, draws: list[WalkDraw]) -> Stay:
     share = _shares_of_time(walks)
     present, slow, dwell = [], [], []
     for draw in draws:
-        rings = [draw.view.to_ground(ring) for ring in zone.rings_px]
-        both = [(inside(rings, walk.place), walk) for walk in (draw.plain, draw.noisy)]
+        both = [(inside(zone.rings_px, walk.pixel), walk) for walk in (draw.plain, draw.noisy)]
         weight = draw.weight[walks.row]
         present.append(reflect(*(np.bincount(walks.frame, inner * weight, len(walks.times_s)) for inner, _ in both)))
         slow.append(reflect(*((inner * weight * (walk.speed < SLOW_M_S)).sum(keepdims=True) / len(walks.times_s) for inner, walk in both)))
         dwell.append(reflect(*(np.bincount(walks.row, inner * share, len(walks.ids)) for inner, _ in both)))
     rings = [walks.view.to_ground(ring) for ring in zone.rings_px]
-    inner = inside(rings, walks.seen_as(walks.view, walks.state).place)
+    inner = inside(zone.rings_px, walks.seen_as(walks.view, walks.state).pixel)
     first, last = walks.spans
     whole = (np.bincount(walks.row, inner, len(walks.ids)) > 0) & ~inner[first] & ~inner[last]
     seconds = np.array(dwell)

@@ -31,10 +31,12 @@ class Walk(NamedTuple):
     Attributes:
         place: (R, 2) metres.
         velocity: (R, 2) metres per second.
+        pixel: (R, 2) of the places, in which zones and lines are anchored.
     """
 
     place: np.ndarray
     velocity: np.ndarray
+    pixel: np.ndarray
 
     @property
     def speed(self) -> np.ndarray:
@@ -142,9 +144,9 @@ class Walks:
     def seen_as(self, view: View, state: np.ndarray) -> Walk:
         """States (R, 4) of this view's plain ground, as another view of the same pixels sees them."""
         plain = View(self.view.camera, self.view.ground, self.view.covariance)
-        ends = (view.to_ground(plain.to_pixels(state[:, :2] + step * state[:, 2:])) for step in (-_STEP_S, 0.0, _STEP_S))
-        before, now, after = ends
-        return Walk(now, (after - before) / (2.0 * _STEP_S))
+        pixels = [plain.to_pixels(state[:, :2] + step * state[:, 2:]) for step in (-_STEP_S, 0.0, _STEP_S)]
+        before, now, after = (view.to_ground(pixel) for pixel in pixels)
+        return Walk(now, (after - before) / (2.0 * _STEP_S), pixels[1])
 
     def draws(self, count: int, rng: np.random.Generator) -> Iterator[WalkDraw]:
         """`count` ways that everybody may have walked."""
