@@ -193,7 +193,8 @@ def test_command_writes_every_format(scene: Scene, tmp_path: Path, capsys: pytes
     scene.save(tmp_path)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    assert command.run(parser.parse_args([str(tmp_path), "--format", *command.FORMATS])) == 0
+    formats = (*command.OF_A_SCENE, *command.OF_BOTH)
+    assert command.run(parser.parse_args([str(tmp_path), "--format", *formats])) == 0
     for line in capsys.readouterr().out.splitlines():
         assert Path(line).exists()
     assert (tmp_path / "extract_mesh" / "crowd.v1.obj").exists()

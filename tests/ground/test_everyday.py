@@ -40,7 +40,8 @@ def test_intervals_hold_the_truth_in_everyday_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hidden", "text"), [([15, 16], ""), ([13, 14, 15, 16], "legs"), ([11, 12, 13, 14, 15, 16], "legs"), (list(range(5, 17)), "usual camera")]
+    ("hidden", "text"),
+    [([15, 16], ""), ([13, 14, 15, 16], "legs"), ([11, 12, 13, 14, 15, 16], "legs"), (list(range(5, 17)), "usual camera")],
 )
 def test_whatever_is_hidden_there_is_an_answer(hidden: list[int], text: str) -> None:
     """Ankles; legs; everything below the shoulders; all but the head."""

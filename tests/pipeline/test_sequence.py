@@ -19,8 +19,9 @@ from crowd3d.files import write_npz
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.frames import is_sequence, read_frames
-from crowd3d.pipeline.sequence import TRAJECTORY_COLUMNS, spread_over
+from crowd3d.pipeline.sequence import spread_over
 from crowd3d.pose.file_backend import STANDING
+from crowd3d.scene.paths import TRAJECTORY_COLUMNS
 from crowd3d.types import People, Scene
 
 SIZE = (480, 300)

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from crowd3d.bodies import Body, load_body
 from crowd3d.cli import view as command
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import People, Scene
-from crowd3d.view import write_viewer
+from crowd3d.view import Layers, write_viewer
 from crowd3d.view.viewer import STEP_M
 
 
@@ -109,3 +110,26 @@ def test_command_writes_the_page_beside_the_scene(tmp_path: Path, capsys: pytest
     assert command.run(parser.parse_args([str(tmp_path)])) == 0
     assert Path(capsys.readouterr().out.strip()) == tmp_path / "viewer.html"
     assert len(parse(tmp_path / "viewer.html")[1]["people"]) == 3
+
+
+def test_layers_are_where_the_scene_says(body: Body, tmp_path: Path) -> None:
+    scene = make_scene(3, tilt_deg=12.0)
+    photograph = np.full((30, 80, 3), (200, 10, 20), np.uint8)
+    density = np.zeros((4, 5, 4), np.uint8)
+    covariance = np.array([np.diag([0.04, 0.25])] * 3)
+    layers = Layers(photograph, density, (-9.0, -60.0, 18.0, 40.0), [("#fff", "A")], covariance, [[("density", "1 /m²")]] * 3)
+    write_viewer(scene, body, np.zeros((3, 3), np.uint8), tmp_path / "viewer.html", layers)
+    _, info, _ = parse(tmp_path / "viewer.html")
+    assert info["density"]["low"] == [-9.0, -60.0]
+    assert info["density"]["size"] == [18.0, 40.0]
+    assert info["people"][0]["more"] == [["density", "1 /m²"]]
+    axes = np.array(info["people"][0]["spread"]).reshape(2, 2)
+    np.testing.assert_allclose(axes @ axes.T, 5.991 * covariance[0], atol=2e-3)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(info["photo"].split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_allclose(picture.reshape(-1, 3).mean(0), (20, 10, 200), atol=3)
+    # The page multiplies points of the upright world by this matrix: shares of the photograph's width and height, times depth.
+    matrix = np.array(info["camera"]["matrix"]).reshape(4, 4).T
+    points = scene.people.hvip_cam_m + 0.3
+    u, v, _, depth = matrix @ np.append(scene.ground.to_world(points), np.ones((3, 1)), axis=1).T
+    np.testing.assert_allclose(np.stack([u, v] / depth, 1) * (4000, 1500), scene.camera.project(points), atol=1e-6)
+    np.testing.assert_allclose(depth, points[:, 2])

@@ -21,6 +21,7 @@ VERBS = {
     "train": ("train", "train the networks"),
     "evaluate": ("evaluate", "score a result against the truth"),
     "export": ("export", "write a result as GLB, OBJ, PLY or CSV"),
+    "measure": ("measure", "densities, zones, groups and flows in metres, with their uncertainty"),
     "view": ("view", "write a page that shows a result in the browser"),
     "fetch": ("fetch", "get the networks that were trained on photographs"),
     "doctor": ("doctor", "list what is installed, what is missing and how to get it"),

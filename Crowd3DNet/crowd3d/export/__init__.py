@@ -1,8 +1,11 @@
 """Meshes and tables for other programs, one module per format."""
 
+from crowd3d.export.bvh import write_bvh
+from crowd3d.export.coco import write_coco
 from crowd3d.export.glb import write_glb
 from crowd3d.export.obj import write_release_objs
 from crowd3d.export.people_csv import write_people_csv
 from crowd3d.export.ply import write_ply
+from crowd3d.export.rigged import write_rigged_glb
 
-__all__ = ["write_glb", "write_people_csv", "write_ply", "write_release_objs"]
+__all__ = ["write_bvh", "write_coco", "write_glb", "write_people_csv", "write_ply", "write_release_objs", "write_rigged_glb"]

@@ -39,14 +39,19 @@ class CrowdMesh:
     @property
     def normals(self) -> np.ndarray:
         """(N, V, 3) float32 unit vertex normals, faces weighted by area."""
-        a, b, c = (self.vertices[:, self.faces[:, corner]] for corner in range(3))
-        flat = np.cross(b - a, c - a)
-        count, size = self.vertices.shape[:2]
-        faces = np.repeat(np.arange(len(self.faces)), 3)
-        around = csr_matrix((np.ones(faces.size, np.float32), (self.faces.ravel(), faces)), (size, len(self.faces)))
-        total = (around @ flat.transpose(1, 0, 2).reshape(len(self.faces), -1)).reshape(size, count, 3).transpose(1, 0, 2)
-        length = np.linalg.norm(total, axis=-1, keepdims=True)
-        return np.where(length > 0, total / np.where(length > 0, length, 1.0), np.array([0, 1, 0], np.float32))
+        return vertex_normals(self.vertices, self.faces)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(N, V, 3) vertices of N bodies with the same (F, 3) faces → (N, V, 3) unit normals, faces weighted by area."""
+    a, b, c = (vertices[:, faces[:, corner]] for corner in range(3))
+    flat = np.cross(b - a, c - a)
+    count, size = vertices.shape[:2]
+    row = np.repeat(np.arange(len(faces)), 3)
+    around = csr_matrix((np.ones(row.size, np.float32), (faces.ravel(), row)), (size, len(faces)))
+    total = (around @ flat.transpose(1, 0, 2).reshape(len(faces), -1)).reshape(size, count, 3).transpose(1, 0, 2)
+    length = np.linalg.norm(total, axis=-1, keepdims=True)
+    return np.where(length > 0, total / np.where(length > 0, length, 1.0), np.array([0, 1, 0], np.float32))
 
 
 def crowd_mesh(scene: Scene, body: Body, colours: np.ndarray) -> CrowdMesh:

@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from crowd3d.bodies import Body
 from crowd3d.files import atomic_path
+from crowd3d.scene.heading import facing_deg
 from crowd3d.types import Scene
 
 HEADER = "id,x_m,z_m,stature_m,facing_deg,hvip_u_px,hvip_v_px,score"
-
-
-def facing_deg(scene: Scene) -> np.ndarray:
-    """(N,) direction that each pelvis faces in the upright world: 0 towards the viewer, 90 to the right of the image."""
-    forward_cam = Rotation.from_rotvec(scene.people.pose_rad[:, 0]).as_matrix()[:, :, 2] if len(scene.people) else np.zeros((0, 3))
-    forward = forward_cam @ scene.ground.rotation_cam_world
-    return np.rad2deg(np.arctan2(forward[:, 0], forward[:, 2]))
 
 
 def write_people_csv(path: Path, scene: Scene, body: Body) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
 
+HVIP_SIGMA_M = 0.06
+"""Spread of a lifted HVIP across the line of sight, metres."""
 _STEP = 1e-5
 _PIXEL_STEP = 0.01
 

@@ -17,7 +17,7 @@ from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.files import file_digest, write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import StaturePrior, ground_position_covariance, write_release_ground
+from crowd3d.ground import HVIP_SIGMA_M, StaturePrior, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage, path_for_size
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import EngineName
@@ -48,8 +48,6 @@ from crowd3d.types import Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
 
-HVIP_SIGMA_M = 0.06
-"""Spread of a lifted HVIP across the line of sight, metres."""
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from crowd3d.bodies import load_body
 from crowd3d.errors import BackendFailed, BadImage, NoPeopleFound, UnsolvableGround
 from crowd3d.files import atomic_path, write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import ground_position_covariance, write_release_ground
+from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.frames import Frame
 from crowd3d.pipeline.ground import estimate_from
-from crowd3d.pipeline.infer import HVIP_SIGMA_M, InferOptions, infer, read_observations
+from crowd3d.pipeline.infer import InferOptions, infer, read_observations
 from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.manifest import Run
 from crowd3d.pipeline.process import ProcessOptions, process
@@ -30,6 +30,8 @@ from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.render.topview import Trail, top_view
 from crowd3d.scene import write_predict_json
+from crowd3d.scene.motion import SWAY_SIGMA_M
+from crowd3d.scene.paths import TRAJECTORY_COLUMNS
 from crowd3d.scene.tracking import TrackingOptions, smooth_tracks, track
 from crowd3d.types import Scene
 
@@ -37,11 +39,6 @@ log = logging.getLogger(__name__)
 
 OF_ONE_PICTURE = (BadImage, NoPeopleFound, UnsolvableGround, BackendFailed)
 """What can be wrong with one picture while the others are fine."""
-SWAY_SIGMA_M = 0.1
-"""How far per axis the point under somebody's torso strays from the path that he walks."""
-TRAJECTORY_COLUMNS = (
-    "frame", "image", "time_s", "id", "person", "x_m", "z_m", "smooth_x_m", "smooth_z_m", "speed_m_s", "score"
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SWAY_SIGMA_M = 0.1
+"""How far per axis the point under somebody's torso strays from the path that he walks."""
 _SEEN = np.eye(2, 4)
 """Of a state (x, z, vx, vz) only the place is seen."""
 

@@ -4,35 +4,65 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from crowd3d.bodies import Body
+from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import Scene
 
+_CHI2_95 = 5.991
+"""95 % quantile of χ² with two degrees of freedom."""
 STEP_M = 1e-4
 """Positions are stored as int16 multiples of 0.1 mm around each person's centre: ±3.2 m."""
 
 
-def write_viewer(scene: Scene, body: Body, colours: np.ndarray, path: Path) -> None:
-    """Write the page: bodies on a metre grid, orbit, pan, zoom, the photograph's point of view, click a person for figures.
+@dataclass(frozen=True)
+class Layers:
+    """What the page can show besides bodies; None is left out.
+
+    Attributes:
+        photograph: (H, W, 3) uint8 RGB, put behind the crowd and on the ground.
+        density: (R, C, 4) uint8 RGBA over the ground, first row farthest from the camera, first column leftmost.
+        density_box: x and z of its corner far left, and its width and depth, in the upright world, metres.
+        legend: pairs of a CSS colour and what it means, for the density.
+        covariance: (N, 2, 2) square metres of everybody's x and z in the upright world, drawn as ellipses that hold 95 %.
+        figures: N lists of a name and a text for the panel of a person.
+    """
+
+    photograph: np.ndarray | None = None
+    density: np.ndarray | None = None
+    density_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    legend: Sequence[tuple[str, str]] = ()
+    covariance: np.ndarray | None = None
+    figures: Sequence[Sequence[tuple[str, str]]] | None = None
+
+
+def write_viewer(scene: Scene, body: Body, colours: np.ndarray, path: Path, layers: Layers | None = None) -> None:
+    """Write the page: bodies on a metre grid, orbit, pan, zoom, the photograph's point of view, click a person for figures, a tape.
 
     Args:
         scene: what was reconstructed.
         body: body model of the scene's betas; the low level of detail keeps the page small (8 kB per person).
         colours: (N, 3) uint8 RGB of everybody.
         path: HTML file to write.
+        layers: photograph, density and uncertainty to switch on.
 
     Raises:
         BadOutput: `path` cannot be written.
     """
     vertices = scene.ground.to_world(scene.people.vertices_cam_m(body))
-    info = _describe(scene, vertices, body)
+    info = _describe(scene, vertices, body) | _layers(scene, layers or Layers())
+    for person, more in zip(info["people"], info.pop("of_people"), strict=True):
+        person |= more
     page = resources.files(__package__).joinpath("viewer.html").read_text(encoding="utf-8")
     # "<" only occurs in strings of the JSON; escaped, no name of a photograph can end the script element.
     text = json.dumps(info, separators=(",", ":")).replace("<", "\\u003c")
@@ -41,6 +71,35 @@ def write_viewer(scene: Scene, body: Body, colours: np.ndarray, path: Path) -> N
     middle, tail = rest.split("__MESH__")
     with atomic_path(Path(path)) as temporary:
         temporary.write_text(head + text + middle + mesh + tail, encoding="utf-8")
+
+
+def _layers(scene: Scene, layers: Layers) -> dict[str, Any]:
+    """The page's entries for `Layers`."""
+    entries: dict[str, Any] = {"of_people": [{} for _ in range(len(scene.people))]}
+    if scene.ground_covariance is not None:
+        entries["scale_sigma"] = round(float(np.sqrt(scene.ground_covariance[3, 3])), 4)
+    if layers.photograph is not None:
+        entries["photo"] = _data_url(layers.photograph, ".jpg", "image/jpeg")
+    if layers.density is not None:
+        x, z, width, depth = layers.density_box
+        image = _data_url(layers.density, ".png", "image/png")
+        entries["density"] = {"image": image, "low": [x, z], "size": [width, depth], "legend": [list(pair) for pair in layers.legend]}
+    for row, more in enumerate(entries["of_people"]):
+        if layers.figures is not None:
+            more["more"] = list(layers.figures[row])
+        if layers.covariance is not None and np.isfinite(layers.covariance[row]).all():
+            value, vector = np.linalg.eigh(layers.covariance[row])
+            more["spread"] = np.round(vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0)), 3).ravel().tolist()
+    return entries
+
+
+def _data_url(image: np.ndarray, suffix: str, kind: str) -> str:
+    """(H, W, 3) RGB or (H, W, 4) RGBA as a picture inside of the page."""
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    fine, data = cv2.imencode(suffix, cv2.cvtColor(image, order))
+    if not fine:
+        raise BadOutput(f"a picture of {image.shape[1]}x{image.shape[0]} pixels could not be encoded for the page")
+    return f"data:{kind};base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
 def pack_mesh(vertices_world_m: np.ndarray, faces: np.ndarray, colours: np.ndarray) -> bytes:
@@ -79,8 +138,18 @@ def _describe(scene: Scene, vertices_world_m: np.ndarray, body: Body) -> dict[st
             "tanX": camera.width / 2.0 / camera.fx,
             "tanY": camera.height / 2.0 / camera.fy,
             "corners": _corners(camera, ground, 2.0 * extent).tolist(),
+            "matrix": _photo_matrix(camera, ground).T.ravel().tolist(),
         },
     }
+
+
+def _photo_matrix(camera: Camera, ground: GroundPlane) -> np.ndarray:
+    """(4, 4) from the upright world to shares of the photograph's width and height, from its top left, times depth."""
+    pixels = np.diag([1.0 / camera.width, 1.0 / camera.height, 1.0]) @ camera.K
+    matrix = np.zeros((4, 4))
+    matrix[[0, 1, 3], :3] = pixels @ ground.rotation_cam_world
+    matrix[[0, 1, 3], 3] = pixels @ (-ground.offset_m * ground.normal)
+    return matrix
 
 
 def _corners(camera: Camera, ground: GroundPlane, reach_m: float) -> np.ndarray:
