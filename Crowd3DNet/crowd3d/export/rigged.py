@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from crowd3d.bodies import Body
-from crowd3d.bodies.joints import SMPL24_NAMES
+from crowd3d.bodies.joints import SMPL24_NAMES, SMPL_PARENTS
 from crowd3d.errors import BadOutput
 from crowd3d.export.glb import ground_primitive
 from crowd3d.export.gltf import (
@@ -120,9 +120,9 @@ def _add_person(
     inverse = np.tile(np.eye(4, dtype=np.float32), (24, 1, 1))
     inverse[:, :3, 3] = -person.rest_joints_m
     root = len(document["nodes"])
-    children = [np.flatnonzero(body.parents == joint) for joint in range(24)]
+    children = [np.flatnonzero(SMPL_PARENTS == joint) for joint in range(24)]
     for joint in range(24):
-        place = person.pelvis_m[0] if joint == 0 else person.rest_joints_m[joint] - person.rest_joints_m[body.parents[joint]]
+        place = person.pelvis_m[0] if joint == 0 else person.rest_joints_m[joint] - person.rest_joints_m[SMPL_PARENTS[joint]]
         turn = person.rotations[joint].as_quat()[0]
         node: dict[str, Any] = {"name": f"{person.name}_{SMPL24_NAMES[joint]}", "translation": place.tolist(), "rotation": turn.tolist()}
         if len(children[joint]):
