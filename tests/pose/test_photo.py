@@ -1,0 +1,158 @@
+"""The backend of networks that were trained on photographs, with stand-ins for the networks: no photograph, no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.imaging import GigapixelImage, turned
+from crowd3d.pose import photo, photo_finder
+from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
+from crowd3d.pose.photo_finder import STATURE_M, TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
+from crowd3d.pose.photo_keypoints import BoxKeypoints
+from crowd3d.pose.search import search
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> GigapixelImage:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((600, 900, 3), 128, np.uint8))
+    return GigapixelImage(tmp_path / "grey.png")
+
+
+def test_the_pyramid_begins_with_the_whole_picture() -> None:
+    levels = pyramid((900, 600), 1000)
+    top, left, bottom, right = levels[0][0]
+    assert len(levels[0]) == 1
+    assert left <= 0
+    assert top <= 0
+    assert right >= 900
+    assert bottom >= 600
+    sides = [level[0, 2] - level[0, 0] for level in levels]
+    assert all(a > b for a, b in zip(sides, sides[1:], strict=False))
+    assert sum(map(len, pyramid((19200, 6480), 150))) <= 150
+
+
+def test_boxes_return_to_the_photograph() -> None:
+    """Cut off by a tile inside the picture: left out. By the picture's own border: kept, and clipped."""
+    tiles = np.array([[100, 200, 300, 400], [100, 200, 300, 400], [0, 700, 200, 900], [100, 200, 300, 400]])
+    corners = np.array([[52, 52, 156, 312], [1, 52, 156, 312], [260, 52, 416, 312], [100, 100, 110, 110]]) * (TILE_PX / 416)
+    found = _in_image(tiles, np.zeros(4), corners, np.array([0.9, 0.8, 0.7, 0.6]), (900, 600))
+    np.testing.assert_allclose(found.score, [0.9, 0.7])
+    np.testing.assert_allclose(found.corners[0], [225, 125, 275, 250])
+    np.testing.assert_allclose(found.corners[1], [825, 25, 900, 150])
+
+
+def test_a_leaning_box_is_turned_about_its_tile() -> None:
+    tile, lean = np.array([[100, 200, 300, 400]]), np.array([0.4])
+    corners = np.array([[104.0, 52.0, 208.0, 312.0]])
+    straight, leaning = (_in_image(tile, angle, corners, np.ones(1), (900, 600)) for angle in (np.zeros(1), lean))
+    middle = np.array([300.0, 200.0])
+    np.testing.assert_allclose(leaning.middle_px - middle, turned(straight.middle_px - middle, lean))
+    np.testing.assert_allclose(leaning.size_px, straight.size_px)
+    assert leaning.lean_rad.tolist() == lean.tolist()
+
+
+def test_the_ground_chooses_tiles_in_which_people_have_a_good_size() -> None:
+    camera, ground = Camera.from_fov(50.0, (4000, 2000)), GroundPlane.from_angles(np.deg2rad(15), 0.0, 8.0)
+    levels = pyramid((4000, 2000), 5000)
+    kept = tiles_on_ground(levels, camera, ground)
+    assert 0 < len(kept) < sum(map(len, levels)) / 2
+    feet = np.stack(np.meshgrid(np.linspace(300, 3700, 9), np.linspace(500, 1800, 6)), -1).reshape(-1, 2)
+    feet = feet[np.isfinite(ground.intersect(camera, feet)).all(1)]
+    tall = STATURE_M * ground.pixels_per_metre(camera, feet)
+    for foot, height in zip(feet[tall > 40], tall[tall > 40], strict=True):
+        top, left, bottom, right = kept.T
+        inside = (left < foot[0] - height / 4) & (right > foot[0] + height / 4) & (top < foot[1] - height) & (bottom > foot[1])
+        share = height / (bottom - top)[inside]
+        assert ((share > 0.08) & (share < 0.5)).any(), "somebody who stands there is whole in a tile, and of a good size"
+
+
+class StandIn:
+    """Finds people where they were put; sees their keypoints where the boxes are."""
+
+    def __init__(self, boxes: Boxes, score: float) -> None:
+        self.boxes, self.score = boxes, score
+        self.looked_at: list[Boxes] = []
+
+    def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
+        return self.boxes
+
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str) -> BoxKeypoints:
+        self.looked_at.append(boxes)
+        unit = photo_test_person()
+        xy = boxes.middle_px[:, None] + unit * boxes.size_px[:, None, 1:]
+        score = np.full((len(boxes), 17), self.score)
+        return BoxKeypoints(xy, score, xy, score / 10, np.zeros(score.shape), score[:, 0])
+
+
+def photo_test_person() -> np.ndarray:
+    from crowd3d.pose.file_backend import STANDING
+
+    return STANDING + [0.0, 0.5]
+
+
+class NoDepths:
+    """In place of the keypoint network."""
+
+    def look(self, image, candidates, describe):
+        raise AssertionError("nobody is to be looked at")
+
+
+def seeker(boxes: Boxes, score: float) -> PhotoSeeker:
+    made = PhotoSeeker.__new__(PhotoSeeker)
+    made.source = photo_source()
+    made.finder = made.keypoints = StandIn(boxes, score)  # type: ignore[assignment]
+    made.depths = NoDepths()  # type: ignore[assignment]
+    return made
+
+
+def three(score: float) -> Boxes:
+    return Boxes(np.array([[200.0, 300], [450, 310], [700, 290]]), np.tile([60.0, 160], (3, 1)), np.full(3, score), np.zeros(3))
+
+
+def test_weak_boxes_with_weak_keypoints_are_nobody(image: GigapixelImage) -> None:
+    assert len(search(seeker(three(0.3), 0.1), image, lambda seen: None)) == 0
+    assert len(search(seeker(Boxes.none(), 0.9), image, lambda seen: None)) == 0
+
+
+def test_certainty_grows_with_both_scores() -> None:
+    finder, keypoint = np.meshgrid(np.linspace(0.2, 0.9, 8), np.linspace(0.1, 0.9, 8))
+    certainty = photo._certainty(finder.ravel(), np.repeat(keypoint.ravel()[:, None], 17, 1)).reshape(8, 8)
+    assert (np.diff(certainty, axis=0) > 0).all()
+    assert (np.diff(certainty, axis=1) > 0).all()
+    assert certainty.min() < 0.1
+    assert certainty.max() > 0.95
+    cut_off = np.r_[np.full(8, 0.8), np.zeros(9)]
+    assert photo._certainty(np.array([0.7]), cut_off[None])[0] > PERSON_THRESHOLD, "legs outside of the picture are no reason for doubt"
+
+
+def test_people_who_lean_are_looked_at_again_upright(image: GigapixelImage) -> None:
+    """A camera rolled by 20°: everybody again, turned; a level one: nobody."""
+    made = seeker(three(0.9), 0.8)
+    found = made.first_look(image)
+    camera = Camera.from_fov(60.0, image.size)
+    for roll, again in ((np.deg2rad(20.0), 3), (np.deg2rad(2.0), 0)):
+        made.keypoints.looked_at.clear()  # type: ignore[attr-defined]
+        upright = made.look_again(image, found, camera, GroundPlane.from_angles(0.2, roll, 5.0))
+        assert sum(map(len, made.keypoints.looked_at)) == again  # type: ignore[attr-defined]
+        assert len(upright.boxes) == 3
+        if again:
+            np.testing.assert_allclose(upright.boxes.lean_rad, roll, atol=0.1)
+
+
+def test_a_second_look_adds_only_whom_the_first_did_not_see(image: GigapixelImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo, "FIRST_TILES", 1)
+    made = seeker(three(0.9), 0.8)
+    some = three(0.9)[:2]
+    first = Seen(some, made.keypoints.look(image, some, ""))
+    camera, ground = Camera.from_fov(60.0, image.size), GroundPlane.from_angles(0.25, 0.0, 5.0)
+    both = made.look_again(image, first, camera, ground)
+    np.testing.assert_allclose(both.boxes.middle_px, three(0.9).middle_px)
+    assert both.world == (camera, ground)
+    assert both.keypoints is not None
+    assert len(both.keypoints) == 3
+    assert photo_finder.FIRST_TILES > 1
