@@ -9,7 +9,7 @@ from crowd3d.ground.observations import Observations
 
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
-_MOST_ALONG, _MOST_ACROSS = 0.035, 0.06
+_MOST_ALONG, _MOST_ACROSS = 0.05, 0.06
 """A crowd in which joints stray more along the body does not stand."""
 _ODD_ALONG_SIGMA, _ODD_ACROSS_SIGMA = 0.06, 0.1
 
