@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from crowd3d.cli import ground as verb
-from crowd3d.cli.camera import read_camera
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
@@ -22,6 +21,7 @@ from crowd3d.ground import (
     write_release_ground,
 )
 from crowd3d.ground.simulate import simulate_crowd
+from crowd3d.scene.camera_files import read_camera_file
 
 SIZE = (19200, 6480)
 CAMERA = Camera.from_fov(50.0, SIZE)
@@ -154,19 +154,20 @@ def test_camera_files(tmp_path: Path) -> None:
     angles = {**vars(CAMERA), "height_m": 12.0, "tilt_deg": np.rad2deg(0.25), "roll_deg": np.rad2deg(0.02)}
     for values, ground in ((scene, True), (half, False), (angles, True), (vars(CAMERA), False)):
         path.write_text(json.dumps(values))
-        camera, plane, height = read_camera(path, SIZE)
-        np.testing.assert_allclose(camera.K, CAMERA.K)
-        assert height is None
+        file = read_camera_file(path)
+        plane = file.ground
+        np.testing.assert_allclose(file.for_image(SIZE).K, CAMERA.K)
+        assert (file.height_m, file.ground_covariance) == (None, None)
         assert (plane is not None) == ground
         if plane is not None:
             np.testing.assert_allclose(plane.coefficients, GROUND.coefficients, atol=1e-12)
     path.write_text(json.dumps({**vars(CAMERA), "ground": None, "height_m": 5}))
-    assert read_camera(path, SIZE)[1:] == (None, 5.0)
+    assert (read_camera_file(path).ground, read_camera_file(path).height_m) == (None, 5.0)
     square = {**vars(CAMERA), "height": CAMERA.width}
-    for bad in ({**scene, "ground": [1, 2]}, square, {**vars(CAMERA), "fx": -1}, {**vars(CAMERA), "tilt_deg": 3}, [1]):
+    for bad in ({**scene, "ground": [1, 2]}, square, {**vars(CAMERA), "fx": -1}, {**vars(CAMERA), "tilt_deg": "3°"}, [1]):
         path.write_text(json.dumps(bad))
         with pytest.raises(MissingAsset, match="cannot read camera"):
-            read_camera(path, SIZE)
+            read_camera_file(path).for_image(SIZE)
 
 
 def test_command_reports_bad_files(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_exif_focal(tmp_path: Path, picture: np.ndarray) -> None:
         (None, (1500, 517), 0.3, 0.5),
     ],
 )
-def test_exif_is_trusted_unless_the_shape_shows_a_crop(frame: tuple[int, int] | None, size: tuple[int, int], least: float, most: float) -> None:
+def test_exif_is_trusted_unless_its_shape_differs(frame: tuple[int, int] | None, size: tuple[int, int], least: float, most: float) -> None:
     fields = {} if frame is None else {"PixelXDimension": f"{frame[0]} (px)", "PixelYDimension": str(frame[1])}
     assert least <= exif.trust(fields, size) <= most
 

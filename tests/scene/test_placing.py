@@ -37,7 +37,8 @@ def crowd():
     betas = rng.normal(0, 1, (COUNT, 10))
     u, v = np.meshgrid(np.linspace(500, 5500, 6), [650, 950, 1350, 1900])
     feet = GROUND.intersect(CAMERA, np.stack([u.ravel(), v.ravel()], 1))
-    people = stand_on(body, GROUND, pose, betas, feet, CAMERA, Observations.from_keypoints(Keypoints.from_array(np.ones((COUNT, 17, 3))), plain("test")))
+    seen = Observations.from_keypoints(Keypoints.from_array(np.ones((COUNT, 17, 3))), plain("test"))
+    people = stand_on(body, GROUND, pose, betas, feet, CAMERA, seen)
     joints = body.pose(pose, betas)[1] + people.translation_cam_m[:, None]
     return body, people, feet, joints
 

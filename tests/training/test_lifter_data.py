@@ -60,7 +60,8 @@ def test_simulated_people_look_as_a_camera_sees_them(maker):
         keypoints = camera.project(torso + joints[person, COCO17_FROM_SMPL54] * [1.0, -1.0, -1.0])
         ground = GroundPlane(np.array([0.0, -1.0, 0.0]), torso[1] + height[person])
         foot = camera.project(torso + [0.0, height[person], 0.0])
-        again, _, _ = measure(camera, ground, Observations.from_keypoints(Keypoints(keypoints[None], np.ones((1, 17))), plain("test")), foot[None])
+        seen = Observations.from_keypoints(Keypoints(keypoints[None], np.ones((1, 17))), plain("test"))
+        again, _, _ = measure(camera, ground, seen, foot[None])
         worst.append(float((again.tangent_m[0] - measured.tangent_m[person]).abs().max()))
         assert float(again.elevation_rad[0]) == pytest.approx(elevation[person], abs=0.02)
     assert np.median(worst) < 0.01

@@ -148,6 +148,7 @@ def observe(
     xy = image_units(keypoints[..., :2], camera, unit)
     known = (keypoints[..., 2] > _MIN_SCORE) & np.isfinite(xy).all(-1)
     if sigma_px is not None:
+        sigma_px = np.asarray(sigma_px, np.float64) * camera.stretch(keypoints[..., :2])
         known &= np.isfinite(sigma_px)
     low = np.where(known[..., None], xy, np.inf).min(1, initial=np.inf)
     high = np.where(known[..., None], xy, -np.inf).max(1, initial=-np.inf)

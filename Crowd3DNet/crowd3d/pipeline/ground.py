@@ -12,8 +12,8 @@ from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
     GroundEstimate,
+    Knowns,
     Proportions,
-    StaturePrior,
     detect_lines,
     estimate_ground,
 )
@@ -39,8 +39,7 @@ def estimate_from(image: GigapixelImage, observed: Observations, known: Known = 
     if known.camera is None and (focal := image.exif_focal_px()) is not None:
         knowns = replace(knowns, exif_focal_px=focal, exif_trust=image.exif_trust())
     lines = segments(image) if use_lines else None
-    stature, people = for_observations(known.stature, observed), _sure(observed).keypoints.array
-    estimate = estimate_ground(people, image.size, camera=known.camera, stature=stature, knowns=knowns, lines=lines)
+    estimate = from_people(_sure(observed), image.size, known, lines=lines, knowns=knowns)
     if known.ground is not None and known.ground_covariance is not None:
         # the given direction is as sure as it was, its height as sure as these people make it
         own = np.diag([1.0, 1.0, 1.0, 0.0])
@@ -49,18 +48,38 @@ def estimate_from(image: GigapixelImage, observed: Observations, known: Known = 
     return estimate
 
 
-def for_observations(stature: StaturePrior, observed: Observations) -> StaturePrior:
-    """`stature` as `estimate_ground` needs it for these keypoints: sources differ in where they see shoulders and ankles."""
-    return replace(stature, proportions=Proportions(**vars(observed.source.proportions)))
+def from_people(
+    observed: Observations,
+    image_size: tuple[int, int],
+    known: Known = NOTHING,
+    *,
+    knowns: Knowns | None = None,
+    lines: np.ndarray | None = None,
+) -> GroundEstimate:
+    """`estimate_ground` from measurements: with their spreads, and where their source sees shoulders and ankles.
+
+    Args:
+        observed: people.
+        image_size: width and height in pixels.
+        known: what the user knows.
+        knowns: instead of those of `known`.
+        lines: see `estimate_ground`.
+
+    Raises:
+        UnsolvableGround: the people do not determine camera and ground.
+    """
+    keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
+    stature = replace(known.stature, proportions=Proportions(**vars(observed.source.proportions)))
+    told, sigma_px = knowns or known.knowns, observed.sigma_px
+    return estimate_ground(keypoints, image_size, camera=known.camera, stature=stature, knowns=told, lines=lines, sigma_px=sigma_px)
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:
     """Camera and ground as known, else from people alone, to plan tiles by; None where they do not determine them."""
     if known.world is not None:
         return known.world
-    stature, people = for_observations(known.stature, observed), observed.keypoints.array
     try:
-        estimate = estimate_ground(people, image_size, camera=known.camera, stature=stature, knowns=known.knowns)
+        estimate = from_people(observed, image_size, known)
     except UnsolvableGround as error:
         log.warning("no ground from what was seen so far (%s)", error)
         return None

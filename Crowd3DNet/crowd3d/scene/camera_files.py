@@ -70,7 +70,7 @@ class CameraFile:
         return camera
 
     def _bad(self, why: str) -> MissingAsset:
-        return MissingAsset(f"camera file {self.path}: {why}")
+        return MissingAsset(f"cannot read camera {self.path}: {why}")
 
 
 def read_camera_file(path: Path, image_name: str | None = None) -> CameraFile:
@@ -91,7 +91,7 @@ def read_camera_file(path: Path, image_name: str | None = None) -> CameraFile:
         _check(camera)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MissingAsset(f"camera file {path}: {reason}") from error
+        raise MissingAsset(f"cannot read camera {path}: {reason}") from error
     return CameraFile(Path(path), camera, ground, covariance, height)
 
 
