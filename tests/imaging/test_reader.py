@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
 from crowd3d.errors import BadImage, BadOutput
-from crowd3d.imaging import GigapixelImage, reader, turned, write_jpeg
+from crowd3d.imaging import GigapixelImage, exif, reader, turned, write_jpeg
 
 WHOLE = np.array([0, 0, 96, 160])
 
@@ -189,6 +189,21 @@ def test_exif_focal(tmp_path: Path, picture: np.ndarray) -> None:
     assert focal(f=50.0, resolution=80.0, unit=3) == pytest.approx(400)
     assert focal(f=50.0, resolution=203.2, unit=2) == pytest.approx(400)
     assert focal(f=50.0, resolution=160.0, unit=3, width=320, f35=99) == pytest.approx(400)
+
+
+@pytest.mark.parametrize(
+    ("frame", "size", "least", "most"),
+    [
+        ((4000, 3000), (1600, 1200), 0.9, 1.0),
+        ((3000, 4000), (1600, 1200), 0.9, 1.0),
+        ((4000, 3000), (1600, 900), 0.0, 0.2),
+        (None, (1500, 1000), 0.8, 0.9),
+        (None, (1500, 517), 0.3, 0.5),
+    ],
+)
+def test_exif_is_trusted_unless_its_shape_differs(frame: tuple[int, int] | None, size: tuple[int, int], least: float, most: float) -> None:
+    fields = {} if frame is None else {"PixelXDimension": f"{frame[0]} (px)", "PixelYDimension": str(frame[1])}
+    assert least <= exif.trust(fields, size) <= most
 
 
 def test_content_hash_follows_content(tmp_path: Path, picture: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from crowd3d.ground.solver import Evidence, Solution, solve
 from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
 
 _WEAK_SIGMA = np.array([0.12, np.deg2rad(3.0), np.deg2rad(3.0), 0.12])
+_SHARED_BY_LINES = np.array([0.03, np.deg2rad(0.5), np.deg2rad(0.3), 0.03, 0.0, 0.0])
+"""What all segments of a picture have wrong together, by a lens that bends them a little or edges that are not quite level."""
 _FEW_PEOPLE = 12
 _FEW_SHARE = 0.4
 _FITTED = 8.0
@@ -116,10 +118,13 @@ def estimate_ground(
     evidence = evidence_of(knowns, nominal, observations.unit_px)
     prior = prior_of(nominal, camera, knowns, stature, observations.unit_px)
     solution = solve(observations, stature, prior, evidence)
+    told = len(evidence)
     if lines is not None:
         solution, evidence = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
     if len(observations) <= MOST_PEOPLE:
         solution = expected(solution, prior, evidence)
+    if len(evidence) > told:
+        solution = replace(solution, covariance=solution.covariance + np.diag(np.where(prior.free, _SHARED_BY_LINES, 0.0) ** 2))
     return conclude(solution, observations, nominal, camera, len(keypoints), stature, knowns)
 
 

@@ -29,7 +29,7 @@ _LEAST_SIGMA_PX = 0.7
 _LEAST_SIGMA_RAD = np.deg2rad(0.25)
 _FAMILY_COST = 6.0
 """A family may have any of some 400 directions: that much gain comes by chance."""
-_LEAST_GAIN = 9.0
+_LEAST_GAIN = 9.5
 _AGREEMENT = 16.0
 """99.7 % of chi-square with four degrees of freedom."""
 _OBJECTION = 4.7 * _DISTRUST**2

@@ -47,6 +47,7 @@ class Observations:
         joints: (N, 5, 2) midpoints of ankles, knees, hips, shoulders and the seen part of the head.
         sigma: (N, 5) standard deviation per axis; infinite where a joint is unknown.
         low_joint, high_joint: (N,) int, the joints between which the person is measured.
+        bent: (N,) log odds that somebody does not stand, from joints below the low one.
         size: (N,) diagonal of the box around the known keypoints.
         weight: (N,) how much each counts: the probability of being a person, shared among detections of the same one.
         rows: (N,) index of each person in the caller's keypoints.
@@ -59,6 +60,7 @@ class Observations:
     sigma: np.ndarray
     low_joint: np.ndarray
     high_joint: np.ndarray
+    bent: np.ndarray
     size: np.ndarray
     weight: np.ndarray
     rows: np.ndarray
@@ -168,6 +170,7 @@ def observe(
         sigma=spread[rows],
         low_joint=low_joint[rows],
         high_joint=high_joint[rows],
+        bent=np.zeros(len(rows)),
         size=size[rows],
         weight=np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)[rows],
         rows=rows,
@@ -224,9 +227,10 @@ def best_pair(relative: np.ndarray, proportions: Proportions) -> tuple[np.ndarra
     return np.array(LOW_JOINTS)[best // 2], np.array([SHOULDER, HEAD])[best % 2], usable
 
 
-def measured_from(observations: Observations, which: np.ndarray, joint: int) -> Observations:
-    """Use another low joint, (N,) bool who; the joint must be known and below the high one."""
-    return replace(observations, low_joint=np.where(which, joint, observations.low_joint))
+def measured_from(observations: Observations, which: np.ndarray, joint: int, bent: float = 0.0) -> Observations:
+    """Use another low joint, (N,) bool who, because those below it show that they do not stand (log odds `bent`) or are wrong (0)."""
+    o = observations
+    return replace(o, low_joint=np.where(which, joint, o.low_joint), bent=np.where(which, bent, o.bent))
 
 
 def _duplicate_weight(o: Observations) -> np.ndarray:

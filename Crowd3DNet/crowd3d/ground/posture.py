@@ -9,13 +9,13 @@ from crowd3d.ground.observations import Observations
 
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
-_MOST_ALONG, _MOST_ACROSS = 0.035, 0.06
+_MOST_ALONG, _MOST_ACROSS = 0.05, 0.06
 """A crowd in which joints stray more along the body does not stand."""
 _ODD_ALONG_SIGMA, _ODD_ACROSS_SIGMA = 0.06, 0.1
 
 
 def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Log odds that knees and hips do not belong to somebody who stands straight, (N,); 0 where they are unknown.
+    """Log odds that knees and hips do not belong to somebody who stands straight, (N,); `Observations.bent` where they are unknown.
 
     On the straight line from the low joint to the high one each joint has its place (perspective included). A stride moves the knees
     across that line; somebody who sits has higher knees and lower hips, seen from any side. How far standing people stray along and
@@ -47,7 +47,7 @@ def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale:
             straight = noise + _posture_variance(miss[known], noise[known], most)
             odd = noise + odd_sigma**2
             odds += np.where(known, 0.5 * (miss * (1.0 / straight - 1.0 / odd) + np.log(straight / odd)), 0.0)
-    return np.clip(odds, -4.0, 8.0)
+    return np.clip(odds, -4.0, 8.0) + o.bent
 
 
 def _posture_variance(miss: np.ndarray, noise: np.ndarray, most: float) -> float:

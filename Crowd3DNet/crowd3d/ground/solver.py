@@ -19,6 +19,8 @@ _START_PEOPLE = 200
 _CANDIDATES, _FEW, _MORE_CANDIDATES = 3, 25, 6
 _ALL_CHILDREN = 0.8
 _START_SHARES, _SEATED_SHARES = np.array([0.7, 0.1, 0.2]), np.array([0.1, 0.8, 0.1])
+_BENT = 6.0
+"""Log odds that somebody does not stand whose ankles and knees agree with no standing person."""
 _MAY_SIT = -0.5
 """Mean log odds that people do not stand straight, above which everybody may sit."""
 _CONVERGED, _NEAR = 1e-3, 0.1
@@ -72,7 +74,7 @@ def solve(observations: Observations, stature: StaturePrior, prior: Prior, evide
         other = _climb(replace(mixture, child_share=0.95), prior, evidence, lower, 40, _NEAR)
         if other[2] > value and other[1].child_share > _ALL_CHILDREN:
             parameters, mixture, value = other
-    if prior.free[3] and float(np.mean(mixture.posture)) > _MAY_SIT:
+    if prior.free[3] and len(few) and float(np.mean(mixture.posture)) > _MAY_SIT:
         # the same view of people who sit, from a camera that is lower in proportion
         spans = few.proportions.heights - few.proportions.seated_heights
         lower = parameters - np.log1p(spans[SHOULDER] / few.proportions.seated_heights[SHOULDER]) * np.eye(PARAMETERS)[3]
@@ -94,15 +96,15 @@ def refine(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -> 
 
 def _rescue(mixture: Mixture, parameters: np.ndarray) -> Mixture:
     """Let people whose ankles seem wrong be measured from their knees, or else from their hips, where that then agrees with a posture."""
-    for joint, sure in ((KNEE, True), (HIP, False)):
+    for joint, bent in ((KNEE, 0.0), (HIP, _BENT)):
         o = mixture.observations
         known = np.isfinite(o.sigma[:, joint]) & (o.low_joint < joint)
         wrong = known & (mixture.responsibilities(parameters)[CHILD + 1 :].sum(0) > 0.5)
-        raised = replace(mixture, observations=measured_from(o, wrong, joint)).expect(parameters)
+        raised = replace(mixture, observations=measured_from(o, wrong, joint, bent)).expect(parameters)
         better = wrong & (raised.responsibilities(parameters)[OTHER] < 0.2)
-        if sure:
+        if bent == 0:
             better &= raised.posture < -2.0
-        mixture = replace(mixture, observations=measured_from(o, better, joint)).expect(parameters)
+        mixture = replace(mixture, observations=measured_from(o, better, joint, bent)).expect(parameters)
     return mixture
 
 
