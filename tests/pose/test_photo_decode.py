@@ -59,7 +59,7 @@ def test_the_person_is_the_one_whose_joints_fit_the_box() -> None:
     a, b = person_maps((24, 32), mine, 0.3), person_maps((41, 32), other, 0.9)
     maps = [first + second for first, second in zip(a, b, strict=True)]
     half = torch.tensor([[7.0, 21.0]]) * KEYPOINT_STRIDE
-    xy, score, second, second_score, centre = decode_keypoints(*maps, half)
+    xy, score, second, second_score, centre = decode_keypoints(tuple(maps), half)
     np.testing.assert_allclose(xy[0].numpy(), mine * KEYPOINT_STRIDE, atol=1e-3)
     np.testing.assert_allclose(score[0].numpy(), 0.5 + np.arange(17) / 40, atol=1e-6)
     assert centre.item() == pytest.approx(0.3)
@@ -70,6 +70,6 @@ def test_the_person_is_the_one_whose_joints_fit_the_box() -> None:
 def test_without_a_centre_the_middle_counts() -> None:
     mine = np.random.default_rng(1).uniform([18, 12], [30, 52], (17, 2))
     maps = person_maps((24, 32), mine, 0.0)
-    xy, _, _, _, centre = decode_keypoints(*maps, torch.tensor([[28.0, 84.0]]))
+    xy, _, _, _, centre = decode_keypoints(maps, torch.tensor([[28.0, 84.0]]))
     np.testing.assert_allclose(xy[0].numpy(), mine * KEYPOINT_STRIDE, atol=1e-3)
     assert centre.item() < 1e-3

@@ -11,10 +11,10 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from crowd3d.geometry.viewing import ViewingFrames
 from crowd3d.model.lifter import LifterOutput
-from crowd3d.pose.observations import Observations
+from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.source import plain
-from crowd3d.scene.measuring import first_torso, guess_hvip, measure
-from crowd3d.scene.placing import reconstruct_people, stand_on
+from crowd3d.scene.measuring import STANDING_TORSO_M, first_torso, guess_hvip, measure
+from crowd3d.scene.placing import look_alike, reconstruct_people, stand_on
 from crowd3d.synthetic.poses import sample_poses
 from crowd3d.types import Keypoints
 
@@ -59,18 +59,33 @@ def test_people_stand_on_the_ground_over_their_hvip(crowd):
 def test_first_torso_is_exact_with_the_true_hvip(crowd):
     _, people, _, joints = crowd
     torso = joints[:, TORSO54].mean(1)
-    found = first_torso(CAMERA, GROUND, CAMERA.project(torso), people.hvip_px)
+    found = first_torso(CAMERA, GROUND, CAMERA.project(torso), people.hvip_px, sizes(joints))
     np.testing.assert_allclose(found, torso, atol=5e-3)
 
 
-def test_without_hvip_standing_people_are_nearly_right_and_the_sky_is_refused(crowd):
+def sizes(joints: np.ndarray) -> np.ndarray:
+    return person_size_px(observe(joints).xy_px)
+
+
+def test_without_hvip_standing_people_are_nearly_right(crowd):
     joints = crowd[3]
     torso = joints[:, TORSO54].mean(1)
-    pixels = np.concatenate([CAMERA.project(torso), [[3000.0, -2000.0]]])
-    found = first_torso(CAMERA, GROUND, pixels, np.full((COUNT + 1, 2), np.nan))
-    relative = np.linalg.norm(found[:-1] - torso, axis=1) / np.linalg.norm(torso, axis=1)
+    found = first_torso(CAMERA, GROUND, CAMERA.project(torso), np.full((COUNT, 2), np.nan), sizes(joints))
+    relative = np.linalg.norm(found - torso, axis=1) / np.linalg.norm(torso, axis=1)
     assert np.median(relative) < 0.05
-    assert np.isnan(found[-1]).all()
+
+
+@pytest.mark.parametrize("height_m", [0.9, 1.13, 1.5])
+def test_at_eye_level_sizes_tell_the_distance(height_m: float):
+    """A level camera as high as torsos are: their rays are level, too."""
+    camera, ground = Camera.from_fov(60.0, (1200, 900)), GroundPlane.from_angles(0.0, 0.0, height_m)
+    foot = np.stack([np.linspace(-2, 2, 5), np.full(5, height_m), np.linspace(3, 20, 5)], 1)
+    torso = foot + STANDING_TORSO_M * ground.normal
+    size = camera.fx * 1.7 / torso[:, 2]
+    found = first_torso(camera, ground, camera.project(torso), np.full((5, 2), np.nan), size)
+    np.testing.assert_allclose(found, torso, rtol=0.02, atol=0.05)
+    sky = np.full((5, 2), [600.0, 100.0])
+    np.testing.assert_allclose(first_torso(camera, ground, sky, sky, size)[:, 2], torso[:, 2], rtol=0.35)
 
 
 def test_measured_keypoints_are_metric(crowd):
@@ -107,7 +122,7 @@ def perfect_lifter(crowd, feet):
     _, people, _, joints = crowd
 
     def perfect(measured):
-        frames = ViewingFrames.look_at(first_torso(CAMERA, GROUND, observe(joints).torso_px, people.hvip_px), GROUND)
+        frames = ViewingFrames.look_at(first_torso(CAMERA, GROUND, observe(joints).torso_px, people.hvip_px, sizes(joints)), GROUND)
         rotations = axis_angle_to_matrix(torch.from_numpy(people.pose_rad).double())
         rotations[:, 0] = torch.from_numpy(frames.axes_cam_upright).transpose(1, 2) @ rotations[:, 0]
         hvip = torch.from_numpy(frames.to_tangent(CAMERA, CAMERA.project(feet)[:, None])[:, 0])
@@ -133,6 +148,9 @@ def test_bodies_that_land_elsewhere_are_left_out(crowd):
     unknown = observed.visible.copy()
     unknown[7] = 0.0
     observed = replace(observed, visible=unknown)
-    _, rows = reconstruct_people(perfect_lifter(crowd, moved), body, CAMERA, GROUND, observed, people.hvip_px)
-    # of the seventh no keypoint is known, so nothing speaks against him
-    np.testing.assert_array_equal(rows, np.setdiff1d(np.arange(COUNT), [3]))
+    found, rows = reconstruct_people(perfect_lifter(crowd, moved), body, CAMERA, GROUND, observed, people.hvip_px)
+    np.testing.assert_array_equal(rows, np.arange(COUNT))
+    unsure = replace(observed, score=np.full(COUNT, 0.6))
+    # of the seventh no keypoint is known, so nothing speaks against them
+    np.testing.assert_array_equal(np.flatnonzero(~look_alike(found, body, CAMERA, unsure)), [3])
+    assert look_alike(found, body, CAMERA, replace(observed, score=np.full(COUNT, 0.95))).all(), "surely there"

@@ -120,7 +120,7 @@ def _add_person(
     inverse = np.tile(np.eye(4, dtype=np.float32), (24, 1, 1))
     inverse[:, :3, 3] = -person.rest_joints_m
     root = len(document["nodes"])
-    children = [np.flatnonzero(SMPL_PARENTS == joint) for joint in range(24)]
+    children = [np.flatnonzero(joint == SMPL_PARENTS) for joint in range(24)]
     for joint in range(24):
         place = person.pelvis_m[0] if joint == 0 else person.rest_joints_m[joint] - person.rest_joints_m[SMPL_PARENTS[joint]]
         turn = person.rotations[joint].as_quat()[0]

@@ -43,7 +43,7 @@ from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.render import person_colours, render_overlay, render_overview, top_view
 from crowd3d.scene.measuring import guess_hvip
-from crowd3d.scene.placing import load_lifter, reconstruct_people
+from crowd3d.scene.placing import load_lifter, look_alike, reconstruct_people
 from crowd3d.types import Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
@@ -256,6 +256,8 @@ def _optimise(
     if mode != "none":
         lift = partial(_lift, weights, observed) if choice is None else None
         scene = optimised(scene, rows, observed, result_body(choice, detailed=False), mode, lift, stature)
+    if choice is None and len(scene.people) == len(rows):
+        scene = replace(scene, people=scene.people[look_alike(scene.people, load_body("free_low"), scene.camera, observed[rows])])
     write_result(scene, mid, results)
 
 

@@ -45,24 +45,21 @@ def decode_boxes(maps: tuple[Tensor, ...], threshold: float) -> tuple[Tensor, Te
     return torch.cat(rows), torch.cat(boxes), torch.cat(scores)
 
 
-def decode_keypoints(
-    centre: Tensor, heat: Tensor, regress: Tensor, offset: Tensor, half_px: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def decode_keypoints(maps: tuple[Tensor, ...], half_px: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Keypoints of the one person of each crop whom its box means (MoveNet, decoded with the box known).
 
     Of all peaks of the centre map the person is the one whose expected joints fit the box best: in a crowd the strongest centre may be a
     neighbour's.
 
     Args:
-        centre: (B, 1, h, w) probability of a person's centre.
-        heat: (B, 17, h, w) probabilities of keypoints.
-        regress: (B, 17, 2, h, w) x, y from each centre cell to the person's keypoints, cells.
-        offset: (B, 17, 2, h, w) x, y from a cell to the keypoint in it, cells.
+        maps: of `model.photo_nets.MoveNet`: centre (B, 1, h, w) and keypoints (B, 17, h, w) as probabilities; from each centre cell to the
+            person's keypoints, and from a cell to the keypoint in it, (B, 17, 2, h, w) x, y in cells.
         half_px: (B, 2) half the box's width and height in crop pixels; its middle is the crop's.
 
     Returns:
         (B, 17, 2) crop pixels, (B, 17) scores; (B, 17, 2) second places and (B, 17) their scores; (B,) score of the centre.
     """
+    centre, heat, regress, offset = maps
     height, width = centre.shape[2:]
     grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")).to(heat.dtype)
     peak = torch.where((centre == F.max_pool2d(centre, 3, 1, 1)) & (centre > LEAST_CENTRE), centre, -1.0).flatten(1)

@@ -1,4 +1,4 @@
-"""MoveNet on the boxes of people, each seen as it is and mirrored."""
+"""MoveNet on the boxes of people, likely ones seen as they are and mirrored."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ CROP_SIZE = (256, 192)
 CROP_SHARE = 1.15
 """Height of a window over that of the box in it."""
 BATCH = 16
+SEEN_BEST = 8
+WORTH_MIRRORING = 0.06
+"""`promise` below which nobody becomes a person (`pose.photo`) and a second view is not worth its time."""
 SAME_KEYPOINT = 0.06
 """Places in both views nearer than this share of the window's height are averaged, else the surer one counts."""
 
@@ -69,30 +72,51 @@ class KeypointsInBoxes:
                 images = torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).permute(0, 3, 1, 2).float()
                 side = (windows[rows, 2] - windows[rows, 0]).astype(np.float64)
                 half = torch.from_numpy(boxes.size_px[rows] / 2 * (CROP_SIZE[0] / side)[:, None]).float()
-                seen = self._both_views(images.contiguous(), half)
+                seen = self._views(images.contiguous(), half, torch.from_numpy(boxes.score[rows]).float())
                 found.append(_in_image(seen, windows[rows], side, boxes.lean_rad[rows], margin))
                 bar.update(len(rows))
         return BoxKeypoints.joined(found)
 
-    def _both_views(self, images: Tensor, half_px: Tensor) -> tuple[Tensor, ...]:
-        """Test-time augmentation: each crop as it is and mirrored, in crop pixels."""
-        maps = self.network(torch.cat([images, images.flip(3)]))
-        xy, score, other, other_score, centre = decode_keypoints(maps[0], maps[1], maps[2], maps[3], half_px.repeat(2, 1))
-        swap = torch.from_numpy(np.asarray(COCO17_FLIP))
-        (xy, xy2), (score, score2), (other, _), (other_score, other_score2), (centre, centre2) = (
-            part.chunk(2) for part in (xy, score, other, other_score, centre)
-        )
-        xy2 = xy2[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([float(CROP_SIZE[1]), 0.0])
-        score2, other_score2 = score2[:, swap], other_score2[:, swap]
-        apart = (xy - xy2).norm(dim=-1)
-        weight = (score / (score + score2).clamp_min(1e-6))[..., None]
-        agreed = torch.where((apart < SAME_KEYPOINT * CROP_SIZE[0])[..., None], weight, (weight >= 0.5).to(weight.dtype))
-        # Where the views disagree the one that is not taken is the second place.
-        dissent = (apart >= SAME_KEYPOINT * CROP_SIZE[0])[..., None]
-        taken_first = weight >= 0.5
-        second = torch.where(dissent, torch.where(taken_first, xy2, xy), other)
-        second_score = torch.where(dissent[..., 0], torch.minimum(score, score2), (other_score + other_score2) / 2)
-        return xy * agreed + xy2 * (1 - agreed), (score + score2) / 2, second, second_score, apart, (centre + centre2) / 2
+    def _views(self, images: Tensor, half_px: Tensor, finder_score: Tensor) -> tuple[Tensor, ...]:
+        """Each crop as it is, and likely people mirrored, too (test-time augmentation); crop pixels, as of `BoxKeypoints`."""
+        xy, score, other, other_score, centre = decode_keypoints(self.network(images), half_px)
+        plain = [xy, score, other, other_score, torch.zeros_like(score), centre]
+        rows = (promise(finder_score, score) > WORTH_MIRRORING).nonzero()[:, 0]
+        if len(rows):
+            mirrored = _unmirrored(decode_keypoints(self.network(images[rows].flip(3)), half_px[rows]))
+            for whole, both in zip(plain, _joined([part[rows] for part in plain], mirrored), strict=True):
+                whole[rows] = both
+        return tuple(plain)
+
+
+def promise(finder_score: Tensor, keypoint_score: Tensor) -> Tensor:
+    """(N,) score of the finder (N,) times the mean of the best keypoint scores (N, 17): what tells people from background.
+
+    Everybody shows `SEEN_BEST` keypoints, also those whom the picture's border cuts off.
+    """
+    return finder_score * keypoint_score.topk(SEEN_BEST, dim=1).values.mean(1)
+
+
+def _unmirrored(seen: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Places, scores, second scores and centres of mirrored crops as the crops themselves have them."""
+    xy, score, _, other_score, centre = seen
+    swap = torch.from_numpy(np.asarray(COCO17_FLIP))
+    back = xy[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([float(CROP_SIZE[1]), 0.0])
+    return back, score[:, swap], other_score[:, swap], centre
+
+
+def _joined(plain: list[Tensor], mirrored: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """One answer from both views: the mean where they agree, else the surer one, with the other as second place."""
+    xy, score, other, other_score, _, centre = plain
+    xy2, score2, other_score2, centre2 = mirrored
+    apart = (xy - xy2).norm(dim=-1)
+    weight = (score / (score + score2).clamp_min(1e-6))[..., None]
+    first = weight >= 0.5
+    dissent = (apart >= SAME_KEYPOINT * CROP_SIZE[0])[..., None]
+    share = torch.where(dissent, first.to(weight.dtype), weight)
+    second = torch.where(dissent, torch.where(first, xy2, xy), other)
+    second_score = torch.where(dissent[..., 0], torch.minimum(score, score2), (other_score + other_score2) / 2)
+    return xy * share + xy2 * (1 - share), (score + score2) / 2, second, second_score, apart, (centre + centre2) / 2
 
 
 def _windows(boxes: Boxes) -> np.ndarray:

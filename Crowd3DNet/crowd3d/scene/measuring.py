@@ -13,15 +13,23 @@ from crowd3d.pose.observations import ANKLES, Observations, person_size_px
 STANDING_TORSO_M = 1.13
 """Height of the torso centre of an average standing adult over the ground."""
 LEAST_TORSO_M, MOST_TORSO_M = 0.25, 1.5
+STATURE_M = 1.7
+TORSO_SIGMA_M = 0.15
+"""Spread of that height: statures and postures."""
+SIZE_LOG_SIGMA = 0.2
+"""Relative spread of a distance told by somebody's size in the image."""
+FARTHEST = 3.0
+"""A HVIP that puts somebody farther than this many times what the size tells is at the horizon by mistake."""
 ANKLE_TRUST_PX = 0.06
 """Ankles serve as a first guess of the HVIP when their spread is below this share of the person's size."""
 
 
-def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_px: np.ndarray) -> np.ndarray:
-    """First guess of the torso centres, (N, 3) points on the rays through `torso_px` (N, 2).
+def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_px: np.ndarray, size_px: np.ndarray) -> np.ndarray:
+    """First guess of the torso centres, (N, 3) points on the rays through `torso_px` (N, 2); NaN outside of what the lens can show.
 
-    Over the HVIP (N, 2) where it is known and on the ground, at the height where its vertical comes closest to the ray, else
-    at standing height. NaN for people without a HVIP whose ray does not come down to that height.
+    Over the HVIP (N, 2) where it is known and on the ground, at the height where its vertical comes closest to the ray. Else where the ray
+    comes down to standing height, and where somebody of usual stature is `size_px` (N,) tall, by the inverse variances of both: a camera at
+    the height of torsos tells nothing by the first, and it need not come down at all.
     """
     rays = camera.rays(torso_px)
     foot = ground.intersect(camera, hvip_px)
@@ -30,9 +38,14 @@ def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_
     height = (slope * along / squared - foot @ ground.normal) / np.maximum(1.0 - slope**2 / squared, 1e-6)
     height = np.clip(height, LEAST_TORSO_M, MOST_TORSO_M)
     depth_over_hvip = (along + height * slope) / squared
-    depth_standing = (STANDING_TORSO_M - ground.offset_m) / np.where(slope < -1e-6, slope, np.nan)
-    depth = np.where(np.isfinite(depth_over_hvip), depth_over_hvip, depth_standing)
-    return rays * np.where(depth > 0, depth, np.nan)[:, None]
+    by_size = camera.fx * STATURE_M / size_px
+    over_torsos = ground.offset_m - STANDING_TORSO_M
+    depth_standing = -over_torsos / np.where(np.abs(slope) > 1e-6, slope, np.nan)
+    weight = (abs(over_torsos) / TORSO_SIGMA_M) ** 2 * SIZE_LOG_SIGMA**2
+    blend = np.log(np.maximum(np.where(depth_standing > 0, depth_standing, by_size), 1e-3)) * weight + np.log(by_size)
+    without_hvip = np.where(depth_standing > 0, np.exp(blend / (1.0 + weight)), by_size)
+    usable = (depth_over_hvip > 0) & (depth_over_hvip < FARTHEST * by_size)
+    return rays * np.where(usable, depth_over_hvip, without_hvip)[:, None]
 
 
 def guess_hvip(observed: Observations) -> np.ndarray:
@@ -46,7 +59,7 @@ def guess_hvip(observed: Observations) -> np.ndarray:
 def measure(
     camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
 ) -> tuple[LifterInput, ViewingFrames, np.ndarray]:
-    """Lifter inputs of the people whose place can be guessed.
+    """Lifter inputs of the people whom the lens can show.
 
     Args:
         camera, ground: of the scene.
@@ -56,7 +69,7 @@ def measure(
     Returns:
         Inputs and viewing frames of M ≤ N people, and the rows (M,) that they have in `observed`.
     """
-    torso = first_torso(camera, ground, observed.torso_px, hvip_px)
+    torso = first_torso(camera, ground, observed.torso_px, hvip_px, person_size_px(observed.xy_px))
     rows = np.flatnonzero(np.isfinite(torso).all(1))
     torso, seen = torso[rows], observed[rows]
     frames = ViewingFrames.look_at(torso, ground)

@@ -14,13 +14,15 @@ from crowd3d.geometry.viewing import ViewingFrames
 from crowd3d.model.checkpoints import fill, load_weights
 from crowd3d.model.lifter import Lifter, LifterOutput
 from crowd3d.pose.observations import Observations, person_size_px
-from crowd3d.scene.measuring import measure
+from crowd3d.scene.measuring import FARTHEST, measure
 from crowd3d.types import People
 
 PASSES = 2
 """The second look uses the distance that the first one found."""
 LARGEST_MISS = 0.15
 """A body that misses half of its known keypoints by more than this share of the person's size has landed somewhere else."""
+SURELY_THERE = 0.8
+"""Somebody seen with this probability stays, however badly the body fits."""
 
 
 def load_lifter(path: Path) -> Lifter:
@@ -37,7 +39,7 @@ def load_lifter(path: Path) -> Lifter:
 def reconstruct_people(
     lifter: Lifter, body: Body, camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
 ) -> tuple[People, np.ndarray]:
-    """Bodies of everybody whose place on the ground can be told, without those that do not look like what was seen.
+    """Bodies of everybody whom the lens can show.
 
     Args:
         lifter: trained for `body`.
@@ -57,15 +59,29 @@ def reconstruct_people(
         with torch.inference_mode():
             found = lifter(measured)
         below = frames.from_tangent(camera, found.hvip_tangent_m.double().numpy()[:, None])[:, 0]
-        on_ground = np.isfinite(ground.intersect(camera, below)).all(1)
-        below = np.where(on_ground[:, None], below, np.nan)
-    rows, below = rows[on_ground], below[on_ground]
-    pose_rad, betas = _bodies(found, frames)
-    pose_rad, betas = pose_rad[on_ground], betas[on_ground]
-    foot = ground.intersect(camera, below)
-    people = stand_on(body, ground, pose_rad, betas, foot, camera, observed[rows])
-    kept = np.flatnonzero(~(_miss(people, body, camera, observed[rows]) > LARGEST_MISS))
-    return people[kept], rows[kept]
+        foot = _on_ground(camera, ground, below, frames)
+        below = camera.project(foot)
+    return stand_on(body, ground, *_bodies(found, frames), foot, camera, observed[rows]), rows
+
+
+def _on_ground(camera: Camera, ground: GroundPlane, hvip_px: np.ndarray, frames: ViewingFrames) -> np.ndarray:
+    """(N, 3) where HVIPs (N, 2) are on the ground; at and above the horizon, or nearly, under the assumed torso centres instead."""
+    foot = ground.intersect(camera, hvip_px)
+    torso = frames.axes_cam_view[:, :, 2] * frames.distance_m[:, None]
+    credible = np.linalg.norm(foot, axis=1) < FARTHEST * frames.distance_m
+    return np.where(credible[:, None], foot, ground.foot(torso))
+
+
+def look_alike(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
+    """(N,) bool: bodies that look like what was seen, or of people who are surely there.
+
+    Args:
+        people: N bodies.
+        body: theirs.
+        camera: of the scene.
+        observed: the measurements of the same N.
+    """
+    return ~(_miss(people, body, camera, observed) > LARGEST_MISS) | (observed.score > SURELY_THERE)
 
 
 def _miss(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
