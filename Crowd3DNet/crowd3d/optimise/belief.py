@@ -58,6 +58,14 @@ EMBEDDED = Belief(
 """People lifted from the embedded networks' measurements, which camera and ground were estimated from with all that is known of them."""
 
 
+CALIBRATED = Belief(
+    keypoints=17 * (1.0,), depth=np.inf, hvip=np.inf, pose=1.0, turn_rad=(0.3, 0.6, 0.3), place=0.2, betas=1.0, ground=1.0, scale=np.inf
+)
+"""People lifted from keypoints whose spreads are calibrated, by a lifter that has seen no errors of theirs: the keypoints know better."""
+
+
 def belief_of(observed: Observations) -> Belief:
     """For people lifted from `observed`."""
-    return EMBEDDED if observed.source.lifter_knows_errors else PLAIN
+    if observed.source.lifter_knows_errors:
+        return EMBEDDED
+    return CALIBRATED if observed.source.calibrated_spreads else PLAIN

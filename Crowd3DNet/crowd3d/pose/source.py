@@ -19,6 +19,8 @@ class Source:
         proportions: where its keypoints sit on people who stand.
         sigma_at_full_score: spread per axis of a keypoint with score 1, as a share of the person's size; for plain scores only.
         sigma_per_missing_score: how much that spread grows until the score is 0.
+        sigma_power: with which power of the missing score it grows.
+        calibrated_spreads: whether spreads were measured on photographs; else the optimisation believes them half.
         scores_are_probabilities: whether `Observations.score` is the calibrated probability that this is a person; else it is a mean of
             keypoint scores, which tells nothing of the kind.
         sure: score from which on people count for camera and ground.
@@ -31,18 +33,20 @@ class Source:
     proportions: Proportions
     sigma_at_full_score: float = 0.012
     sigma_per_missing_score: float = 0.15
+    sigma_power: float = 2.0
+    calibrated_spreads: bool = False
     scores_are_probabilities: bool = False
     sure: float = 0.0
     lifter_knows_errors: bool = False
 
     def sigma(self, score: np.ndarray) -> np.ndarray:
         """Keypoint scores 0…1 → spread per axis as a share of the person's size."""
-        return self.sigma_at_full_score + self.sigma_per_missing_score * (1.0 - np.clip(score, 0.0, 1.0)) ** 2
+        return self.sigma_at_full_score + self.sigma_per_missing_score * (1.0 - np.clip(score, 0.0, 1.0)) ** self.sigma_power
 
     def score(self, sigma: np.ndarray) -> np.ndarray:
         """Inverse of `sigma`, never quite 0, which would mean unknown: for files that hold scores only."""
-        missing = np.sqrt(np.clip((sigma - self.sigma_at_full_score) / self.sigma_per_missing_score, 0.0, 1.0))
-        return np.clip(1.0 - missing, 0.01, 1.0)
+        missing = np.clip((sigma - self.sigma_at_full_score) / self.sigma_per_missing_score, 0.0, 1.0)
+        return np.clip(1.0 - missing ** (1.0 / self.sigma_power), 0.01, 1.0)
 
     def as_dict(self) -> dict[str, object]:
         """JSON values, inverse of `from_dict`."""
