@@ -111,6 +111,9 @@ def test_alphapose_lists_what_its_checkout_lacks(tmp_path: Path) -> None:
 def test_which_pose_estimator_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("rtmlib", "torchvision"):
         monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+    monkeypatch.setenv("CROWD3D_MODELS", str(tmp_path / "models"))
+    assert "restore the shipped weights" in finding(load_settings(tmp_path), "2D pose").detail
+    fill(load_settings(tmp_path).pretrained_root, ("crowd3dnet_compact.safetensors", "keypoints.safetensors"))
     assert finding(load_settings(tmp_path), "2D pose").detail == "auto is embedded"
     (tmp_path / "global_setting.py").write_text("alphapose_root = 'AlphaPose'\n", encoding="utf-8")
     broken = finding(load_settings(tmp_path), "2D pose")

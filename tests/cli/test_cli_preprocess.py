@@ -25,4 +25,4 @@ def test_one_array_cannot_speak_of_two_scenes(tmp_path: Path) -> None:
     with pytest.raises(MissingAsset, match="cannot speak of 2"):
         preprocess.process_options(args, load_settings(tmp_path), "a_00")
     args = parser.parse_args(["--data_root", str(tmp_path), "--keypoints", str(tmp_path / "k.npy"), "--scenes", "a_00"])
-    assert not preprocess.process_options(args, load_settings(tmp_path), "a_00").needs_weights
+    assert preprocess.process_options(args, load_settings(tmp_path), "a_00").backend.name == "file"

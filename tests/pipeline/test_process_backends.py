@@ -168,7 +168,7 @@ def test_keypoints_from_a_file_need_no_weights(
     assert "2D pose: file" in caplog.text
     assert capsys.readouterr().out.strip() == str(mid)
     folder = MidFolder(mid)
-    np.testing.assert_array_equal(np.load(folder.keypoints), people)
+    np.testing.assert_allclose(np.load(folder.keypoints), people, atol=1e-12)
     layout = read_layout(folder, SIZE)
     seen, _ = tile_sightings(people, layout)
     assert set(seen) == set(range(len(people))), "everybody is whole in a tile"
@@ -183,9 +183,11 @@ def test_changed_keypoints_are_read_again(image: Path, people: np.ndarray, tmp_p
         assert len(np.load(folder.keypoints)) == count
 
 
-def test_without_a_ground_tiles_suit_most_people(image: Path, people: np.ndarray, tmp_path: Path) -> None:
+def test_without_a_ground_tiles_suit_most_people(
+    image: Path, people: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "quick_world", lambda *arguments: None)
     keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
-    people[:, 13:, 2] = 0
     np.save(keypoints, people)
     process(image, folder, ProcessOptions(backend=FileBackend(keypoints)))
     height = np.median(np.ptp(people[..., 1], axis=1))

@@ -115,7 +115,7 @@ def test_the_command_line_is_that_of_the_release(tmp_path: Path, photograph: Gig
         ("sys.exit('RuntimeError: CUDA out of memory')", {}, "exit code 1; it said: RuntimeError: CUDA out of memory"),
         ("write(); os.kill(os.getpid(), signal.SIGSEGV)", {}, "signal SIGSEGV"),
         ("progress(2)", {}, "without writing"),
-        ("open(os.path.join(options.outdir, 'alphapose-results.json'), 'w').write('[{\"image_id\"')", {}, "not JSON"),
+        ("open(os.path.join(options.outdir, 'alphapose-results.json'), 'w').write('[{\"image_id\"')", {}, "cut off at the end"),
         ("tiles = ['other_0_0_0_0_8_8.jpg']; write()", {}, "no tile of this run"),
         ("progress(2); time.sleep(60)", {"stall_s": 3.0}, "did nothing for 3 s, after 2 of 5 tiles"),
         (

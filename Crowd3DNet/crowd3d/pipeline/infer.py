@@ -95,15 +95,15 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         BadConfig: what is known cannot be about this photograph.
         BadOutput: the folder cannot be written.
     """
+    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
+    if options.tuning is not None:
+        check_tunable(choice)
     if not (mid.keypoints.is_file() and mid.observations.is_file()):
         raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image_path} first")
     image = GigapixelImage(image_path)
     known = options.known.resolved(image.reduced, image.size)
     observed = read_observations(mid)
     run = Run(results.root, overwrite=options.overwrite)
-    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
-    if options.tuning is not None:
-        check_tunable(choice)
     inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), "known": known.key()}
     raw = results.estimate
 
