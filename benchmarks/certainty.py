@@ -19,9 +19,10 @@ from scipy.spatial.distance import cdist
 from crowd3d.evaluation import load_truth
 from crowd3d.evaluation.truth import Truth
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pipeline.process import ProcessOptions, look_for_people
+from crowd3d.pipeline.ground import quick_world
 from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.embedded import certainty_features, distinct
+from crowd3d.pose.embedded import EmbeddedSeeker, certainty_features
+from crowd3d.pose.nms import distinct
 from crowd3d.pose.observations import HIPS, SHOULDERS, Observations, person_size_px
 from crowd3d.settings import load_settings
 
@@ -39,10 +40,12 @@ class Seen(NamedTuple):
     truth: Truth
 
 
-def look(folder: Path, weights: DefaultWeights) -> Seen:
-    """Everything that the pipeline takes into consideration in a scene."""
+def look(folder: Path, seeker: EmbeddedSeeker) -> Seen:
+    """Everything that the search takes into consideration in a scene."""
     image, truth = GigapixelImage(folder / "image.jpg"), load_truth(folder / "truth.npz")
-    _, candidates, observed = look_for_people(image, weights, ProcessOptions())
+    found = seeker.first_look(image)
+    world = quick_world(seeker.sure(found), image.size)
+    candidates, observed = seeker.close_looks(image, found if world is None else seeker.look_again(image, found, *world))
     return Seen(observed, certainty_features(observed, candidates), whose(observed, truth), truth)
 
 
@@ -86,9 +89,15 @@ def counts(seen: Seen, score: np.ndarray, threshold: float) -> np.ndarray:
 def main() -> int:
     """Fit, print the constants and a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", type=Path, nargs="+", help="folders with image.jpg and truth.npz")
-    weights = DefaultWeights.shipped(load_settings())
-    scenes = [look(folder, weights) for folder in parser.parse_args().scenes]
+    parser.add_argument("scenes", type=Path, nargs="*", help="folders with image.jpg and truth.npz (default: demo/)")
+    settings = load_settings()
+    weights = DefaultWeights.shipped(settings)
+    folders = parser.parse_args().scenes or [folder for folder in [settings.root / "demo"] if (folder / "truth.npz").is_file()]
+    if not folders:
+        print("no scenes: make some with `crowd3d synthesize`, or `make demo`")
+        return 0
+    seeker = EmbeddedSeeker(weights.detector, weights.keypoints)
+    scenes = [look(folder, seeker) for folder in folders]
     offset, *slopes = fit(scenes)
     print(f"CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = {offset:.3f}, ({', '.join(f'{w:.3f}' for w in slopes)})")
     print("threshold  precision  recall")
