@@ -44,7 +44,7 @@ def look(folder: Path, seeker: EmbeddedSeeker) -> Seen:
     """Everything that the search takes into consideration in a scene."""
     image, truth = GigapixelImage(folder / "image.jpg"), load_truth(folder / "truth.npz")
     found = seeker.first_look(image)
-    world = quick_world(seeker.sure(found), image.size)
+    world = quick_world(seeker.sure(image, found), image.size)
     candidates, observed = seeker.close_looks(image, found if world is None else seeker.look_again(image, found, *world))
     return Seen(observed, certainty_features(observed, candidates), whose(observed, truth), truth)
 

@@ -121,13 +121,17 @@ def test_weak_boxes_with_weak_keypoints_are_nobody(image: GigapixelImage) -> Non
 
 def test_certainty_grows_with_both_scores() -> None:
     finder, keypoint = np.meshgrid(np.linspace(0.2, 0.9, 8), np.linspace(0.1, 0.9, 8))
-    certainty = photo._certainty(finder.ravel(), np.repeat(keypoint.ravel()[:, None], 17, 1)).reshape(8, 8)
+    certainty = photo._certainty(finder.ravel(), np.repeat(keypoint.ravel()[:, None], 17, 1), np.full(64, 0.2)).reshape(8, 8)
     assert (np.diff(certainty, axis=0) > 0).all()
     assert (np.diff(certainty, axis=1) > 0).all()
     assert certainty.min() < 0.1
     assert certainty.max() > 0.95
+    one = np.full((1, 17), 0.5)
+    small, large = (photo._certainty(np.array([0.2]), one, np.array([share]))[0] for share in (0.1, 0.9))
+    assert large / (1 - large) == pytest.approx(photo.LARGE_ODDS * small / (1 - small)), "twice the odds for who fills the picture"
     cut_off = np.r_[np.full(8, 0.8), np.zeros(9)]
-    assert photo._certainty(np.array([0.7]), cut_off[None])[0] > PERSON_THRESHOLD, "legs outside of the picture are no reason for doubt"
+    legless = photo._certainty(np.array([0.7]), cut_off[None], np.array([0.2]))[0]
+    assert legless > PERSON_THRESHOLD, "legs outside of the picture are no reason for doubt"
 
 
 def test_people_who_lean_are_looked_at_again_upright(image: GigapixelImage) -> None:

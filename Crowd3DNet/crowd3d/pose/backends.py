@@ -118,7 +118,7 @@ class SearchBackend:
     def glance(self, image: GigapixelImage) -> Observations:
         """Those whom a first look is sure of: tells how large people are."""
         image.decode_ahead()
-        return self.seeker.sure(self.seeker.first_look(image))
+        return self.seeker.sure(image, self.seeker.first_look(image))
 
 
 _REMEDY = {"movenet": "get them: crowd3d fetch people", "embedded": "restore the shipped weights with `git checkout`, or train them"}

@@ -150,7 +150,7 @@ class EmbeddedSeeker:
         likely = _distinct_above(observed, WORTH_CLOSE_LOOK)
         return Seen(coarse[likely], observed[likely])
 
-    def sure(self, found: Seen) -> Observations:
+    def sure(self, image: GigapixelImage, found: Seen) -> Observations:
         """By one view."""
         if found.observed is None:
             return nobody(self.source)

@@ -21,6 +21,7 @@ from crowd3d.pose.observations import Observations, nobody, person_size_px
 from crowd3d.pose.photo_finder import (
     ALL_TILES,
     FIRST_TILES,
+    LARGE_SHARE,
     SAME_BOX,
     STATURE_M,
     Boxes,
@@ -42,6 +43,10 @@ LEAN_AGAIN_RAD = np.deg2rad(8.0)
 """People who lean more than this in the picture are looked at again, upright, once the ground is known."""
 DEPTH_DISSENT_M = 1.0
 """Spread of depths grows by so much per metre between what both keypoint networks say."""
+
+
+LARGE_ODDS = 2.0
+"""By so much the odds of those who fill `LARGE_SHARE` of a picture are better than their scores say: they are what it was taken of."""
 
 
 def photo_source(version: str = "") -> Source:
@@ -96,11 +101,11 @@ class PhotoSeeker:
         boxes = self.finder.find(image, tiles, np.zeros(len(tiles)), "looking for people")
         return Seen(boxes, self._look(image, boxes, "first look at everybody"))
 
-    def sure(self, found: Seen) -> Observations:
+    def sure(self, image: GigapixelImage, found: Seen) -> Observations:
         """Those whom the finder is sure of."""
         if found.keypoints is None:
             return nobody(self.source)
-        observed = _measured(found.boxes, found.keypoints, self.source)
+        observed = _measured(found.boxes, found.keypoints, self.source, image.size)
         return _distinct_above(observed, SURE_THRESHOLD)
 
     def look_again(self, image: GigapixelImage, found: Seen, camera: Camera, ground: GroundPlane) -> Seen:
@@ -123,7 +128,7 @@ class PhotoSeeker:
         """Everybody who is likely enough a person, with depths by the keypoint network."""
         if found.keypoints is None:
             return nobody(self.source)
-        observed = _distinct_above(_measured(found.boxes, found.keypoints, self.source), PERSON_THRESHOLD)
+        observed = _distinct_above(_measured(found.boxes, found.keypoints, self.source, image.size), PERSON_THRESHOLD)
         if len(observed) == 0:
             return observed
         scale = person_size_px(observed.xy_px) / STATURE_M
@@ -175,7 +180,7 @@ def _distinct_above(observed: Observations, threshold: float) -> Observations:
     return likely[distinct(likely)]
 
 
-def _measured(boxes: Boxes, seen: BoxKeypoints, source: Source) -> Observations:
+def _measured(boxes: Boxes, seen: BoxKeypoints, source: Source, image_size: tuple[int, int]) -> Observations:
     """Keypoints with their calibrated spreads; depths unknown."""
     size = person_size_px(seen.xy_px)[:, None]
     score = np.clip(seen.score, 0.0, 1.0)
@@ -189,15 +194,17 @@ def _measured(boxes: Boxes, seen: BoxKeypoints, source: Source) -> Observations:
         depth_m=unknown,
         depth_sigma_m=unknown,
         hvip_px=np.full((len(boxes), 2), np.nan),
-        score=_certainty(boxes.score, score),
+        score=_certainty(boxes.score, score, boxes.size_px[:, 1] / min(image_size)),
         source=source,
     )
 
 
-def _certainty(finder_score: np.ndarray, keypoint_score: np.ndarray) -> np.ndarray:
-    """(N,) probability of being a person, from the scores of the finder (N,) and of the keypoints (N, 17)."""
+def _certainty(finder_score: np.ndarray, keypoint_score: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(N,) probability of being a person, from the scores of the finder (N,) and of the keypoints (N, 17), and the `share` (N,) of the
+    picture's shorter side that they are tall."""
     product = promise(torch.from_numpy(finder_score), torch.from_numpy(keypoint_score)).numpy()
-    return 1.0 / (1.0 + (EVEN_PRODUCT / np.maximum(product, 1e-6)) ** PRODUCT_SLOPE)
+    against = (EVEN_PRODUCT / np.maximum(product, 1e-6)) ** PRODUCT_SLOPE
+    return 1.0 / (1.0 + np.where(share > LARGE_SHARE, against / LARGE_ODDS, against))
 
 
 def _with_depths(observed: Observations, other: Observations, per_metre: np.ndarray) -> Observations:

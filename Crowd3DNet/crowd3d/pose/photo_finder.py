@@ -34,7 +34,9 @@ WANTED_SHARE = (0.11, 0.32)
 """Where the ground tells how tall people are, tiles in which they take such a share are looked at."""
 CUT_PX = 4
 """A box that ends so near to a tile's border inside the picture is cut off."""
-LEAST_SCORE = 0.22
+LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.22, 0.15
+"""Of boxes; the second of those that take at least `LARGE_SHARE` of the picture's shorter side: the finder, made for small people, doubts them."""
+LARGE_SHARE = 0.35
 SAME_BOX = 0.55
 STATURE_M = 1.7
 
@@ -110,7 +112,7 @@ class BoxFinder:
         with tqdm(total=len(tiles), desc=describe, unit="tile") as bar:
             for rows, crops in image.crops(tiles, TILE_PX, BATCH, fill=FILL, turn_rad=lean_rad):
                 maps = self.network(torch.from_numpy(crops).permute(0, 3, 1, 2).float().contiguous())
-                row, corners, score = (part.numpy() for part in decode_boxes(maps, LEAST_SCORE))
+                row, corners, score = (part.numpy() for part in decode_boxes(maps, LEAST_SCORE_OF_LARGE))
                 found.append(_in_image(tiles[rows[row]], lean_rad[rows[row]], corners.astype(np.float64), score, image.size))
                 bar.update(len(rows))
         return distinct_boxes(Boxes.joined(found), image.size)
@@ -121,10 +123,11 @@ def _in_image(tiles: np.ndarray, lean_rad: np.ndarray, corners: np.ndarray, scor
     side = (tiles[:, 2] - tiles[:, 0]).astype(np.float64)
     whole = side >= max(image_size)
     share = np.ptp(corners[:, [1, 3]], axis=1) / TILE_PX
+    large = share * side > LARGE_SHARE * min(image_size)
     right, bottom = image_size[0] - tiles[:, 3], image_size[1] - tiles[:, 2]
     inner = np.stack([tiles[:, 1] > 0, tiles[:, 0] > 0, right > 0, bottom > 0], 1)
     near = np.concatenate([corners[:, :2] < CUT_PX, corners[:, 2:] > TILE_PX - CUT_PX], 1)
-    kept = ~(near & inner).any(1) & (share > SHARE_OF_TILE[0]) & ((share < SHARE_OF_TILE[1]) | whole)
+    kept = ~(near & inner).any(1) & (large | (score > LEAST_SCORE)) & (share > SHARE_OF_TILE[0]) & ((share < SHARE_OF_TILE[1]) | whole)
     tiles, side, corners, lean = tiles[kept], side[kept, None], corners[kept] / TILE_PX, lean_rad[kept]
     low, high = corners[:, :2], corners[:, 2:]
     flat = lean == 0

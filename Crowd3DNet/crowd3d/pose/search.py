@@ -53,7 +53,7 @@ class Seeker(Protocol[Found]):
         """By tiles of several sizes, when neither camera nor ground is known."""
         ...
 
-    def sure(self, found: Found) -> Observations:
+    def sure(self, image: GigapixelImage, found: Found) -> Observations:
         """Those who are certainly there."""
         ...
 
@@ -86,7 +86,7 @@ def search(seeker: Seeker, image: GigapixelImage, plan: Planner, known: World | 
     if known is not None:
         return seeker.people(image, seeker.only_look(image, *known))
     found = seeker.first_look(image)
-    sure = seeker.sure(found)
+    sure = seeker.sure(image, found)
     world = plan(sure) if len(sure) else None
     if world is not None:
         found = seeker.look_again(image, found, *world)
