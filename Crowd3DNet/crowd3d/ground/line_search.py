@@ -34,6 +34,8 @@ _AGREEMENT = 16.0
 """99.7 % of chi-square with four degrees of freedom."""
 _OBJECTION = 4.7 * _DISTRUST**2
 """By so much may the people alone be less probable for the lines' sake, if the lines gain more: half of that for 95 %, distrusted."""
+_HARDLY = 1.92
+"""A loss that says nothing, half of 95 % of chi-square with one degree of freedom: what lines gain is known less well than that."""
 _LEAST_STANDING = 0.9
 _STEP = 1e-4
 
@@ -73,7 +75,7 @@ def sharpen(
     loss = solution.value - _value_of_people(sharper, prior, evidence)
     won = _worth(some, sharper.parameters, least_sigma) - _worth(some, solution.parameters, least_sigma)
     standing = sharper.roles[:2].sum() >= _LEAST_STANDING * solution.roles[:2].sum()
-    agreed = change @ trust @ change < _AGREEMENT and standing and loss < min(_OBJECTION, won)
+    agreed = change @ trust @ change < _AGREEMENT and standing and loss < min(_OBJECTION, max(won, _HARDLY))
     return (sharper, used) if agreed else (solution, evidence)
 
 

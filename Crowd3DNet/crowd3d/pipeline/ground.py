@@ -70,8 +70,11 @@ def from_people(
     """
     keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
     stature = replace(known.stature, proportions=Proportions(**vars(observed.source.proportions)))
-    told, sigma_px = knowns or known.knowns, observed.sigma_px
-    return estimate_ground(keypoints, image_size, camera=known.camera, stature=stature, knowns=told, lines=lines, sigma_px=sigma_px)
+    weight = observed.score if observed.source.scores_are_probabilities else None
+    told = knowns or known.knowns
+    return estimate_ground(
+        keypoints, image_size, camera=known.camera, stature=stature, knowns=told, lines=lines, sigma_px=observed.sigma_px, weight=weight
+    )
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:

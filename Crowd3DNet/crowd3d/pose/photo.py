@@ -60,7 +60,7 @@ def photo_source(version: str = "") -> Source:
         sigma_power=3.0,
         calibrated_spreads=True,
         scores_are_probabilities=True,
-        sure=SURE_THRESHOLD,
+        sure=PERSON_THRESHOLD,
     )
 
 

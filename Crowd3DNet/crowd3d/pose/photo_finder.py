@@ -35,7 +35,7 @@ WANTED_SHARE = (0.11, 0.32)
 CUT_PX = 4
 """A box that ends so near to a tile's border inside the picture is cut off."""
 LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.22, 0.15
-"""Of boxes; the second of those that take at least `LARGE_SHARE` of the picture's shorter side: the finder, made for small people, doubts them."""
+"""Of boxes; the second of those that take `LARGE_SHARE` of the picture's shorter side: the finder, made for small people, doubts them."""
 LARGE_SHARE = 0.35
 SAME_BOX = 0.55
 STATURE_M = 1.7
