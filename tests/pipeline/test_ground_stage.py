@@ -53,4 +53,6 @@ def test_camera_and_ground_come_from_those_who_are_surely_people(tmp_path):
     sure = estimate(together, np.ones(80))
     assert not np.array_equal(sure.coefficients, alone.coefficients)
     # where nobody is sure, those who may be people are all there is
-    np.testing.assert_array_equal(estimate(people, np.full(60, 0.4)).coefficients, alone.coefficients)
+    doubtful = estimate(people, np.full(60, 0.4))
+    assert np.rad2deg(np.arccos(doubtful.normal @ ground.normal)) < 0.4
+    assert doubtful.offset_m == pytest.approx(alone.offset_m, rel=0.03)
