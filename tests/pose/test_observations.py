@@ -1,6 +1,7 @@
 """Scores and spreads of keypoints."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,3 +51,12 @@ def test_save_and_load(tmp_path):
     again = Observations.load(tmp_path / "observations.npz")
     for name, value in vars(observed).items():
         np.testing.assert_array_equal(value, getattr(again, name))
+
+
+def test_doubtful_people_and_their_source_are_remarked():
+    keypoints = Keypoints.from_array(np.concatenate([np.stack([person(100)] * 4), np.full((4, 17, 1), 0.6)], 2))
+    source = replace(plain("test"), scores_are_probabilities=True, remark="look twice")
+    sure, unsure = (replace(Observations.from_keypoints(keypoints, source), score=np.full(4, score)) for score in (0.9, 0.5))
+    assert sure.remarks == ("look twice",)
+    assert unsure.remarks == ("look twice", "people are doubtful: in the mean 50 % probable")
+    assert replace(unsure, source=plain("test")).remarks == (), "mean keypoint scores tell nothing of the kind"

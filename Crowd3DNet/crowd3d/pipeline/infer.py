@@ -234,7 +234,7 @@ def _join(
     if len(people) == 0:
         raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
     body_name = "smpl_neutral" if choice is not None and choice.released else "free"
-    scene = Scene(world.camera, world.ground, people, body_name, image_path.name, world.covariance, world.remarks)
+    scene = Scene(world.camera, world.ground, people, body_name, image_path.name, world.covariance, (*world.remarks, *observed.remarks))
     write_lifted(scene, rows, results)
 
 

@@ -17,7 +17,7 @@ from crowd3d.imaging import GigapixelImage
 from crowd3d.model.engines import EngineName
 from crowd3d.pose.alphapose import AlphaPose
 from crowd3d.pose.alphapose_json import write_alphapose
-from crowd3d.pose.embedded import EmbeddedSeeker
+from crowd3d.pose.embedded import NEVER_SEEN_A_PHOTOGRAPH, EmbeddedSeeker
 from crowd3d.pose.file_backend import FileBackend, complete, has_torso
 from crowd3d.pose.merging import merge_keypoints
 from crowd3d.pose.nms import distinct
@@ -31,7 +31,6 @@ from crowd3d.types import TileLayout
 
 BackendName = Literal["auto", "movenet", "embedded", "alphapose", "torchvision", "rtmpose", "file"]
 BACKEND_NAMES: tuple[str, ...] = get_args(BackendName)
-NEVER_SEEN_A_PHOTOGRAPH = "people were found by networks that have never seen a photograph: crowd3d fetch people gets better ones"
 LARGEST_PIXELS = 100_000_000
 """Photographs up to this size are handed to a user's own function as one array."""
 

@@ -39,6 +39,9 @@ PROPORTIONS = Proportions(ankle=0.082, knee=0.303, hip=0.526, shoulder=0.795, ey
 """What the shipped networks have learned: means over 1451 free bodies that stand or walk in five synthetic crowds."""
 
 
+NEVER_SEEN_A_PHOTOGRAPH = "people were found by networks that have never seen a photograph: crowd3d fetch people gets better ones"
+
+
 def embedded_source(version: str = "") -> Source:
     """Calibration of the shipped networks."""
     return Source(
@@ -48,6 +51,7 @@ def embedded_source(version: str = "") -> Source:
         scores_are_probabilities=True,
         sure=SURE_THRESHOLD,
         lifter_knows_errors=True,
+        remark=NEVER_SEEN_A_PHOTOGRAPH,
     )
 
 

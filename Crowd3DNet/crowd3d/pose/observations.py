@@ -16,6 +16,8 @@ from crowd3d.pose.source import Source
 from crowd3d.types import SHARED, Keypoints, Rows
 
 SHOULDERS, HIPS, ANKLES = (5, 6), (11, 12), (15, 16)
+DOUBTFUL = 0.75
+"""Mean probability below which a result says that its people are doubtful: white noise gave 0.5, crowds give 0.8 to 0.97."""
 STATURE_PER_TORSO = 3.3
 """Stature over the distance from the middle of the shoulders to the middle of the hips."""
 
@@ -92,6 +94,14 @@ class Observations(Rows):
             visible=np.where(lost, 0.0, self.visible),
             hvip_px=camera.to_ideal_px(self.hvip_px),
         )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What users should know of them: of their source, and whether most may be no people at all."""
+        doubtful = ""
+        if self.source.scores_are_probabilities and len(self) and (mean := float(self.score.mean())) < DOUBTFUL:
+            doubtful = f"people are doubtful: in the mean {100 * mean:.0f} % probable"
+        return tuple(filter(None, (self.source.remark, doubtful)))
 
     def save(self, path: Path) -> None:
         """Write atomically as ``.npz``."""

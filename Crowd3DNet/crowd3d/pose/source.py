@@ -26,6 +26,7 @@ class Source:
         sure: score from which on people count for camera and ground.
         lifter_knows_errors: whether the lifter was trained on this source's own errors, so that its people already contain all that the
             keypoints say.
+        remark: what users of results should know; empty for nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Source:
     scores_are_probabilities: bool = False
     sure: float = 0.0
     lifter_knows_errors: bool = False
+    remark: str = ""
 
     def sigma(self, score: np.ndarray) -> np.ndarray:
         """Keypoint scores 0…1 → spread per axis as a share of the person's size."""
