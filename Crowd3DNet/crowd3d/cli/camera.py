@@ -103,7 +103,7 @@ def known_of(args: argparse.Namespace, image_size: tuple[int, int], image_name: 
         camera=file.for_image(image_size),
         ground=file.ground,
         ground_covariance=None if file.ground is None else file.ground_covariance,
-        refit_height=uncertain and of_people,
+        refit_height=bool(uncertain and of_people),
         height_m=file.height_m if known.height_m is None and known.scale_points is None else known.height_m,
     )
 
