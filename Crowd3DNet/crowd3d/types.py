@@ -58,6 +58,11 @@ class Proportions:
     shoulder: float
     eye: float
 
+    @property
+    def heights(self) -> np.ndarray:
+        """(5,) of ankle, knee, hip, shoulder and head in people who stand."""
+        return np.array([self.ankle, self.knee, self.hip, self.shoulder, self.eye])
+
     def for_span(self, span: float) -> Proportions:
         """The same ankles, with everything from there to the shoulders stretched to `span` statures."""
         ratio = span / (self.shoulder - self.ankle)

@@ -7,7 +7,7 @@ from crowd3d.ground.lines import detect_lines
 from crowd3d.ground.opinion import Opinion, OpinionSource
 from crowd3d.ground.plausible import check_below_horizon, check_inside
 from crowd3d.ground.release_files import read_release_ground, trans_ground, write_release_files, write_release_ground
-from crowd3d.ground.stature import JOINT_CENTRE_SPAN, LANDMARKS, POPULATION_SIGMA, Proportions, StaturePrior
+from crowd3d.ground.stature import JOINT_CENTRE_SPAN, LANDMARKS, POPULATION_SIGMA, StaturePrior
 from crowd3d.ground.uncertainty import HVIP_SIGMA_M, ground_position_covariance
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Levels",
     "Opinion",
     "OpinionSource",
-    "Proportions",
     "StaturePrior",
     "check_below_horizon",
     "check_inside",

@@ -12,7 +12,7 @@ from crowd3d.ground.body import SEATED_SPREAD, STANDING_SPREAD
 from crowd3d.ground.observations import Observations
 from crowd3d.ground.posture import posture_log_odds
 from crowd3d.ground.prediction import PARAMETERS, Prediction, Shape, predict
-from crowd3d.ground.stature import StaturePrior
+from crowd3d.ground.stature import StaturePrior, seated_heights
 
 OUTLIER_AREA = 0.4
 """Where the high joint of people of no posture may be, in squared person sizes."""
@@ -74,7 +74,7 @@ class Mixture:
         """(B, 6) → what follows for everybody in either posture."""
         o, proportions = self.observations, self.observations.proportions
         standing = Shape.of(o, proportions.heights, STANDING_SPREAD)
-        seated = Shape.of(o, proportions.seated_heights, SEATED_SPREAD)
+        seated = Shape.of(o, seated_heights(proportions), SEATED_SPREAD)
         mean = self.stature.mean_m
         return Predictions(predict(parameters, o, standing, mean), predict(parameters, o, seated, mean, common_lean=False))
 

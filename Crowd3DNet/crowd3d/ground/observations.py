@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 
 from crowd3d.geometry import Camera
 from crowd3d.ground.body import HEAD, HIP, KNEE, LOW_JOINTS, SHOULDER, STANDING_SPREAD
-from crowd3d.ground.stature import LANDMARKS, Proportions
+from crowd3d.ground.stature import LANDMARKS
+from crowd3d.types import Proportions
 
 _PAIRS = np.array([[15, 16], [13, 14], [11, 12], [5, 6]])
 _FACE = np.arange(5)

@@ -13,7 +13,7 @@ from crowd3d.ground.observations import Observations, measured_from
 from crowd3d.ground.prediction import PARAMETERS
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.start import starting_points
-from crowd3d.ground.stature import StaturePrior
+from crowd3d.ground.stature import StaturePrior, seated_heights
 
 _START_PEOPLE = 200
 _CANDIDATES, _FEW, _MORE_CANDIDATES = 3, 25, 6
@@ -76,8 +76,8 @@ def solve(observations: Observations, stature: StaturePrior, prior: Prior, evide
             parameters, mixture, value = other
     if prior.free[3] and len(few) and float(np.mean(mixture.posture)) > _MAY_SIT:
         # the same view of people who sit, from a camera that is lower in proportion
-        spans = few.proportions.heights - few.proportions.seated_heights
-        lower = parameters - np.log1p(spans[SHOULDER] / few.proportions.seated_heights[SHOULDER]) * np.eye(PARAMETERS)[3]
+        spans = few.proportions.heights - seated_heights(few.proportions)
+        lower = parameters - np.log1p(spans[SHOULDER] / seated_heights(few.proportions)[SHOULDER]) * np.eye(PARAMETERS)[3]
         other = _climb(replace(mixture, shares=_SEATED_SHARES), prior, evidence, lower, 40, _NEAR)
         if other[2] > value:
             parameters, mixture, value = other

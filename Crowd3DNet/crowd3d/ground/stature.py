@@ -13,38 +13,13 @@ import numpy as np
 
 from crowd3d.errors import BadConfig
 from crowd3d.ground.body import SEATED_HIP, SEATED_KNEE
+from crowd3d.types import Proportions
 
 
-@dataclass(frozen=True)
-class Proportions:
-    """Mean heights over the soles of what keypoints mark on people who stand or walk, as fractions of stature.
-
-    Attributes:
-        ankle, knee, hip, shoulder, eye: midpoints of left and right.
-    """
-
-    ankle: float
-    knee: float
-    hip: float
-    shoulder: float
-    eye: float
-
-    @property
-    def heights(self) -> np.ndarray:
-        """(5,) of ankle, knee, hip, shoulder and head (`body`) in people who stand."""
-        return np.array([self.ankle, self.knee, self.hip, self.shoulder, self.eye])
-
-    @property
-    def seated_heights(self) -> np.ndarray:
-        """(5,) the same for people who sit."""
-        down = SEATED_HIP - self.hip
-        return np.array([self.ankle, SEATED_KNEE, SEATED_HIP, self.shoulder + down, self.eye + down])
-
-    def for_span(self, span: float) -> Proportions:
-        """The same ankles, with everything from there to the shoulders stretched to `span` statures."""
-        ratio = span / (self.shoulder - self.ankle)
-        joints = {name: self.ankle + ratio * (getattr(self, name) - self.ankle) for name in ("knee", "hip", "shoulder")}
-        return replace(self, **joints)
+def seated_heights(proportions: Proportions) -> np.ndarray:
+    """(5,) heights of ankle, knee, hip, shoulder and head (`body`) in people who sit, as `Proportions.heights` in those who stand."""
+    down = SEATED_HIP - proportions.hip
+    return np.array([proportions.ankle, SEATED_KNEE, SEATED_HIP, proportions.shoulder + down, proportions.eye + down])
 
 
 LANDMARKS = Proportions(ankle=0.039, knee=0.285, hip=0.530, shoulder=0.818, eye=0.936)

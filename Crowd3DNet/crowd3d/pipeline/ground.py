@@ -13,7 +13,6 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
     GroundEstimate,
     Knowns,
-    Proportions,
     detect_lines,
     estimate_ground,
 )
@@ -69,7 +68,7 @@ def from_people(
         UnsolvableGround: the people do not determine camera and ground.
     """
     keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
-    stature = replace(known.stature, proportions=Proportions(**vars(observed.source.proportions)))
+    stature = replace(known.stature, proportions=observed.source.proportions)
     weight = observed.score if observed.source.scores_are_probabilities else None
     told = knowns or known.knowns
     return estimate_ground(
