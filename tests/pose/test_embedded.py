@@ -13,6 +13,7 @@ import torch
 from crowd3d.bodies import load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
+from crowd3d.model.compiled import Engines
 from crowd3d.model.keypoint_net import all_views
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.candidates import SCALE_DOUBT, TORSO_HEIGHT_M, Candidates, with_known_ground
@@ -43,7 +44,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[GigapixelImage, Can
 @pytest.fixture(scope="module")
 def pose() -> EmbeddedSeeker:
     weights = DefaultWeights.shipped(load_settings())
-    return EmbeddedSeeker(weights.detector, weights.keypoints, "torch")
+    return EmbeddedSeeker(weights.detector, weights.keypoints, Engines("torch"))
 
 
 def test_a_close_look_shows_the_other_three_views(scene: tuple[GigapixelImage, Candidates], pose: EmbeddedSeeker) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from crowd3d.errors import BadConfig
 from crowd3d.model import Crowd3DNet, fill, load_weights
-from crowd3d.model.keypoint_net import KeypointNet
+from crowd3d.model.keypoint_net import KeypointNet, load_keypoint_net
 from crowd3d.model.lifter import Lifter
 from crowd3d.settings import load_settings
 from crowd3d.training.loop import WEIGHTS_FILE
@@ -98,7 +98,5 @@ def run(args: argparse.Namespace) -> int:
 
 def _keypoint_network(folder: Path, pretrained: Path) -> KeypointNet:
     """The one trained in `folder`, else the shipped one."""
-    trained, network = folder / "keypoints" / WEIGHTS_FILE, KeypointNet()
-    path = trained if trained.exists() else pretrained / "keypoints.safetensors"
-    fill(network, load_weights(path)[0], path)
-    return network
+    trained = folder / "keypoints" / WEIGHTS_FILE
+    return load_keypoint_net(trained if trained.exists() else pretrained / "keypoints.safetensors")

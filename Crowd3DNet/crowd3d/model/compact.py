@@ -34,6 +34,7 @@ class CompactPyramid(nn.Module):
     """Images (B, 3, S, S) with values 0…255 → features (B, 32, S/4, S/4); S a multiple of 32."""
 
     out_channels = 32
+    stride = 4
 
     def __init__(self) -> None:
         super().__init__()

@@ -55,13 +55,19 @@ def make_engine(
     """
     module.eval()
     threads = threads or torch.get_num_threads()
-    if engine == "auto":
-        engine = "openvino" if example[0].device.type == "cpu" and find_spec("openvino") is not None else "torch"
+    engine = chosen_engine(engine, example)
     if engine == "openvino":
         return OpenVINOEngine(module, example, precision, threads)
     if engine == "onnx":
         return ONNXEngine(module, example, precision, threads)
     return TorchEngine(module, precision, threads)
+
+
+def chosen_engine(engine: EngineName, example: Sequence[Tensor]) -> EngineName:
+    """What ``auto`` means for such inputs on this machine."""
+    if engine != "auto":
+        return engine
+    return "openvino" if example[0].device.type == "cpu" and find_spec("openvino") is not None else "torch"
 
 
 class TorchEngine:
@@ -89,20 +95,25 @@ class OpenVINOEngine:
     name = "openvino"
 
     def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
-        openvino = _import("openvino", "openvino")
+        openvino = openvino_of()
         shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
-        properties = {
-            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-        }
         failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
         try:
             model = openvino.convert_model(_trace(module, example), example_input=tuple(example), input=shapes)
-            compiled = openvino.Core().compile_model(model, "CPU", properties)
-            self.requests = [compiled.create_infer_request() for _ in range(threads)]
+            self._use(openvino.Core().compile_model(model, "CPU", _properties(precision, threads)), threads)
         except failures as error:
             raise _unusable("openvino", error) from error
+
+    @classmethod
+    def of_compiled(cls, content: bytes, threads: int) -> OpenVINOEngine:
+        """From what `compiled.export_model` gave on this machine, in fp32."""
+        engine = cls.__new__(cls)
+        engine._use(openvino_of().Core().import_model(content, "CPU", _properties("fp32", threads)), threads)
+        return engine
+
+    def _use(self, compiled: Any, threads: int) -> None:
+        self.compiled = compiled
+        self.requests = [compiled.create_infer_request() for _ in range(threads)]
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         chunks = list(zip(*(tensor.tensor_split(min(len(self.requests), len(tensor))) for tensor in inputs), strict=True))
@@ -114,6 +125,10 @@ class OpenVINOEngine:
         # Concatenating copies the results out of the requests' buffers, which the next call overwrites.
         outputs = [[torch.from_numpy(tensor.data) for tensor in request.output_tensors] for request in busy]
         return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+
+
+def _properties(precision: Precision, threads: int) -> dict[str, Any]:
+    return {"INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision], "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
 
 
 class ONNXEngine:
@@ -155,6 +170,15 @@ def _onnx(module: nn.Module, example: Sequence[Tensor]) -> bytes:
     buffer = io.BytesIO()
     program.save(buffer)  # type: ignore[union-attr, arg-type]
     return buffer.getvalue()
+
+
+def openvino_of() -> Any:
+    """The package.
+
+    Raises:
+        MissingAsset: it is not installed.
+    """
+    return _import("openvino", "openvino")
 
 
 def _import(name: str, packages: str) -> Any:

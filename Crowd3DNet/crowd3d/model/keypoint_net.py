@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crowd3d.bodies.joints import COCO17_FLIP
+from crowd3d.model.checkpoints import fill, load_weights
 
 CROP_SIZE = (256, 192)
 """Height and width of a crop in pixels."""
@@ -125,6 +127,17 @@ class KeypointNet(nn.Module):
         mean = tokens.mean(1, keepdim=True).float().expand(-1, POINTS, -1)
         points = self.point_features(torch.cat([pooled, mean], -1)) + self.point_embedding
         return heat, self.attributes(points).float()
+
+
+def load_keypoint_net(path: Path) -> KeypointNet:
+    """The network with weights of a safetensors file, in eval mode.
+
+    Raises:
+        MissingAsset: the file is unreadable or holds another network.
+    """
+    network = KeypointNet()
+    fill(network, load_weights(path)[0], path)
+    return network.eval()
 
 
 def all_views(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crowd3d.errors import MissingAsset
+from crowd3d.model.compiled import Engines
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.photo_models import photo_models
 from crowd3d.pose.backends import Assets
@@ -49,7 +50,7 @@ def pose_assets(settings: Settings, engine: EngineName = "auto", keypoint_file: 
         keypoints=root / "keypoints.safetensors",
         finder=None if fetched is None else fetched.finder,
         movenet=None if fetched is None else fetched.keypoints,
-        engine=engine,
+        engines=Engines(engine, settings.models_folder / "compiled"),
         alphapose_root=settings.alphapose_root,
         alphapose_python=settings.alphapose_python,
         keypoint_file=keypoint_file,

@@ -14,7 +14,7 @@ import numpy as np
 from crowd3d.errors import BackendFailed, BadImage, MissingAsset
 from crowd3d.files import file_digest
 from crowd3d.imaging import GigapixelImage
-from crowd3d.model.engines import EngineName
+from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.alphapose import AlphaPose
 from crowd3d.pose.alphapose_json import write_alphapose
 from crowd3d.pose.embedded import NEVER_SEEN_A_PHOTOGRAPH, EmbeddedSeeker
@@ -202,7 +202,7 @@ class Assets:
     Attributes:
         detector, keypoints: the shipped networks.
         finder, movenet: the networks that ``crowd3d fetch people`` gets; None unless both are there.
-        engine: what runs them.
+        engines: what runs them.
         alphapose_root: checkout of AlphaPose.
         alphapose_python: its interpreter.
         keypoint_file: keypoints that the user has; a file or a folder.
@@ -212,7 +212,7 @@ class Assets:
     keypoints: Path
     finder: Path | None = None
     movenet: Path | None = None
-    engine: EngineName = "auto"
+    engines: Engines = AUTO
     alphapose_root: Path | None = None
     alphapose_python: Path | None = None
     keypoint_file: Path | None = None
@@ -223,13 +223,13 @@ def _movenet(assets: Assets) -> PoseBackend:
     if finder is None or movenet is None:
         raise MissingAsset("--pose_backend movenet needs networks that are not here yet; get them: crowd3d fetch people")
     return SearchBackend(
-        "movenet", (finder, movenet, depths), lambda version: PhotoSeeker(finder, movenet, depths, assets.engine, version)
+        "movenet", (finder, movenet, depths), lambda version: PhotoSeeker(finder, movenet, depths, assets.engines, version)
     )
 
 
 def _embedded(assets: Assets) -> PoseBackend:
     files = (assets.detector, assets.keypoints)
-    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, assets.engine, version), NEVER_SEEN_A_PHOTOGRAPH)
+    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, assets.engines, version), NEVER_SEEN_A_PHOTOGRAPH)
 
 
 def _alphapose(assets: Assets) -> PoseBackend:

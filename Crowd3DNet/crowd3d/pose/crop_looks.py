@@ -12,10 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from crowd3d.imaging import GigapixelImage
-from crowd3d.model import load_weights
-from crowd3d.model.checkpoints import fill
-from crowd3d.model.engines import Engine, EngineName, make_engine
-from crowd3d.model.keypoint_net import CROP_SIZE, HVIP, TORSO, CropPoints, KeypointNet, all_views, decode_crop_points
+from crowd3d.model.compiled import AUTO, Engines
+from crowd3d.model.engines import Engine
+from crowd3d.model.keypoint_net import CROP_SIZE, HVIP, TORSO, CropPoints, all_views, decode_crop_points, load_keypoint_net
 from crowd3d.pose.candidates import Candidates, Windows
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import Source
@@ -46,13 +45,11 @@ class CropLooks:
     Args:
         weights: of a `KeypointNet`.
         source: what the measurements are said to come from.
-        engine: see `crowd3d.model.engines`.
+        engines: what runs it.
     """
 
-    def __init__(self, weights: Path, source: Source, engine: EngineName = "auto") -> None:
-        network = KeypointNet()
-        fill(network, load_weights(weights)[0], weights)
-        self.keypoints: Engine = make_engine(network, [torch.zeros(2, *CROP_SIZE, 3)], engine)
+    def __init__(self, weights: Path, source: Source, engines: Engines = AUTO) -> None:
+        self.keypoints: Engine = engines.load(load_keypoint_net, weights, [torch.zeros(2, *CROP_SIZE, 3)])
         self.source = source
 
     def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Look:

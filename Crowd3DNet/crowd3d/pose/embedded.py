@@ -13,7 +13,9 @@ from tqdm import tqdm
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, plan_tiles, turned
 from crowd3d.model import Crowd3DNet, Maps, decode_maps, load_network
-from crowd3d.model.engines import Engine, EngineName, make_engine
+from crowd3d.model.compact import CompactPyramid
+from crowd3d.model.compiled import AUTO, Engines
+from crowd3d.model.engines import Engine
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.pose.candidates import TORSO_HEIGHT_M, Candidates, bounded, distinct_places, with_known_ground, worth_turning
 from crowd3d.pose.crop_looks import BATCH, CropLooks
@@ -78,19 +80,26 @@ class _Placer(nn.Module):
         return self.network.place_maps(features)
 
 
+def _read_finder(weights: Path) -> _Finder:
+    return _Finder(load_network(weights)[0])
+
+
+def _read_placer(weights: Path) -> _Placer:
+    return _Placer(load_network(weights)[0])
+
+
 class PlaceFinder:
     """Crowd3DNet's centre head on tiles, loaded once.
 
     Args:
         weights: of a Crowd3DNet with the compact backbone.
-        engine: see `crowd3d.model.engines`.
+        engines: what runs it.
     """
 
-    def __init__(self, weights: Path, engine: EngineName = "auto") -> None:
-        network, _ = load_network(weights)
-        tiles = torch.zeros(2, TILE_PX, TILE_PX, 3)
-        self.finder: Engine = make_engine(_Finder(network), [tiles], engine)
-        self.placer: Engine = make_engine(_Placer(network), [network.features(tiles)], engine)
+    def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
+        cells = TILE_PX // CompactPyramid.stride
+        self.finder: Engine = engines.load(_read_finder, weights, [torch.zeros(2, TILE_PX, TILE_PX, 3)])
+        self.placer: Engine = engines.load(_read_placer, weights, [torch.zeros(2, CompactPyramid.out_channels, cells, cells)])
 
     def find(self, image: GigapixelImage, boxes: np.ndarray, lean_rad: np.ndarray, describe: str) -> Candidates:
         """Look for people in tiles; one person may be found several times.
@@ -135,14 +144,14 @@ class EmbeddedSeeker:
     Args:
         detector: weights of a Crowd3DNet with the compact backbone.
         keypoints: weights of a `KeypointNet`.
-        engine: see `crowd3d.model.engines`.
+        engines: what runs them.
         version: of the weights.
     """
 
-    def __init__(self, detector: Path, keypoints: Path, engine: EngineName = "auto", version: str = "") -> None:
+    def __init__(self, detector: Path, keypoints: Path, engines: Engines = AUTO, version: str = "") -> None:
         self.source = embedded_source(version)
-        self.finder = PlaceFinder(detector, engine)
-        self.looks = CropLooks(keypoints, self.source, engine)
+        self.finder = PlaceFinder(detector, engines)
+        self.looks = CropLooks(keypoints, self.source, engines)
 
     def first_look(self, image: GigapixelImage) -> Seen:
         """By a pyramid of tiles, and one view of every candidate."""

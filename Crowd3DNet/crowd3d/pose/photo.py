@@ -13,7 +13,7 @@ import torch
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
-from crowd3d.model.engines import EngineName
+from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.candidates import Candidates, with_known_ground
 from crowd3d.pose.crop_looks import CropLooks
 from crowd3d.pose.nms import distinct, iou, near_pairs
@@ -85,15 +85,15 @@ class PhotoSeeker:
     Args:
         finder, movenet: weights as `crowd3d fetch people` stores them.
         keypoints: weights of a `KeypointNet`, which tells depths.
-        engine: see `crowd3d.model.engines`.
+        engines: what runs them.
         version: of the weights.
     """
 
-    def __init__(self, finder: Path, movenet: Path, keypoints: Path, engine: EngineName = "auto", version: str = "") -> None:
+    def __init__(self, finder: Path, movenet: Path, keypoints: Path, engines: Engines = AUTO, version: str = "") -> None:
         self.source = photo_source(version)
-        self.finder = BoxFinder(finder, engine)
-        self.keypoints = KeypointsInBoxes(movenet, engine)
-        self.depths = CropLooks(keypoints, self.source, engine)
+        self.finder = BoxFinder(finder, engines)
+        self.keypoints = KeypointsInBoxes(movenet, engines)
+        self.depths = CropLooks(keypoints, self.source, engines)
 
     def first_look(self, image: GigapixelImage) -> Seen:
         """By a pyramid of tiles that begins with the whole picture."""

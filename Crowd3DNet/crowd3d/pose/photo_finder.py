@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
-from crowd3d.model.engines import Engine, EngineName, make_engine
+from crowd3d.model.compiled import AUTO, Engines
+from crowd3d.model.engines import Engine
 from crowd3d.model.photo_nets import load_finder
 from crowd3d.pose.candidates import LEAST_BOUND, MOST_PER_MEGAPIXEL, worth_turning
 from crowd3d.pose.nms import box_distinct
@@ -99,11 +100,11 @@ class BoxFinder:
 
     Args:
         weights: of the finder, as `crowd3d fetch people` stores them.
-        engine: see `crowd3d.model.engines`.
+        engines: what runs it.
     """
 
-    def __init__(self, weights: Path, engine: EngineName = "auto") -> None:
-        self.network: Engine = make_engine(load_finder(weights), [torch.zeros(2, 3, TILE_PX, TILE_PX)], engine)
+    def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
+        self.network: Engine = engines.load(load_finder, weights, [torch.zeros(2, 3, TILE_PX, TILE_PX)])
 
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         """People in tiles (T, 4) that lean by (T,); one person may be found several times, cut off by a tile's border never."""

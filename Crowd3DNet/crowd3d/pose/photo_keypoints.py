@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from crowd3d.bodies.joints import COCO17_FLIP
 from crowd3d.imaging import GigapixelImage, turned
-from crowd3d.model.engines import Engine, EngineName, make_engine
+from crowd3d.model.compiled import AUTO, Engines
+from crowd3d.model.engines import Engine
 from crowd3d.model.photo_nets import load_movenet
 from crowd3d.pose.photo_decode import decode_keypoints
 from crowd3d.pose.photo_finder import FILL, Boxes
@@ -56,11 +57,11 @@ class KeypointsInBoxes:
 
     Args:
         weights: of MoveNet, as `crowd3d fetch people` stores them.
-        engine: see `crowd3d.model.engines`.
+        engines: what runs it.
     """
 
-    def __init__(self, weights: Path, engine: EngineName = "auto") -> None:
-        self.network: Engine = make_engine(load_movenet(weights), [torch.zeros(2, 3, *CROP_SIZE)], engine)
+    def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
+        self.network: Engine = engines.load(load_movenet, weights, [torch.zeros(2, 3, *CROP_SIZE)])
 
     def look(self, image: GigapixelImage, boxes: Boxes, describe: str) -> BoxKeypoints:
         """Keypoints of everybody; at least one box."""

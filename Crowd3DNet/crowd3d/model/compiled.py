@@ -1,0 +1,103 @@
+"""Networks compiled by OpenVINO, kept on disk: compiling takes seconds and hundreds of megabytes, reading what came out of it tenths."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from crowd3d.errors import BadOutput
+from crowd3d.files import atomic_path, file_digest
+from crowd3d.model.engines import Engine, EngineName, OpenVINOEngine, chosen_engine, make_engine, openvino_of
+
+log = logging.getLogger(__name__)
+
+MOST_KEPT = 12
+"""Of compiled networks; those that were not used for longest go."""
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How networks run on this machine.
+
+    Attributes:
+        name: see `crowd3d.model.engines.make_engine`.
+        cache: folder where compiled networks are kept; None compiles them every time.
+    """
+
+    name: EngineName = "auto"
+    cache: Path | None = None
+
+    def load(self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor]) -> Engine:
+        """A network ready to run, compiled earlier if it was.
+
+        Args:
+            read: makes the network from a file of weights.
+            weights: the file.
+            example: as of `make_engine`.
+
+        Raises:
+            MissingAsset, BackendFailed: as `read` and `make_engine`.
+        """
+        if self.cache is None or chosen_engine(self.name, example) != "openvino":
+            return make_engine(read(weights), example, self.name)
+        path = self.cache / f"{_key(read, weights, example)}.bin"
+        content = _read(path)
+        if content is not None:
+            return OpenVINOEngine.of_compiled(content, torch.get_num_threads())
+        engine = make_engine(read(weights), example, "openvino")
+        assert isinstance(engine, OpenVINOEngine)
+        _keep(path, engine.compiled.export_model().getvalue())
+        return engine
+
+
+AUTO = Engines()
+
+
+def _key(read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor]) -> str:
+    """Changes with everything that the compiled network depends on: weights, code, shapes, OpenVINO, the processor."""
+    openvino = openvino_of()
+    core = openvino.Core()
+    processor = [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    shapes = [str(tensor.shape[1:]) for tensor in example]
+    told = [read.__module__, read.__qualname__, file_digest(weights), openvino.get_version(), *processor, *shapes]
+    digest = hashlib.blake2b("\n".join([*told, str(torch.get_num_threads())]).encode(), digest_size=12)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> bytes | None:
+    """A compiled network; None if there is none, or only a damaged one."""
+    try:
+        content = path.read_bytes()
+        path.touch()
+    except OSError:
+        return None
+    body = content[DIGEST_BYTES:]
+    if content[:DIGEST_BYTES] == _digest(body):
+        return body
+    log.warning("%s is damaged; compiling again", path)
+    return None
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write it and remove those that were not used for longest; a folder that cannot be written costs time only."""
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_digest(content) + content)
+        kept = sorted(path.parent.glob("*.bin"), key=lambda one: one.stat().st_mtime)
+        for old in kept[:-MOST_KEPT]:
+            old.unlink(missing_ok=True)
+    except (BadOutput, OSError) as error:
+        log.info("compiled networks are not kept: %s", error)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()

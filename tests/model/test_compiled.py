@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import logging
+import os
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from crowd3d.model import compiled
+from crowd3d.model.compiled import Engines
+
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="optional engine, not installed: pip install openvino")
+
+EXAMPLE = [torch.zeros(2, 3, 8, 8)]
+IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Reader:
+    """Reads a small network and counts how often."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.__module__, self.__qualname__ = __name__, "reader"
+
+    def __call__(self, path: Path) -> nn.Module:
+        self.times += 1
+        module = nn.Conv2d(3, 4, 3)
+        module.load_state_dict(load_file(path))
+        return module
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return write(tmp_path / "weights.safetensors", 1)
+
+
+def write(path: Path, seed: int) -> Path:
+    draw = torch.Generator().manual_seed(seed)
+    save_file({"weight": torch.randn(4, 3, 3, 3, generator=draw), "bias": torch.randn(4, generator=draw)}, path)
+    return path
+
+
+def truth(path: Path) -> Tensor:
+    return nn.functional.conv2d(IMAGES, **load_file(path))
+
+
+def test_the_second_time_the_network_is_neither_read_nor_compiled_and_says_the_same(tmp_path: Path, weights: Path) -> None:
+    read, engines = Reader(), Engines("openvino", tmp_path / "cache")
+    first, second = (engines.load(read, weights, EXAMPLE) for _ in range(2))
+    assert read.times == 1
+    torch.testing.assert_close(first(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
+    assert torch.equal(second(IMAGES)[0], first(IMAGES)[0])
+
+
+def test_other_weights_or_shapes_are_compiled_anew(tmp_path: Path, weights: Path) -> None:
+    read, engines = Reader(), Engines("openvino", tmp_path / "cache")
+    engines.load(read, weights, EXAMPLE)
+    write(weights, 2)
+    torch.testing.assert_close(engines.load(read, weights, EXAMPLE)(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
+    engines.load(read, weights, [torch.zeros(2, 3, 16, 16)])
+    assert read.times == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"no network", None])
+def test_a_damaged_file_is_made_again(tmp_path: Path, weights: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
+    read, engines = Reader(), Engines("openvino", tmp_path / "cache")
+    engines.load(read, weights, EXAMPLE)
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = kept.read_bytes()
+    kept.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    with caplog.at_level(logging.WARNING):
+        again = engines.load(read, weights, EXAMPLE)
+    assert "damaged" in caplog.text
+    torch.testing.assert_close(again(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
+    assert kept.read_bytes()[:32] == compiled._digest(kept.read_bytes()[32:])
+
+
+def test_a_folder_that_cannot_be_used_costs_time_only(tmp_path: Path, weights: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    read = Reader()
+    for _ in range(2):
+        run = Engines("openvino", tmp_path / "cache").load(read, weights, EXAMPLE)
+    torch.testing.assert_close(run(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
+    assert read.times == 2
+
+
+def test_networks_that_were_not_used_for_longest_go(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "MOST_KEPT", 2)
+    read, folder = Reader(), tmp_path / "cache"
+    long_ago = time.time() - 100
+    for number, side in enumerate((8, 16, 24)):
+        before = set(folder.glob("*"))
+        Engines("openvino", folder).load(read, weights, [torch.zeros(2, 3, side, side)])
+        for new in set(folder.glob("*")) - before:
+            os.utime(new, (long_ago + number, long_ago + number))
+    assert len(list(folder.iterdir())) == 2
+    Engines("openvino", folder).load(read, weights, [torch.zeros(2, 3, 24, 24)])
+    assert read.times == 3, "the last one is still there"
+
+
+def test_other_engines_keep_nothing(tmp_path: Path, weights: Path) -> None:
+    run = Engines("torch", tmp_path / "cache").load(Reader(), weights, EXAMPLE)
+    torch.testing.assert_close(run(IMAGES)[0], truth(weights), atol=1e-6, rtol=0)
+    assert not (tmp_path / "cache").exists()
