@@ -107,3 +107,17 @@ def test_other_engines_keep_nothing(tmp_path: Path, weights: Path) -> None:
     run = Engines("torch", tmp_path / "cache").load(Reader(), weights, EXAMPLE)
     torch.testing.assert_close(run(IMAGES)[0], truth(weights), atol=1e-6, rtol=0)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_reduced_precision_only_where_the_processor_has_it(
+    tmp_path: Path, weights: Path, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    make = compiled.make_engine
+    monkeypatch.setattr(compiled, "in_hardware", lambda precision: has or precision == "fp32")
+    monkeypatch.setattr(compiled, "make_engine", lambda *told: asked.append(told[3]) or make(*told))
+    for _ in range(2):
+        run = Engines("openvino", tmp_path / "cache").load(Reader(), weights, EXAMPLE, "bf16")
+        torch.testing.assert_close(run(IMAGES)[0], truth(weights), atol=5e-2 if has else 1e-5, rtol=0)
+    assert asked == ["bf16" if has else "fp32"]

@@ -7,19 +7,21 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path, file_digest
-from crowd3d.model.engines import Engine, EngineName, OpenVINOEngine, chosen_engine, make_engine, openvino_of
+from crowd3d.model.engines import Engine, EngineName, OpenVINOEngine, Precision, chosen_engine, make_engine, openvino_of
 
 log = logging.getLogger(__name__)
 
 MOST_KEPT = 12
 """Of compiled networks; those that were not used for longest go."""
 DIGEST_BYTES = 32
+OPENVINO_CAPABILITY = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16"}
 
 
 @dataclass(frozen=True)
@@ -34,24 +36,31 @@ class Engines:
     name: EngineName = "auto"
     cache: Path | None = None
 
-    def load(self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor]) -> Engine:
+    def load(
+        self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor], precision: Precision = "fp32"
+    ) -> Engine:
         """A network ready to run, compiled earlier if it was.
 
         Args:
             read: makes the network from a file of weights.
             weights: the file.
             example: as of `make_engine`.
+            precision: the least that this network bears; used by OpenVINO where the processor multiplies matrices in it.
 
         Raises:
             MissingAsset, BackendFailed: as `read` and `make_engine`.
         """
-        if self.cache is None or chosen_engine(self.name, example) != "openvino":
+        if chosen_engine(self.name, example) != "openvino":
             return make_engine(read(weights), example, self.name)
-        path = self.cache / f"{_key(read, weights, example)}.bin"
+        if not in_hardware(precision):
+            precision = "fp32"
+        if self.cache is None:
+            return make_engine(read(weights), example, "openvino", precision)
+        path = self.cache / f"{_key(read, weights, example, precision)}.bin"
         content = _read(path)
         if content is not None:
-            return OpenVINOEngine.of_compiled(content, torch.get_num_threads())
-        engine = make_engine(read(weights), example, "openvino")
+            return OpenVINOEngine.of_compiled(content, precision, torch.get_num_threads())
+        engine = make_engine(read(weights), example, "openvino", precision)
         assert isinstance(engine, OpenVINOEngine)
         _keep(path, engine.compiled.export_model().getvalue())
         return engine
@@ -60,13 +69,20 @@ class Engines:
 AUTO = Engines()
 
 
-def _key(read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor]) -> str:
+def in_hardware(precision: Precision) -> bool:
+    """Whether this processor computes in that precision itself, as OpenVINO tells."""
+    return OPENVINO_CAPABILITY[precision] in _processor("OPTIMIZATION_CAPABILITIES")
+
+
+def _processor(about: str) -> Any:
+    return openvino_of().Core().get_property("CPU", about)
+
+
+def _key(read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor], precision: Precision) -> str:
     """Changes with everything that the compiled network depends on: weights, code, shapes, OpenVINO, the processor."""
-    openvino = openvino_of()
-    core = openvino.Core()
-    processor = [str(core.get_property("CPU", name)) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    processor = [str(_processor(about)) for about in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     shapes = [str(tensor.shape[1:]) for tensor in example]
-    told = [read.__module__, read.__qualname__, file_digest(weights), openvino.get_version(), *processor, *shapes]
+    told = [read.__module__, read.__qualname__, file_digest(weights), openvino_of().get_version(), *processor, *shapes, precision]
     digest = hashlib.blake2b("\n".join([*told, str(torch.get_num_threads())]).encode(), digest_size=12)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())

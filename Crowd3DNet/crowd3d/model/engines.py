@@ -105,10 +105,10 @@ class OpenVINOEngine:
             raise _unusable("openvino", error) from error
 
     @classmethod
-    def of_compiled(cls, content: bytes, threads: int) -> OpenVINOEngine:
-        """From what `compiled.export_model` gave on this machine, in fp32."""
+    def of_compiled(cls, content: bytes, precision: Precision, threads: int) -> OpenVINOEngine:
+        """From what `compiled.export_model` gave on this machine."""
         engine = cls.__new__(cls)
-        engine._use(openvino_of().Core().import_model(content, "CPU", _properties("fp32", threads)), threads)
+        engine._use(openvino_of().Core().import_model(content, "CPU", _properties(precision, threads)), threads)
         return engine
 
     def _use(self, compiled: Any, threads: int) -> None:

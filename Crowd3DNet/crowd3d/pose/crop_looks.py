@@ -49,7 +49,7 @@ class CropLooks:
     """
 
     def __init__(self, weights: Path, source: Source, engines: Engines = AUTO) -> None:
-        self.keypoints: Engine = engines.load(load_keypoint_net, weights, [torch.zeros(2, *CROP_SIZE, 3)])
+        self.keypoints: Engine = engines.load(load_keypoint_net, weights, [torch.zeros(2, *CROP_SIZE, 3)], "bf16")
         self.source = source
 
     def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Look:

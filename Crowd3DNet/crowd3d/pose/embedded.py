@@ -98,8 +98,8 @@ class PlaceFinder:
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
         cells = TILE_PX // CompactPyramid.stride
-        self.finder: Engine = engines.load(_read_finder, weights, [torch.zeros(2, TILE_PX, TILE_PX, 3)])
-        self.placer: Engine = engines.load(_read_placer, weights, [torch.zeros(2, CompactPyramid.out_channels, cells, cells)])
+        self.finder: Engine = engines.load(_read_finder, weights, [torch.zeros(2, TILE_PX, TILE_PX, 3)], "bf16")
+        self.placer: Engine = engines.load(_read_placer, weights, [torch.zeros(2, CompactPyramid.out_channels, cells, cells)], "bf16")
 
     def find(self, image: GigapixelImage, boxes: np.ndarray, lean_rad: np.ndarray, describe: str) -> Candidates:
         """Look for people in tiles; one person may be found several times.

@@ -20,7 +20,7 @@ from crowd3d.pose.photo_decode import decode_boxes
 from crowd3d.types import Rows
 
 TILE_PX = 416
-BATCH = 4
+BATCH = 8
 FILL = 114
 """Grey outside of the picture."""
 FIRST_TILES = 150
@@ -104,7 +104,7 @@ class BoxFinder:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        self.network: Engine = engines.load(load_finder, weights, [torch.zeros(2, 3, TILE_PX, TILE_PX)])
+        self.network: Engine = engines.load(load_finder, weights, [torch.zeros(2, 3, TILE_PX, TILE_PX)], "bf16")
 
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         """People in tiles (T, 4) that lean by (T,); one person may be found several times, cut off by a tile's border never."""
