@@ -105,4 +105,4 @@ def test_detected_lines_are_where_they_were_drawn() -> None:
 def test_an_empty_image_has_no_lines() -> None:
     assert detect_lines(np.full((100, 200), 128, np.uint8)).shape == (0, 4)
     noise = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (100, 200), np.uint8), (5, 5), 0)
-    assert detect_lines(noise, least_length=0.9).shape == (0, 4)
+    assert detect_lines(noise, least_length_px=90.0).shape == (0, 4)

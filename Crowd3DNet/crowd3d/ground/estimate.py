@@ -13,12 +13,12 @@ from crowd3d.ground.cameras import camera_prior
 from crowd3d.ground.children import MEAN_SIGMA, NORMAL_95, PLAUSIBLE, children_alone
 from crowd3d.ground.knowns import ExifFocal, Knowns, measured_distance
 from crowd3d.ground.likelihood import CHILD, OTHER, SEATED
-from crowd3d.ground.line_search import sharpen
+from crowd3d.ground.line_search import Mode, modes
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations, fit_noise, observe, share_of_repeats
 from crowd3d.ground.opinion import OpinionEvidence
 from crowd3d.ground.plausible import check_inside
-from crowd3d.ground.posterior import MOST_PEOPLE, expected
+from crowd3d.ground.posterior import MOST_PEOPLE, expected, mixed
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.solver import Evidence, Solution, solve
 from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
@@ -119,11 +119,13 @@ def estimate_ground(
     prior = prior_of(nominal, camera, knowns, stature, observations.unit_px)
     solution = solve(observations, stature, prior, evidence)
     told = len(evidence)
+    found = [Mode(solution, evidence, 0.0)]
     if lines is not None:
-        solution, evidence = sharpen(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
+        found = modes(solution, segments_of(lines, nominal, observations.unit_px), prior, evidence)
     if len(observations) <= MOST_PEOPLE:
-        solution = expected(solution, prior, evidence)
-    if len(evidence) > told:
+        found = [mode._replace(solution=expected(mode.solution, prior, mode.evidence)) for mode in found]
+    solution = mixed([mode.solution for mode in found], np.array([mode.value for mode in found]))
+    if len(found[0].evidence) > told:
         solution = replace(solution, covariance=solution.covariance + np.diag(np.where(prior.free, _SHARED_BY_LINES, 0.0) ** 2))
     return conclude(solution, observations, nominal, camera, len(keypoints), stature, knowns)
 

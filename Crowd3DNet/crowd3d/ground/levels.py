@@ -13,7 +13,7 @@ from crowd3d.ground.children import NORMAL_95
 from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OTHER, OUTLIER_AREA
-from crowd3d.ground.line_search import sharpen
+from crowd3d.ground.line_search import modes
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.observations import Observations
 from crowd3d.ground.posture import posture_log_odds
@@ -196,7 +196,7 @@ def _solve_levels(
     """The first level with its camera, then the heights of the others."""
     base = solve(people[level == 0], stature, prior, evidence)
     if ends is not None:
-        base, _ = sharpen(base, ends, prior, evidence)
+        base = modes(base, ends, prior, evidence)[0].solution
     same_camera = Prior.around(base.parameters, np.where(_HEIGHT, 1.0, 0.0))
     return [base, *(solve(people[level == k], stature, same_camera) for k in range(1, level.max() + 1))]
 

@@ -10,6 +10,7 @@ more probable than before, and the people alone hardly less.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +28,8 @@ _FLOOR = np.array([0.04, np.deg2rad(0.7), np.deg2rad(0.4)])
 _MOST_SEGMENTS = 1500
 _LEAST_SIGMA_PX = 0.7
 _LEAST_SIGMA_RAD = np.deg2rad(0.25)
-_FAMILY_COST = 6.0
-"""A family may have any of some 400 directions: that much gain comes by chance."""
+_FRAME_COST = 6.0
+"""A frame may have any of some 200 directions: that much gain comes by chance."""
 _LEAST_GAIN = 9.5
 _AGREEMENT = 16.0
 """99.7 % of chi-square with four degrees of freedom."""
@@ -37,38 +38,76 @@ _OBJECTION = 4.7 * _DISTRUST**2
 _HARDLY = 1.92
 """A loss that says nothing, half of 95 % of chi-square with one degree of freedom: what lines gain is known less well than that."""
 _LEAST_STANDING = 0.9
+_AS_GOOD = 4.0
+"""Modes that are worth so much less than the best do not count."""
+_SAME_MODE = np.array([0.06, np.deg2rad(1.0), np.deg2rad(1.0)])
 _STEP = 1e-4
 
 
-def sharpen(
-    solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]
-) -> tuple[Solution, tuple[Evidence, ...]]:
-    """The people's solution with those (L, 2, 2) segments that agree with it, and all evidence; both as they are if too few do."""
+class Mode(NamedTuple):
+    """A camera that people and some of the lines agree on.
+
+    Attributes:
+        solution: the people's, sharpened by these lines.
+        evidence: all of it, these lines included.
+        value: log of how probable it is, up to what all modes of a picture have in common.
+    """
+
+    solution: Solution
+    evidence: tuple[Evidence, ...]
+    value: float
+
+
+def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> list[Mode]:
+    """Cameras with which (L, 2, 2) segments agree, the best first; where no lines tell anything, the people's solution alone."""
+    alone = [Mode(solution, evidence, 0.0)]
     view = np.flatnonzero(prior.free[:3])
     if not len(view):
-        return solution, evidence
+        return alone
     trust = _trust(solution, view)
     least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     # every k-th by length: the longest alone may all be of one direction
     some = ends[np.argsort(-length, kind="stable")[:: max(1, -(-len(ends) // _MOST_SEGMENTS))]]
-    best, gain = solution.parameters, -np.inf
-    for start in _starts(solution, view):
-        settled = _settle(some, start, solution.parameters, view, trust, least_sigma)
-        if settled is None:
-            continue
-        change = (settled - solution.parameters)[view]
-        value = _worth(some, settled, least_sigma) - 0.5 * float(change @ trust @ change)
-        if value > gain:
-            best, gain = settled, value
-    if gain < _LEAST_GAIN:
-        return solution, evidence
-    sharper = replace(solution, parameters=_carry_along(solution, view, best))
+
+    def gain(parameters: np.ndarray) -> float:
+        change = (parameters - solution.parameters)[view]
+        return _worth(some, parameters, least_sigma) - 0.5 * float(change @ trust @ change)
+
+    settled = [_settle(some, start, solution.parameters, view, trust, least_sigma) for start in _starts(solution, view)]
+    found = sorted(((gain(parameters), parameters) for parameters in settled if parameters is not None), key=lambda one: -one[0])
+    kept: list[Mode] = []
+    for value, parameters in found:
+        if value < max(_LEAST_GAIN, found[0][0] - _AS_GOOD):
+            break
+        sharper = _sharpened(solution, parameters, ends, some, prior, evidence, view, trust, least_sigma)
+        if sharper is not None and all(_differ(sharper[0], mode.solution, view) for mode in kept):
+            kept.append(Mode(*sharper, value))
+    return kept or alone
+
+
+def _differ(first: Solution, second: Solution, view: np.ndarray) -> bool:
+    return bool(np.abs((first.parameters - second.parameters)[view] / _SAME_MODE[view]).max() > 1.0)
+
+
+def _sharpened(
+    solution: Solution,
+    start: np.ndarray,
+    ends: np.ndarray,
+    some: np.ndarray,
+    prior: Prior,
+    evidence: tuple[Evidence, ...],
+    view: np.ndarray,
+    trust: np.ndarray,
+    least_sigma: float,
+) -> tuple[Solution, tuple[Evidence, ...]] | None:
+    """The people's solution after it moved to where lines have settled, and all evidence; None if it then contradicts the people."""
+    sharper = replace(solution, parameters=_carry_along(solution, view, start))
     used: tuple[Evidence, ...] = evidence
     for gate in _FINAL_GATES:
         lines = choose(ends, sharper.parameters, float(gate), least_sigma)
         if lines is None:
-            return solution, evidence
+            return None
         used = (*evidence, lines)
         sharper = refine(sharper, prior, used)
     change = (sharper.parameters - solution.parameters)[view]
@@ -76,7 +115,7 @@ def sharpen(
     won = _worth(some, sharper.parameters, least_sigma) - _worth(some, solution.parameters, least_sigma)
     standing = sharper.roles[:2].sum() >= _LEAST_STANDING * solution.roles[:2].sum()
     agreed = change @ trust @ change < _AGREEMENT and standing and loss < min(_OBJECTION, max(won, _HARDLY))
-    return (sharper, used) if agreed else (solution, evidence)
+    return (sharper, used) if agreed else None
 
 
 def _value_of_people(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -> float:
@@ -137,7 +176,7 @@ def _worth(ends: np.ndarray, parameters: np.ndarray, least_sigma: float) -> floa
     density = np.exp(-0.5 * (angle / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
     share = len(density) / len(ends)
     worth = np.log(share * np.pi * density + 1.0 - share).sum() + (len(ends) - len(density)) * np.log1p(-min(share, 0.99))
-    return float(worth / REPEATS - _FAMILY_COST * len(lines.azimuth))
+    return float(worth / REPEATS - _FRAME_COST * len(lines.azimuth))
 
 
 def _carry_along(solution: Solution, view: np.ndarray, parameters: np.ndarray) -> np.ndarray:

@@ -53,6 +53,19 @@ def expected(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -
     return replace(solution, parameters=centre, covariance=covariance, mixture=mixture, roles=mixture.responsibilities(centre))
 
 
+def mixed(solutions: list[Solution], log_weight: np.ndarray) -> Solution:
+    """One solution with the mean and the covariance of a mixture of several, given the (S,) logarithms of their weights."""
+    weight = np.exp(log_weight - np.logaddexp.reduce(log_weight))
+    centre = weight @ np.stack([solution.parameters for solution in solutions])
+    spread = sum(
+        share * (solution.covariance + np.outer(away := solution.parameters - centre, away))
+        for share, solution in zip(weight, solutions, strict=True)
+    )
+    best = solutions[int(weight.argmax())]
+    mixture = best.mixture.expect(centre)
+    return replace(best, parameters=centre, covariance=spread, mixture=mixture, roles=mixture.responsibilities(centre))
+
+
 def _propose(
     centre: np.ndarray, spread: np.ndarray, prior: Prior, free: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -71,9 +71,12 @@ def from_people(
     stature = replace(known.stature, proportions=observed.source.proportions)
     weight = observed.score if observed.source.scores_are_probabilities else None
     told = knowns or known.knowns
-    return estimate_ground(
+    estimate = estimate_ground(
         keypoints, image_size, camera=known.camera, stature=stature, knowns=told, lines=lines, sigma_px=observed.sigma_px, weight=weight
     )
+    if told.roll_rad is not None:
+        return estimate
+    return replace(estimate, covariance=estimate.covariance + np.diag([0.0, 0.0, observed.source.common_lean_rad**2, 0.0]))
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:

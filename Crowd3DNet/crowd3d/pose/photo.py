@@ -50,7 +50,8 @@ LARGE_ODDS = 2.0
 
 
 def photo_source(version: str = "") -> Source:
-    """Calibration of MoveNet in NanoDet's boxes: spreads fitted to 423 annotated keypoints of 25 people in everyday photographs."""
+    """Calibration of MoveNet in NanoDet's boxes: spreads fitted to 423 annotated keypoints of 25 people in everyday photographs, the common
+    lean to the rolls of 15 photographs by six calibrated cameras."""
     return Source(
         "movenet",
         version,
@@ -58,6 +59,7 @@ def photo_source(version: str = "") -> Source:
         sigma_at_full_score=0.011,
         sigma_per_missing_score=0.14,
         sigma_power=3.0,
+        common_lean_rad=float(np.deg2rad(1.0)),
         calibrated_spreads=True,
         scores_are_probabilities=True,
         sure=PERSON_THRESHOLD,

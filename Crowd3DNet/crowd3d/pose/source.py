@@ -20,6 +20,7 @@ class Source:
         sigma_at_full_score: spread per axis of a keypoint with score 1, as a share of the person's size; for plain scores only.
         sigma_per_missing_score: how much that spread grows until the score is 0.
         sigma_power: with which power of the missing score it grows.
+        common_lean_rad: how far all people of one picture lean to the same side, in the keypoints or in truth, beyond what chance explains.
         calibrated_spreads: whether spreads were measured on photographs; else the optimisation believes them half.
         scores_are_probabilities: whether `Observations.score` is the calibrated probability that this is a person; else it is a mean of
             keypoint scores, which tells nothing of the kind.
@@ -35,6 +36,7 @@ class Source:
     sigma_at_full_score: float = 0.012
     sigma_per_missing_score: float = 0.15
     sigma_power: float = 2.0
+    common_lean_rad: float = 0.0
     calibrated_spreads: bool = False
     scores_are_probabilities: bool = False
     sure: float = 0.0
