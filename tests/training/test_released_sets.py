@@ -12,12 +12,12 @@ from released_sets import COCO, H36M, MUCO, PLANE, Group, make_group, project, w
 from scipy.spatial.transform import Rotation
 
 from crowd3d.errors import BadImage, MissingAsset
-from crowd3d.model.supervision import Label, Sample
 from crowd3d.training.datasets import Bodies, Mixture, SyntheticTiles, missing_datasets, open_datasets
 from crowd3d.training.datasets.agora import AgoraScale
 from crowd3d.training.datasets.h36m import CAMERAS, DISTORTION, H36MScale
 from crowd3d.training.datasets.largecrowd import LargeCrowdScale
 from crowd3d.training.datasets.muco import MuCoScale
+from crowd3d.training.supervision import Label, Sample
 
 FREE = Bodies(substitute="free_low")
 TORSO = [16, 17, 45, 46]

@@ -9,11 +9,11 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from crowd3d.model.supervision import Batch, collate
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.datasets import SYNTHETIC, Bodies, Mixture, SyntheticTiles, TileSource, open_datasets
 from crowd3d.training.loop import Batches
 from crowd3d.training.numbered import NumberedBatch, NumberedBatches, start_worker
+from crowd3d.training.supervision import Batch, collate
 
 HELD_OUT_SEED = 900
 HELD_OUT_BATCH = 8

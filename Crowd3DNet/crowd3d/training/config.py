@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from crowd3d.errors import BadConfig
 from crowd3d.model.crowd3dnet import BACKBONES
-from crowd3d.model.supervision import LossWeights
 from crowd3d.training.augment import Augmentation
+from crowd3d.training.supervision import LossWeights
 
 DATASETS = ("muco", "h36m", "agora", "largecrowd", "synthetic")
 STRIDE = 8

@@ -15,7 +15,7 @@ from crowd3d.evaluation import metrics
 from crowd3d.geometry.hvip import ground_points
 from crowd3d.model import Detections, Maps, decode_maps, lift_people
 from crowd3d.model.lifting import torso_root
-from crowd3d.model.supervision import Batch, Label
+from crowd3d.training.supervision import Batch, Label
 
 GATE_CELLS = 2.0
 """A predicted centre is right within so many map cells of the true one; predicted centres are at least three cells apart."""

@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import BadImage, MissingAsset
-from crowd3d.model.supervision import Sample
-from crowd3d.model.supervision.annotation import Annotation, Labels, pad_square, torso_of
-from crowd3d.model.supervision.annotation_files import read_entries, read_rgb
 from crowd3d.training.augment import NONE, Augmentation, augment
+from crowd3d.training.supervision import Sample
+from crowd3d.training.supervision.annotation import Annotation, Labels, pad_square, torso_of
+from crowd3d.training.supervision.annotation_files import read_entries, read_rgb
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crowd3d.model.supervision import Sample
 from crowd3d.training.datasets.base import AnnotatedTiles
+from crowd3d.training.supervision import Sample
 
 
 class Mixture:

@@ -8,11 +8,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crowd3d.bodies import Body, load_body
-from crowd3d.model.supervision import Sample
-from crowd3d.model.supervision.annotation import Annotation, Labels
 from crowd3d.synthetic import Crop, sample_crop
 from crowd3d.training.augment import NONE, Augmentation, augment
 from crowd3d.training.datasets.base import AnnotatedTiles
+from crowd3d.training.supervision import Sample
+from crowd3d.training.supervision.annotation import Annotation, Labels
 
 PERSON_SHARE = (0.16, 0.75)
 """Height of an adult at the place that a tile is cut for, as a share of its side."""

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from crowd3d.bodies.joints import TORSO54
-from crowd3d.model.supervision.center_targets import center_radius, discs, draw_centers, person_centers, push_apart
-from crowd3d.model.supervision.samples import MAX_PEOPLE, Label, Sample
+from crowd3d.training.supervision.center_targets import center_radius, discs, draw_centers, person_centers, push_apart
+from crowd3d.training.supervision.samples import MAX_PEOPLE, Label, Sample
 
 STRIDE = 8
 """Image pixels per map cell."""

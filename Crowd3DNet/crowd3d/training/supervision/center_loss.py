@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from crowd3d.model.supervision.averages import Averaged, alone, masked_mean
+from crowd3d.training.supervision.averages import Averaged, alone, masked_mean
 
 CLIP = 1e-6
 

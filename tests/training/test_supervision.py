@@ -11,10 +11,10 @@ from perfect_network import one_by_one, perfect_maps
 
 from crowd3d.bodies import load_body
 from crowd3d.model import Crowd3DNet, Maps
-from crowd3d.model.supervision import MAX_PEOPLE, Batch, Label, LossWeights, PosePriorGmm, Sample, collate, supervise
-from crowd3d.model.supervision.annotation import Annotation, unlabelled
-from crowd3d.model.supervision.center_targets import center_cells, center_radius, discs, draw_centers, person_centers, push_apart
-from crowd3d.model.supervision.matching import match
+from crowd3d.training.supervision import MAX_PEOPLE, Batch, Label, LossWeights, PosePriorGmm, Sample, collate, supervise
+from crowd3d.training.supervision.annotation import Annotation, unlabelled
+from crowd3d.training.supervision.center_targets import center_cells, center_radius, discs, draw_centers, person_centers, push_apart
+from crowd3d.training.supervision.matching import match
 
 TORSO = [16, 17, 45, 46]
 BODY = load_body("free_low")

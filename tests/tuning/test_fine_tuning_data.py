@@ -13,11 +13,11 @@ import torch
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.release_files import write_release_files
-from crowd3d.model.supervision import Label
-from crowd3d.optimise.fine_tuning_data import FineTuningData
-from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.optimise.pose_prior import load_pose_prior
 from crowd3d.pose.alphapose_json import write_optim_annotations
+from crowd3d.training.supervision import Label
+from crowd3d.training.supervision.network_prior import load_network_prior
+from crowd3d.tuning.data import FineTuningData
 from crowd3d.types import TileLayout
 
 CAMERA = Camera.from_fov(35, (19200, 6480))

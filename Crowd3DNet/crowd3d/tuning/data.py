@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 
 from crowd3d.errors import MissingAsset
 from crowd3d.ground.release_files import read_release_ground
-from crowd3d.model.supervision import Sample
-from crowd3d.model.supervision.annotation import Annotation, Labels, unlabelled
-from crowd3d.model.supervision.annotation_files import coco_to_54, named_square, numbers, read_entries, read_rgb
+from crowd3d.training.supervision import Sample
+from crowd3d.training.supervision.annotation import Annotation, Labels, unlabelled
+from crowd3d.training.supervision.annotation_files import coco_to_54, named_square, numbers, read_entries, read_rgb
 
 KEYPOINT_TILE_PX = 512
 """Side of a tile in the pixels of its keypoints."""

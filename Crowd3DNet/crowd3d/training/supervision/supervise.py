@@ -13,12 +13,12 @@ from crowd3d.geometry.projection import project_points
 from crowd3d.model.crowd3dnet import Maps
 from crowd3d.model.decoding import Detections
 from crowd3d.model.lifting import LiftedPeople, TileViews, lift_people, torso_root
-from crowd3d.model.supervision import losses
-from crowd3d.model.supervision.averages import Averaged, alone
-from crowd3d.model.supervision.center_loss import center_map_loss
-from crowd3d.model.supervision.matching import Matches, match
-from crowd3d.model.supervision.pose_losses import PosePriorGmm, pose_loss, prior_loss, shape_loss
-from crowd3d.model.supervision.samples import Batch, Label
+from crowd3d.training.supervision import losses
+from crowd3d.training.supervision.averages import Averaged, alone
+from crowd3d.training.supervision.center_loss import center_map_loss
+from crowd3d.training.supervision.matching import Matches, match
+from crowd3d.training.supervision.pose_losses import PosePriorGmm, pose_loss, prior_loss, shape_loss
+from crowd3d.training.supervision.samples import Batch, Label
 
 MATCH_THRESHOLD = 0.2
 CAP = 1000.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crowd3d.model.supervision import PosePriorGmm
 from crowd3d.optimise.pose_prior import LEAST_SIGMA_RAD, load_pose_prior
+from crowd3d.training.supervision import PosePriorGmm
 
 GMM_FILE = "gmm_08.pkl"
 

@@ -15,10 +15,10 @@ from torch.autograd import gradcheck
 
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, rot6d_to_matrix
-from crowd3d.model.supervision import LossWeights, PosePriorGmm, masked_mean, weigh
-from crowd3d.model.supervision import losses as terms
-from crowd3d.model.supervision.center_loss import center_map_loss
-from crowd3d.model.supervision.pose_losses import pose_loss, prior_loss, shape_loss
+from crowd3d.training.supervision import LossWeights, PosePriorGmm, masked_mean, weigh
+from crowd3d.training.supervision import losses as terms
+from crowd3d.training.supervision.center_loss import center_map_loss
+from crowd3d.training.supervision.pose_losses import pose_loss, prior_loss, shape_loss
 
 DATA = Path(__file__).parents[1] / "data" / "loss_reference.npz"
 RELEASE_NAMES = {

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crowd3d.bodies.unpickle import read_arrays
 from crowd3d.errors import MissingAsset
-from crowd3d.model.supervision.averages import Averaged, alone, masked_mean
+from crowd3d.training.supervision.averages import Averaged, alone, masked_mean
 
 HINGES = (52, 55, 9, 12)
 HINGE_SIGNS = (1.0, -1.0, -1.0, -1.0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crowd3d.model.supervision.averages import Averaged, alone, masked_mean
+from crowd3d.training.supervision.averages import Averaged, alone, masked_mean
 
 # fmt: off
 KEYPOINT_WEIGHTS = (

@@ -14,9 +14,9 @@ from made_up_samples import made_up_sample
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import BadConfig
 from crowd3d.model import Crowd3DNet
-from crowd3d.model.supervision import LossWeights, Sample, collate, supervise
-from crowd3d.optimise import fine_tuning
-from crowd3d.optimise.fine_tuning import FineTuningConfig, epoch_rows, fine_tune
+from crowd3d.training.supervision import LossWeights, Sample, collate, supervise
+from crowd3d.tuning import fine_tuning
+from crowd3d.tuning.fine_tuning import FineTuningConfig, epoch_rows, fine_tune
 
 WEIGHTS = LossWeights(
     center_map=160.0,

@@ -21,7 +21,7 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BadConfig, TrainingFailed
 from crowd3d.model import Crowd3DNet, Maps, Places
 from crowd3d.model.checkpoints import load_state, save_state
-from crowd3d.model.supervision import Batch, LossWeights, PosePriorGmm, Sample, collate, supervise
+from crowd3d.training.supervision import Batch, LossWeights, PosePriorGmm, Sample, collate, supervise
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def fine_tune(
         network: weights to start from.
         samples: tiles with keypoints.
         body: the body that the network's betas belong to.
-        prior: of poses, see `crowd3d.optimise.network_prior`.
+        prior: of poses, see `crowd3d.training.supervision.network_prior`.
         config: length, rate, weights.
         folder: for state and, if they are large, features.
         key: says with which weights, tiles and ground.
