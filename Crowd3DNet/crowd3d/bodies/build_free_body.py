@@ -78,7 +78,7 @@ BONE_OWNERS = {
 
 
 @dataclass(frozen=True)
-class Samples:
+class Meshes:
     """Meshes of many phenotypes in T-pose, pelvis joint at the origin, y up, facing z, metres.
 
     Attributes:
@@ -151,7 +151,7 @@ def carried_by_mesh(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarra
     return centres + (heights / heights[-1])[:, None, None] * (joints[-1, MESH_JOINTS] - centres[-1])
 
 
-def sample(topology: str) -> Samples:
+def sample(topology: str) -> Meshes:
     """Everybody of `draw_phenotypes` as a T-posed mesh of one anny topology."""
     import anny
     import torch
@@ -184,10 +184,10 @@ def sample(topology: str) -> Samples:
     joints[:, MESH_JOINTS] = carried_by_mesh(vertices, joints, weights)
     vertices, joints, eyes = vertices[:-1], joints[:-1], eyes[:-1]
     tips = bone_weights[:, [bones.index(f"finger{finger}-3.{side}") for side in "LR" for finger in range(1, 6)]]
-    return Samples(vertices, joints, eyes, weights, tips, model.get_triangular_faces().numpy())
+    return Meshes(vertices, joints, eyes, weights, tips, model.get_triangular_faces().numpy())
 
 
-def landmark_points(mean: np.ndarray, eyes: np.ndarray, samples: Samples) -> np.ndarray:
+def landmark_points(mean: np.ndarray, eyes: np.ndarray, samples: Meshes) -> np.ndarray:
     """(21, 3) places of the extra vertices on the mean of the detailed mesh, in the order of `EXTRA_VERTEX_NAMES`."""
     x, y, z = mean.T
     part = samples.weights.argmax(1)
@@ -297,7 +297,7 @@ def nearest(mean: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cKDTree(mean).query(points)[1]
 
 
-def save(path: Path, samples: Samples, mesh: LinearShape, rows: np.ndarray, extra_vertices: np.ndarray, hair: np.ndarray) -> None:
+def save(path: Path, samples: Meshes, mesh: LinearShape, rows: np.ndarray, extra_vertices: np.ndarray, hair: np.ndarray) -> None:
     """Write one level of detail with SMPL's keys and the extra ones that `crowd3d.bodies.body` reads."""
     arrays = {
         "v_template": mesh.mean,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crowd3d.ground.body import HIP, KNEE
-from crowd3d.ground.observations import Observations
+from crowd3d.ground.sightings import Sightings
 
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
@@ -14,8 +14,8 @@ _MOST_ALONG, _MOST_ACROSS = 0.05, 0.06
 _ODD_ALONG_SIGMA, _ODD_ACROSS_SIGMA = 0.06, 0.1
 
 
-def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Log odds that knees and hips do not belong to somebody who stands straight, (N,); `Observations.bent` where they are unknown.
+def posture_log_odds(observations: Sightings, depth_ratio: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Log odds that knees and hips do not belong to somebody who stands straight, (N,); `Sightings.bent` where they are unknown.
 
     On the straight line from the low joint to the high one each joint has its place (perspective included). A stride moves the knees
     across that line; somebody who sits has higher knees and lower hips, seen from any side. How far standing people stray along and

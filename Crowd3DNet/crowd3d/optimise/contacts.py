@@ -25,7 +25,7 @@ def find_contacts(centres: Tensor, stature_m: Tensor, frame: Tensor) -> tuple[Te
         frame: (N,) photograph that each person is in.
 
     Returns:
-        ball (N, M), away (N, M, 3) and bound (N, M) of `terms.Frozen`.
+        ball (N, M), away (N, M, 3) and bound (N, M) of `terms.Held`.
     """
     count = len(centres)
     balls = torch.zeros(count, CONTACTS, dtype=torch.long)

@@ -16,13 +16,13 @@ from crowd3d.errors import MissingAsset
 from crowd3d.files import file_digest
 from crowd3d.imaging import GigapixelImage, parse_tile_name
 from crowd3d.pose.alphapose_json import LEAST_SCORE, TILE_PX
-from crowd3d.pose.keypoint_files import SUFFIXES, KeypointTable, Picture, everybody
+from crowd3d.pose.keypoint_files import SUFFIXES, KeypointTable, NamedPicture, everybody
 from crowd3d.pose.keypoint_files.plausible import HIPS, SHOULDERS, doubt, fault
-from crowd3d.pose.merging import merge_keypoints
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
 from crowd3d.pose.source import plain
 from crowd3d.pose.tile_batches import in_scene
+from crowd3d.pose.tile_merging import merge_keypoints
 from crowd3d.types import Keypoints, TileLayout
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class FileBackend:
         if len(paths) < 2:
             return self
         # Of a folder only the names matter here; reading all files can wait.
-        pictures = [Picture(file.stem) for file in self.files()] if self.path.is_dir() else _table(tuple(self.files())).pictures
+        pictures = [NamedPicture(file.stem) for file in self.files()] if self.path.is_dir() else _table(tuple(self.files())).pictures
         if any(_names(picture, path) for path in paths for picture in pictures) or _tiles_of(pictures, paths):
             return replace(self, of_sequence=True)
         if len(pictures) == 1 and (pictures[0].by_file or not pictures[0].name):
@@ -155,10 +155,10 @@ class FileBackend:
             return []
         raise self._about_others(pictures, image_path)
 
-    def _about_others(self, pictures: Sequence[Picture], image_path: Path) -> MissingAsset:
+    def _about_others(self, pictures: Sequence[NamedPicture], image_path: Path) -> MissingAsset:
         return MissingAsset(f"{self.path} is about {_list(pictures)}; give keypoints of {image_path.name} or of its tiles")
 
-    def _check_size(self, picture: Picture, image_path: Path, image_size: tuple[int, int]) -> None:
+    def _check_size(self, picture: NamedPicture, image_path: Path, image_size: tuple[int, int]) -> None:
         if picture.size is None or picture.size == image_size:
             return
         told = "{}×{}".format(*picture.size), "{}×{}".format(*image_size)
@@ -204,7 +204,7 @@ def _table(files: tuple[Path, ...]) -> KeypointTable:
     return _remembered(tuple((file, state.st_mtime_ns, state.st_size) for file, state in zip(files, states, strict=True)))
 
 
-def _names(picture: Picture, path: Path) -> bool:
+def _names(picture: NamedPicture, path: Path) -> bool:
     """Whether this is the photograph: by name, with any ending; or by number, of COCO's pictures and of frames taken from a video."""
     if path.stem in (picture.name, Path(picture.name).stem):
         return True
@@ -213,12 +213,12 @@ def _names(picture: Picture, path: Path) -> bool:
     return digits is not None and number is not None and int(digits[1]) == number
 
 
-def _tiles_of(pictures: Sequence[Picture], paths: Sequence[Path]) -> bool:
+def _tiles_of(pictures: Sequence[NamedPicture], paths: Sequence[Path]) -> bool:
     stems = {path.stem for path in paths} | {path.stem.split(".")[0] for path in paths}
     return any((tile := parse_tile_name(picture.name)) is not None and tile.name in stems for picture in pictures)
 
 
-def _list(pictures: Sequence[Picture]) -> str:
+def _list(pictures: Sequence[NamedPicture]) -> str:
     if not pictures:
         return "no image"
     return f"another image, {pictures[0]}" if len(pictures) == 1 else f"{len(pictures)} other images such as {pictures[0]}"

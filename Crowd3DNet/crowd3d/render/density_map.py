@@ -33,7 +33,7 @@ _NO_CELL = -2
 
 
 @dataclass(frozen=True)
-class Shape:
+class Marking:
     """A zone or line on the map.
 
     Attributes:
@@ -74,7 +74,7 @@ class DensityMap:
     level: np.ndarray
     level_names: Sequence[str]
     people: np.ndarray
-    shapes: Sequence[Shape]
+    shapes: Sequence[Marking]
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _people(image: np.ndarray, window: _Window, people: np.ndarray) -> None:
         draw_shapes(image, discs, np.tile(colour, (len(discs), 1)))
 
 
-def _labels(image: np.ndarray, window: _Window, shapes: Sequence[Shape]) -> np.ndarray:
+def _labels(image: np.ndarray, window: _Window, shapes: Sequence[Marking]) -> np.ndarray:
     """Names and figures of zones, in boxes as near as can be that stay inside the map and do not lie on one another."""
     texts: list[Text] = []
     taken: list[tuple[float, float, float, float]] = []
@@ -203,7 +203,7 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _beyond(shape: Shape, window: _Window) -> bool:
+def _beyond(shape: Marking, window: _Window) -> bool:
     """Whether nothing of a shape is on the map."""
     low, high = (end(np.concatenate(shape.rings), axis=0) for end in (np.min, np.max))
     return bool((high < window.low).any() or (low > window.low + window.size_m).any())

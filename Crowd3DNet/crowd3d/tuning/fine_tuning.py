@@ -76,7 +76,7 @@ class Samples(Protocol):
         ...
 
 
-class Frozen(NamedTuple):
+class FrozenTiles(NamedTuple):
     """What n tiles keep while the network is tuned.
 
     Attributes:
@@ -110,7 +110,7 @@ def tuned_parameters(network: Crowd3DNet) -> dict[str, nn.Parameter]:
 
 
 @torch.no_grad()
-def freeze(network: Crowd3DNet, samples: Samples, folder: Path) -> Frozen:
+def freeze(network: Crowd3DNet, samples: Samples, folder: Path) -> FrozenTiles:
     """Compute what stays constant, in batches of `FROZEN_BATCH` tiles; large features go to ``folder/features.npy``."""
     device = next(network.parameters()).device
     features: np.ndarray | None = None
@@ -127,7 +127,7 @@ def freeze(network: Crowd3DNet, samples: Samples, folder: Path) -> Frozen:
     if features is None:
         raise BadConfig("fine-tuning needs at least one tile with people")
     joined = Places(*(torch.cat(maps) for maps in zip(*places, strict=True)))
-    return Frozen(features, joined, Batch(*(torch.cat(tensors) for tensors in zip(*labels, strict=True))))
+    return FrozenTiles(features, joined, Batch(*(torch.cat(tensors) for tensors in zip(*labels, strict=True))))
 
 
 def _room(shape: tuple[int, ...], folder: Path) -> np.ndarray:
@@ -190,7 +190,7 @@ def fine_tune(
 
 def tune_epoch(
     network: Crowd3DNet,
-    frozen: Frozen,
+    frozen: FrozenTiles,
     body: Body,
     prior: PosePriorGmm | None,
     config: FineTuningConfig,

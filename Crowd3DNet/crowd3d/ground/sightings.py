@@ -39,7 +39,7 @@ _FAR = 100.0
 
 
 @dataclass(frozen=True)
-class Observations:
+class Sightings:
     """The people of whom at least a low and a high joint are known, in image units.
 
     Image units (`image_units`): ideal pixels from the principal point, divided by `unit_px`, the vertical axis stretched by fx / fy.
@@ -72,7 +72,7 @@ class Observations:
     def __len__(self) -> int:
         return len(self.size)
 
-    def __getitem__(self, rows: np.ndarray) -> Observations:
+    def __getitem__(self, rows: np.ndarray) -> Sightings:
         fields = {name: value[rows] for name, value in vars(self).items() if name not in ("unit_px", "border", "proportions")}
         return replace(self, **fields)
 
@@ -139,7 +139,7 @@ def observe(
     proportions: Proportions = LANDMARKS,
     sigma_px: np.ndarray | None = None,
     weight: np.ndarray | None = None,
-) -> Observations:
+) -> Sightings:
     """(N, 17, 3) keypoints u, v, score in pixels → midpoints of those with a known low and high joint.
 
     `camera` gives the principal point, the pixels' aspect and the lens' distortion; without one its focal length is not used.
@@ -166,7 +166,7 @@ def observe(
     rows = np.flatnonzero(usable & some)
     # an order of its own, so that the caller's does not matter
     rows = rows[np.lexsort((joints[rows, SHOULDER, 0], joints[rows, HEAD, 1], joints[rows, SHOULDER, 1]))]
-    observations = Observations(
+    observations = Sightings(
         joints=joints[rows],
         sigma=spread[rows],
         low_joint=low_joint[rows],
@@ -228,13 +228,13 @@ def best_pair(relative: np.ndarray, proportions: Proportions) -> tuple[np.ndarra
     return np.array(LOW_JOINTS)[best // 2], np.array([SHOULDER, HEAD])[best % 2], usable
 
 
-def measured_from(observations: Observations, which: np.ndarray, joint: int, bent: float = 0.0) -> Observations:
+def measured_from(observations: Sightings, which: np.ndarray, joint: int, bent: float = 0.0) -> Sightings:
     """Use another low joint, (N,) bool who, because those below it show that they do not stand (log odds `bent`) or are wrong (0)."""
     o = observations
     return replace(o, low_joint=np.where(which, joint, o.low_joint), bent=np.where(which, bent, o.bent))
 
 
-def _duplicate_weight(o: Observations) -> np.ndarray:
+def _duplicate_weight(o: Sightings) -> np.ndarray:
     """1 / (number of detections that lie on top of each one, itself included), (N,)."""
     if len(o) < 2:
         return np.ones(len(o))
@@ -254,7 +254,7 @@ def share_of_repeats(groups: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + (times - 1) * _REPEATED)
 
 
-def fit_noise(observations: Observations) -> Observations:
+def fit_noise(observations: Sightings) -> Sightings:
     """Replace the nominal noise by ``factor · (size / median size)^exponent``, measured on how straight people are.
 
     In a standing person the hips lie on the line from the ankles (or knees) to the shoulders. Their sideways deviation tells the noise of

@@ -16,7 +16,7 @@ from crowd3d.evaluation.observables import Observables, observe
 from crowd3d.evaluation.truth import load_truth
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.types import Rows
 
 KINDS = ("normal", "severe_occlusion", "truncation", "ghost")

@@ -12,9 +12,9 @@ from crowd3d.bodies import Body
 from crowd3d.bodies.joints import COCO17_FROM_SMPL54, TORSO54
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.raster import Buffers, kernels
-from crowd3d.synthetic.cameras import View
+from crowd3d.synthetic.cameras import Viewpoint
 from crowd3d.synthetic.compose import Stage
-from crowd3d.synthetic.people import Crowd
+from crowd3d.synthetic.people import PosedCrowd
 
 # How far behind the visible surface of its own body a COCO-17 joint may lie and count as seen, metres.
 DEPTH_TOLERANCE_M = np.array([0.05, 0.05, 0.05, 0.06, 0.06, 0.14, 0.14, 0.09, 0.09, 0.08, 0.08, 0.2, 0.2, 0.12, 0.12, 0.1, 0.1])
@@ -22,7 +22,7 @@ VISIBLE, OCCLUDED, OUTSIDE = 2, 1, 0
 
 
 @dataclass(frozen=True)
-class Truth:
+class PictureTruth:
     """Camera, ground and N people of a picture, in the camera frame and in pixels of the picture.
 
     Attributes:
@@ -62,7 +62,7 @@ class Truth:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields that have one row per person."""
-        fields = [f.name for f in dataclasses.fields(Truth) if f.name not in ("camera", "ground")]
+        fields = [f.name for f in dataclasses.fields(PictureTruth) if f.name not in ("camera", "ground")]
         return {name: getattr(self, name) for name in fields}
 
 
@@ -79,13 +79,13 @@ class Observation:
     keypoints: np.ndarray
 
 
-def keypoints_of(crowd: Crowd, view: View) -> tuple[np.ndarray, np.ndarray]:
+def keypoints_of(crowd: PosedCrowd, view: Viewpoint) -> tuple[np.ndarray, np.ndarray]:
     """COCO-17 joints in the camera frame (N, 17, 3) metres and (N, 17, 2) pixels."""
     joints = view.ground.from_world(crowd.joints_m[:, COCO17_FROM_SMPL54])
     return joints, view.camera.project(joints)
 
 
-def observe(stage: Stage, crowd: Crowd, buffers: Buffers, left: int, top: int, supersample: int) -> Observation:
+def observe(stage: Stage, crowd: PosedCrowd, buffers: Buffers, left: int, top: int, supersample: int) -> Observation:
     """Count visible pixels and test joints against the buffers of the window at (left, top).
 
     A joint is visible if within one sample around it the nearest surface is the person's own and at most
@@ -126,8 +126,8 @@ def silhouettes(stage: Stage, count: int, scale: float = 1.0) -> np.ndarray:
     return area / scale**2
 
 
-def describe(stage: Stage, crowd: Crowd, body: Body, observation: Observation, alone: np.ndarray) -> Truth:
-    """Truth about everybody, from the exact geometry and what the buffers show."""
+def describe(stage: Stage, crowd: PosedCrowd, body: Body, observation: Observation, alone: np.ndarray) -> PictureTruth:
+    """PictureTruth about everybody, from the exact geometry and what the buffers show."""
     view = stage.view
     camera, ground = view.camera, view.ground
     turn = Rotation.from_matrix(ground.rotation_cam_world)
@@ -142,7 +142,7 @@ def describe(stage: Stage, crowd: Crowd, body: Body, observation: Observation, a
     inside = (u >= 0) & (v >= 0) & (u < camera.width) & (v < camera.height)
     keypoints[..., 2] = np.select([inside & observation.keypoints, inside], [VISIBLE, OCCLUDED], OUTSIDE)
     bbox = stage.meshes.bounds[: len(crowd)]
-    return Truth(
+    return PictureTruth(
         camera=camera,
         ground=ground,
         pose_rad=pose,

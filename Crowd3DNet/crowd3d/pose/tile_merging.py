@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from crowd3d.pose.nms import TOLERANCE, suppress
 from crowd3d.types import Keypoints, TileLayout
 
-SAME_PERSON = 0.40
+SAME_PERSON_IN_TWO_TILES = 0.40
 SAME_PERSON_IN_ONE_TILE = 0.85
 USUAL_DIFFERENCE = 0.022
 """Mean distance between the keypoints of two sightings, in person sizes, to which `TOLERANCE` belongs."""
@@ -195,7 +195,7 @@ def _tolerance(sightings: _Groups, pairs: np.ndarray, tile_index: np.ndarray) ->
 def _joins(groups: _Groups, pairs: np.ndarray, seen: csr_array, tolerance: float) -> np.ndarray:
     """(J, 2) disjoint pairs of groups that are one person."""
     similarity = groups.similarity(pairs, tolerance)
-    likely = similarity >= np.where(_share_tile(seen, pairs), SAME_PERSON_IN_ONE_TILE, SAME_PERSON)
+    likely = similarity >= np.where(_share_tile(seen, pairs), SAME_PERSON_IN_ONE_TILE, SAME_PERSON_IN_TWO_TILES)
     return _mutual_best(pairs[likely], similarity[likely], len(groups.xy))
 
 

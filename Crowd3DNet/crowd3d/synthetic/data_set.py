@@ -12,13 +12,13 @@ from scipy.spatial.distance import cdist
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.files import write_json
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
-from crowd3d.synthetic.cameras import View
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
+from crowd3d.synthetic.cameras import Viewpoint
 from crowd3d.synthetic.compose import set_stage
-from crowd3d.synthetic.people import MIN_SPACING_M, Crowd, Placement, pose_crowd
+from crowd3d.synthetic.people import MIN_SPACING_M, Placement, PosedCrowd, pose_crowd
+from crowd3d.synthetic.picture_truth import PictureTruth, describe, silhouettes
 from crowd3d.synthetic.plaza import build_square, in_picture, place_people
 from crowd3d.synthetic.scene import IMAGE_NAME, SyntheticScene, annotation, choose_body, choose_view, draw_picture
-from crowd3d.synthetic.truth import Truth, describe, silhouettes
 from crowd3d.synthetic.world import World
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def write_largecrowd(
         write_json(folder.params(scene), scene_params(picture.truth))
 
 
-def scene_params(truth: Truth) -> dict:
+def scene_params(truth: PictureTruth) -> dict:
     """Camera and ground of a scene as ``params`` tells them: ``K`` (3, 3); ``planes`` with coefficients A, B, C, D and a mask or null."""
     return {"K": truth.camera.K.tolist(), "planes": [{"coefficients": truth.ground.coefficients.tolist(), "mask": None}]}
 
@@ -98,7 +98,7 @@ def synthesize_frames(
         yield SyntheticScene(image, describe(stage, crowd, body, seen, silhouettes(stage, len(crowd))), body.name)
 
 
-def _pose(same: np.random.Generator, moving: np.random.Generator, body: Body, placement: Placement) -> Crowd:
+def _pose(same: np.random.Generator, moving: np.random.Generator, body: Body, placement: Placement) -> PosedCrowd:
     """Poses that stay from picture to picture, but other strides of those who walk."""
     crowd = pose_crowd(same, body, placement)
     rows = np.flatnonzero(_pace(placement) > 0)
@@ -116,7 +116,7 @@ def _pace(placement: Placement) -> np.ndarray:
     return np.select([placement.kind == kind for kind in PACE_M_S], list(PACE_M_S.values()), 0.0)
 
 
-def walk_on(rng: np.random.Generator, view: View, world: World, placement: Placement, seconds: float = SECONDS) -> Placement:
+def walk_on(rng: np.random.Generator, view: Viewpoint, world: World, placement: Placement, seconds: float = SECONDS) -> Placement:
     """Where everybody is `seconds` later: walkers go straight on; who would leave the picture or bump into something stops and turns."""
     heading = np.stack([np.sin(placement.yaw_rad), np.cos(placement.yaw_rad)], axis=1)
     pace = _pace(placement)
