@@ -2,7 +2,7 @@
 
 ``python -m crowd3d.bodies.build_free_body --output DIR`` in an environment that has ``anny`` beside this project's requirements.
 
-The statures of adults are those of `crowd3d.bodies.population.STATURE_M`. Joints are the heads of MakeHuman's bones, except
+The statures of adults are those of `crowd3d.bodies.population.ADULT_STATURE_M`. Joints are the heads of MakeHuman's bones, except
 `MESH_JOINTS`: they keep their place relative to the mesh.
 """
 
@@ -28,7 +28,7 @@ from crowd3d.bodies.free_body_fit import (
     t_pose_rotations,
 )
 from crowd3d.bodies.joints import EXTRA_VERTEX_NAMES, SMPL_PARENTS
-from crowd3d.bodies.population import STATURE_M, YOUTH_AXIS, YOUTH_M
+from crowd3d.bodies.population import ADULT_STATURE_M, YOUTH_AXIS, YOUTH_M
 from crowd3d.files import write_npz
 
 logger = logging.getLogger(__name__)
@@ -323,7 +323,7 @@ def build(output: Path, truth: Path | None) -> None:
     """Write ``free_body_high.npz`` and ``free_body_low.npz`` into `output`, and sampled true joints to `truth`."""
     levels = {name: sample(topology) for name, (topology, _) in TOPOLOGIES.items()}
     high = levels["free_body_high"]
-    mixing = shape_mixing(high.vertices, ADULTS, stature(high.vertices), YOUTH_M, STATURE_M[1])
+    mixing = shape_mixing(high.vertices, ADULTS, stature(high.vertices), YOUTH_M, ADULT_STATURE_M[1])
     meshes = {name: mixing.apply(samples.vertices) for name, samples in levels.items()}
     high_mesh, low_mesh = meshes["free_body_high"], meshes["free_body_low"]
     joints, eyes = mixing.apply(high.joints), mixing.apply(high.eyes).mean

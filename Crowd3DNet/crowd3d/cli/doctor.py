@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from crowd3d.bodies import load_body
+from crowd3d.bodies.assets import GENDERS
 from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 from crowd3d.pipeline.photo_models import NETWORKS, photo_models
@@ -23,8 +24,6 @@ from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
 from crowd3d.settings import Settings, load_settings
-
-GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from crowd3d.ground.body import HIP, KNEE
 from crowd3d.ground.sightings import Sightings
+from crowd3d.types import NOMINAL_STATURE_M
 
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
@@ -29,7 +30,7 @@ def posture_log_odds(observations: Sightings, depth_ratio: np.ndarray, scale: np
     o = observations
     odds = np.zeros(len(o))
     low, high, low_sigma, high_sigma = o.low, o.high, o.low_sigma, o.high_sigma
-    stature = np.maximum(1.7 * scale, 0.3 * o.size)
+    stature = np.maximum(NOMINAL_STATURE_M * scale, 0.3 * o.size)
     axis = high - low
     along = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
     across = along[:, ::-1] * [1.0, -1.0]

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
+from crowd3d.bodies.joints import ANKLES17, HIPS17, KNEES17, SHOULDERS17
 from crowd3d.geometry import Camera
 from crowd3d.ground.body import HEAD, HIP, KNEE, LOW_JOINTS, SHOULDER, STANDING_SPREAD
 from crowd3d.ground.stature import LANDMARKS
 from crowd3d.types import Proportions
 
-_PAIRS = np.array([[15, 16], [13, 14], [11, 12], [5, 6]])
+_PAIRS = np.array([ANKLES17, KNEES17, HIPS17, SHOULDERS17])
 _FACE = np.arange(5)
 _REFERENCE_SCORE = 0.8
 _MIN_SCORE = 0.05

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import TORSO17
 from crowd3d.bodies.skinning import locate
 from crowd3d.errors import BackendFailed
 from crowd3d.geometry import Camera, GroundPlane
@@ -17,7 +18,7 @@ from crowd3d.ground import StaturePrior
 from crowd3d.optimise.belief import Belief
 from crowd3d.optimise.pose_prior import PosePrior
 from crowd3d.optimise.skeleton import Skeleton
-from crowd3d.optimise.state import BETAS, POSE, SHARED, TORSO17, Lens, Start, bones_of
+from crowd3d.optimise.state import BETAS, POSE, SHARED, Lens, Start, bones_of
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from crowd3d.bodies.joints import HIPS17, SHOULDERS17, TORSO17
 from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, quadratic
 from crowd3d.optimise.problem import Measurements, Problem
 from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, Start, view
@@ -20,10 +21,10 @@ NEAR_M = 0.1
 KNEE_X, ELBOW_L_Y, ELBOW_R_Y = (3 * 3, 4 * 3), 17 * 3 + 1, 18 * 3 + 1
 """Places among the 69 axis-angles: flexion of the knees about +x, of the elbows about −y (left) and +y (right)."""
 SPHERES = (
-    ((5, 6), 0.10), ((11, 12), 0.12), ((5, 6, 11, 12), 0.11), ((3, 4), 0.09), ((5,), 0.06), ((6,), 0.06), ((11,), 0.08), ((12,), 0.08),
+    (SHOULDERS17, 0.10), (HIPS17, 0.12), (TORSO17, 0.11), ((3, 4), 0.09), ((5,), 0.06), ((6,), 0.06), ((11,), 0.08), ((12,), 0.08),
     ((13,), 0.055), ((14,), 0.055), ((15,), 0.045), ((16,), 0.045), ((7,), 0.045), ((8,), 0.045),
 )  # fmt: skip
-"""Balls inside a body: the keypoints whose mean is the centre, and the radius in metres at a stature of 1.7 m."""
+"""Balls inside a body: the keypoints whose mean is the centre, and the radius in metres of somebody of `NOMINAL_STATURE_M`."""
 
 
 class Residuals(NamedTuple):
@@ -134,7 +135,7 @@ def depth_cue(chunk: Chunk) -> Residuals:
     kernel = geman_mcclure(chunk.frozen.limit)
     if not chunk.changes:
         return chunk.rows(residual, None, None, kernel)
-    person = posed.points_person - posed.points_person[:, [5, 6, 11, 12]].mean(1, keepdim=True)
+    person = posed.points_person - posed.points_person[:, TORSO17].mean(1, keepdim=True)
     person = torch.einsum("nkxp,nx->nkp", person, ray_world) * inverse
     # the camera turns under the ray: about its own axis by roll, about the world's x axis by tilt
     per_roll = torch.stack([evidence.ray[:, 1], -evidence.ray[:, 0], torch.zeros_like(ray_world[:, 0])], 1) @ posed.view.rotation

@@ -12,12 +12,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from crowd3d.bodies.joints import HIPS17, SHOULDERS17
 from crowd3d.errors import MissingAsset
 from crowd3d.files import file_digest
 from crowd3d.imaging import GigapixelImage, parse_tile_name
-from crowd3d.pose.alphapose_json import LEAST_SCORE, TILE_PX
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
+from crowd3d.pose.alphapose_json import LEAST_SCORE
 from crowd3d.pose.keypoint_files import SUFFIXES, KeypointTable, NamedPicture, everybody
-from crowd3d.pose.keypoint_files.plausible import HIPS, SHOULDERS, doubt, fault
+from crowd3d.pose.keypoint_files.plausible import doubt, fault
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
 from crowd3d.pose.source import plain
@@ -187,7 +189,7 @@ class FileBackend:
             log.warning("%d of %d sightings in tiles have a mean keypoint score below %g: left out, as in the release", *told)
         usable = sure & has_torso(keypoints)
         found, tile_index = complete(keypoints[usable]), tile_index[usable]
-        return merge_keypoints(in_scene(found.array, layout.boxes[tile_index], TILE_PX), tile_index, layout)[1]
+        return merge_keypoints(in_scene(found.array, layout.boxes[tile_index], RELEASE_TILE_PX), tile_index, layout)[1]
 
 
 @lru_cache(maxsize=2)
@@ -227,7 +229,7 @@ def _list(pictures: Sequence[NamedPicture]) -> str:
 def has_torso(keypoints: np.ndarray) -> np.ndarray:
     """(N, 17, 3) → (N,) bool: a shoulder and a hip are known, which is the least that places a person."""
     known = keypoints[..., 2] > 0
-    placed = np.logical_and(known[:, SHOULDERS].any(axis=1), known[:, HIPS].any(axis=1))
+    placed = np.logical_and(known[:, SHOULDERS17].any(axis=1), known[:, HIPS17].any(axis=1))
     if not placed.all():
         log.info("%d of %d people left out: neither shoulder or neither hip is known", len(placed) - np.count_nonzero(placed), len(placed))
     return placed

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from crowd3d.bodies.joints import ANKLES17, HIPS17, SHOULDERS17
 from crowd3d.pose.nms import TOLERANCE, suppress
 from crowd3d.types import Keypoints, TileLayout
 
@@ -22,7 +23,7 @@ BORDER = 0.01
 """Part of the tile's side within which a keypoint counts as cut off."""
 
 CUT_WEIGHT = 0.05
-ANCHORS = ((5, 6), (11, 12), (15, 16))
+ANCHORS = (SHOULDERS17, HIPS17, ANKLES17)
 """Shoulders, hips, ankles: two sightings of one person agree in at least one of them, however much of the rest is cut off."""
 
 ANCHOR_RADIUS = 0.10

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
-
-STATURE_M = 1.7
+from crowd3d.types import NOMINAL_STATURE_M
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Viewpoint:
 
     def person_px(self, foot_px: np.ndarray) -> np.ndarray:
         """(..., 2) → (...) height in pixels of an average adult standing at a pixel; NaN above the horizon."""
-        return STATURE_M * self.ground.pixels_per_metre(self.camera, foot_px)
+        return NOMINAL_STATURE_M * self.ground.pixels_per_metre(self.camera, foot_px)
 
     def elevation_rad(self, pixel: np.ndarray) -> np.ndarray:
         """(..., 2) → (...) how far below the horizon a pixel looks."""

@@ -16,7 +16,7 @@ from crowd3d.synthetic.people import MIN_SPACING_M, Placement, place_groups, pos
 from crowd3d.synthetic.picture_truth import PictureTruth, describe, observe, silhouettes
 from crowd3d.synthetic.world import World, furnish, ground_points
 
-MAX_PEOPLE = 30
+MOST_PEOPLE = 30
 MEAN_PEOPLE = 16.0
 EMPTY_SHARE = 0.05
 SUPERSAMPLE = 2
@@ -84,7 +84,7 @@ def _place(rng: np.random.Generator, view: Viewpoint, world: World, people: int,
     size = view.camera.height
     order = rng.permutation(len(height))
     good = (height > 0.07 * size) & (height < 1.5 * size) & (foot[:, 2] > 1.5) & (np.hypot(*together.xz_m.T) < farthest)
-    rows = order[good[order]][:MAX_PEOPLE]
+    rows = order[good[order]][:MOST_PEOPLE]
     chosen = together.take(rows)
     lively = (chosen.kind != "sit") & (rng.random(len(rows)) < LIVELY_SHARE)
     return replace(chosen, kind=np.where(lively, rng.choice(LIVELY, len(rows)), chosen.kind))
@@ -128,7 +128,7 @@ def sample_crop(
     farthest = float(np.percentile(np.hypot(*probes.T), 90)) if len(probes) else 30.0
     skyline = farthest * float(np.exp(rng.uniform(0.0, 1.4))) + 2 if rng.random() < 0.8 else None
     world = furnish(rng, view, body, int(rng.integers(4, 14) if empty else rng.poisson(2.2)), int(rng.integers(0, 5)), skyline)
-    people = 0 if empty else int(min(1 + rng.geometric(1 / MEAN_PEOPLE), MAX_PEOPLE))
+    people = 0 if empty else int(min(1 + rng.geometric(1 / MEAN_PEOPLE), MOST_PEOPLE))
     placement = _place(rng, view, world, people, 0.9 * skyline if skyline else np.inf)
     if empty:
         placement = placement.take(np.zeros(0, int))

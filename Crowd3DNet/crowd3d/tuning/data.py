@@ -11,12 +11,10 @@ from torch.utils.data import Dataset
 
 from crowd3d.errors import MissingAsset
 from crowd3d.ground.release_files import read_release_ground
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.training.supervision import Sample
 from crowd3d.training.supervision.annotation import Annotation, Labels, unlabelled
 from crowd3d.training.supervision.annotation_files import coco_to_54, named_square, numbers, read_entries, read_rgb
-
-KEYPOINT_TILE_PX = 512
-"""Side of a tile in the pixels of its keypoints."""
 
 
 class _Tile(NamedTuple):
@@ -41,7 +39,7 @@ class FineTuningData(Dataset[Sample]):
         MissingAsset: a file or folder is absent or not usable.
     """
 
-    def __init__(self, annotations: Path, images: Path, ground: Path, size: int = 512, least_inside: int = 1) -> None:
+    def __init__(self, annotations: Path, images: Path, ground: Path, size: int = RELEASE_TILE_PX, least_inside: int = 1) -> None:
         for path in (annotations, images, ground):
             if not Path(path).exists():
                 raise MissingAsset(f"fine-tuning needs {path}; single_image/process.py or test/preprocess.py writes it")
@@ -66,7 +64,7 @@ class FineTuningData(Dataset[Sample]):
             K=self.camera.K,
             plane=self.ground.coefficients,
             scene_width_px=float(self.camera.width),
-            people=labels_of(tile.keypoints[..., :2] * side / KEYPOINT_TILE_PX, origin, side, self.least_inside),
+            people=labels_of(tile.keypoints[..., :2] * side / RELEASE_TILE_PX, origin, side, self.least_inside),
             all_people=False,
         )
 

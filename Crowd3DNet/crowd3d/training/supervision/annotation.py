@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 
 from crowd3d.bodies.joints import TORSO54
+from crowd3d.model.crowd3dnet import MAP_STRIDE
 from crowd3d.training.supervision.center_targets import center_radius, discs, draw_centers, person_centers, push_apart
 from crowd3d.training.supervision.samples import MAX_PEOPLE, Label, Sample
 
-STRIDE = 8
-"""Image pixels per map cell."""
 REACH = 1.5
 """Joints farther than this from the middle of the tile, in half sides, are not supervised."""
 LABELS = {
@@ -123,7 +122,7 @@ class Annotation:
     def sample(self, size: int) -> Sample:
         """The sample of `size` pixels: labels padded to 64 people, centre map drawn."""
         people, points, known, centers, present = self._located()
-        side = size // STRIDE
+        side = size // MAP_STRIDE
         radius = center_radius(points, known, side)
         shown = present & ~people.doubtful
         centers[shown] = push_apart(centers[shown], radius[shown], side)

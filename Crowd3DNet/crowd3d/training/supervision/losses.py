@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from crowd3d.bodies.joints import ANKLES54, HIPS54, SHOULDERS54
 from crowd3d.training.supervision.averages import Averaged, alone, masked_mean
 
 # fmt: off
@@ -16,7 +17,6 @@ KEYPOINT_WEIGHTS = (
 )
 # fmt: on
 """Of the SMPL-54 joints in the image: ankles, wrists and the top of the head say most."""
-HIPS54, SHOULDERS54, ANKLES54 = (45, 46), (16, 17), (7, 8)
 
 
 def keypoint_loss(predicted: Tensor, target: Tensor, known: Tensor, people: Tensor, averaged: Averaged = alone) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import HIPS54
 from crowd3d.geometry.projection import project_points
 from crowd3d.model.crowd3dnet import Maps
 from crowd3d.model.decoding import Detections
@@ -148,7 +149,7 @@ def _terms(people: _People, prior: PosePriorGmm | None, averaged: Averaged) -> d
     normals = targets.planes[:, :3]
 
     def root() -> Tensor:
-        middle = joints[:, losses.HIPS54].mean(1) + people.translation_cam_m
+        middle = joints[:, HIPS54].mean(1) + people.translation_cam_m
         return losses.root_loss(middle, targets.root_cam_m, people.known(Label.ROOT) & in_space, averaged)
 
     def out_of_bound() -> Tensor:
