@@ -21,7 +21,7 @@ from pathlib import Path
 from crowd3d.files import atomic_path, write_json
 
 HERE = Path(__file__).resolve().parent
-SMALL = ["--size", "4800x1620", "--people", "60"]
+SMALL = ["--size", "3200x1080", "--people", "40"]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,6 @@ class Settings(NamedTuple):
     faces_per_pixel: int
     perspective_correct: bool
     cull_backfaces: bool
-    max_faces_per_bin: int
 
 
 class Surfaces(NamedTuple):

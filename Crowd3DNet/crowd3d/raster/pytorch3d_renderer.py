@@ -60,14 +60,9 @@ def render_with_pytorch3d(
     image = np.zeros((*size, 3), np.uint8)
     if len(triangles) == 0:
         return image, identity, depth
-    # Closed surfaces hide their own back faces, so that nothing has to be culled. Every bin has room for all faces: none is dropped.
+    # Closed surfaces hide their own back faces, so that nothing has to be culled.
     settings = RasterizationSettings(
-        image_size=size,
-        blur_radius=0.0,
-        faces_per_pixel=1,
-        perspective_correct=True,
-        cull_backfaces=False,
-        max_faces_per_bin=len(triangles),
+        image_size=size, blur_radius=0.0, faces_per_pixel=1, perspective_correct=True, cull_backfaces=False
     )
     meshes = Meshes(
         [torch.from_numpy(points.reshape(-1, 3)).float().to(device)], [torch.from_numpy(triangles.astype(np.int64)).to(device)]

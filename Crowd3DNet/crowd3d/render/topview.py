@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import SHOULDERS54
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import write_png
 from crowd3d.render.colours import HUES, person_colours
@@ -102,7 +103,7 @@ def facing(scene: Scene, body: Body) -> np.ndarray:
     """(N, 2) unit vectors (right, forward) on the map, at right angles to the line between the shoulders."""
     joints = scene.people.joints_cam_m(body.restrict())
     # The direction to the person's own left, turned a quarter about the vertical, is the way that the chest faces.
-    left = (joints[:, 16] - joints[:, 17]) @ scene.ground.rotation_cam_world
+    left = (joints[:, SHOULDERS54[0]] - joints[:, SHOULDERS54[1]]) @ scene.ground.rotation_cam_world
     front = np.stack([-left[:, 2], -left[:, 0]], axis=-1)
     return front / np.maximum(np.linalg.norm(front, axis=1, keepdims=True), 1e-9)
 
