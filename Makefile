@@ -11,7 +11,7 @@ PEOPLE := $(VENV)/people-fetched
 # Threads that spin while they wait slow everything down by up to ten times as soon as another program wants the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint bench install clean
+.PHONY: demo test lint docs bench install clean
 
 demo: $(PEOPLE)
 	$(BIN)/crowd3d demo
@@ -24,8 +24,13 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Its packages are in no other target's way: whoever tests or runs the program does not wait for them.
+docs: $(STAMP)
+	$(BIN)/python -m pip install $(PIP_ARGS) -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 bench: $(STAMP)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	$(BIN)/python benchmarks
 
 install: $(PEOPLE)
 

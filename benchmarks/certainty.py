@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, minimize
 from scipy.spatial.distance import cdist
 
+from crowd3d.bodies.joints import TORSO17
 from crowd3d.evaluation import load_truth
 from crowd3d.evaluation.truth import Truth
 from crowd3d.imaging import GigapixelImage
@@ -23,7 +24,7 @@ from crowd3d.pipeline.ground import quick_world
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.embedded import EmbeddedSeeker, certainty_features
 from crowd3d.pose.nms import distinct
-from crowd3d.pose.observations import HIPS, SHOULDERS, Observations, person_size_px
+from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.settings import load_settings
 
 NEAR = 0.15
@@ -53,7 +54,7 @@ def whose(observed: Observations, truth: Truth) -> np.ndarray:
     """(N,) index of the true person that an observation shows well, −1 if there is none."""
     true = truth.scene.people.keypoints_px[..., :2]
     size = person_size_px(true)
-    torso = np.nan_to_num(true[:, SHOULDERS + HIPS].mean(1), nan=1e9)
+    torso = np.nan_to_num(true[:, TORSO17].mean(1), nan=1e9)
     nearest = (cdist(observed.torso_px, torso) / size).argmin(1)
     off = np.linalg.norm(observed.torso_px - torso[nearest], axis=1) / size[nearest]
     spread = np.nanmean(np.linalg.norm(observed.xy_px - true[nearest], axis=-1), axis=1) / size[nearest]

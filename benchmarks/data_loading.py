@@ -19,10 +19,10 @@ import torch
 from crowd3d.bodies import load_body
 from crowd3d.model import Crowd3DNet
 from crowd3d.model.configs import read_config
-from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.training.batches import loader, open_source
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.distributed import make_fabric
+from crowd3d.training.supervision.network_prior import load_network_prior
 from crowd3d.training.train_crowd3dnet import stage_loss
 
 CONFIGS = Path(__file__).resolve().parents[1] / "Crowd3DNet" / "configs" / "train"

@@ -21,9 +21,9 @@ import torch
 from crowd3d.bodies import load_body
 from crowd3d.model import Crowd3DNet
 from crowd3d.model.configs import read_config
-from crowd3d.model.supervision import Label, Sample, collate
-from crowd3d.optimise.fine_tuning import FineTuningConfig, epoch_rows, freeze, tune_epoch, tune_step, tuned_parameters
-from crowd3d.optimise.network_prior import load_network_prior
+from crowd3d.training.supervision import Label, Sample, collate
+from crowd3d.training.supervision.network_prior import load_network_prior
+from crowd3d.tuning.fine_tuning import FineTuningConfig, epoch_rows, freeze, tune_epoch, tune_step, tuned_parameters
 
 CONFIG = Path(__file__).resolve().parents[1] / "Crowd3DNet" / "configs" / "optim" / "optim_single_image.yml"
 ROWS = 64

@@ -16,7 +16,7 @@ from crowd3d.ground import estimate_ground
 from crowd3d.ground.simulate import (
     CONDITIONS,
     Condition,
-    Crowd,
+    SimulatedCrowd,
     cramer_rao_bound,
     everyday_picture,
     random_crowd,
@@ -40,7 +40,7 @@ def errors(camera: Camera, ground: GroundPlane, true_camera: Camera, true_ground
     return [camera.fov_x_deg - true_camera.fov_x_deg, float(np.rad2deg(np.arccos(cosine))), height]
 
 
-def bound_in_words(crowd: Crowd) -> list[float]:
+def bound_in_words(crowd: SimulatedCrowd) -> list[float]:
     """The bound's standard deviations as FOV in degrees, normal in degrees, camera height in per cent."""
     covariance = cramer_rao_bound(crowd)
     fov = np.rad2deg(np.sqrt(covariance[0, 0])) * np.sin(np.deg2rad(crowd.camera.fov_x_deg))
@@ -68,7 +68,7 @@ def recorded_cases() -> None:
             keypoints = np.concatenate([data["xy_px"][i], np.full((200, 17, 1), 0.8)], -1).astype(np.float64)
             estimate = estimate_ground(keypoints, SIZE)
             ours.append(errors(estimate.camera, estimate.ground, camera, ground))
-            crowd = Crowd(keypoints, data["kind"][i], camera, ground, np.empty((200, 2)), np.empty(200), condition)
+            crowd = SimulatedCrowd(keypoints, data["kind"][i], camera, ground, np.empty((200, 2)), np.empty(200), condition)
             bound.append(bound_in_words(crowd))
             theirs = GroundPlane.from_coefficients(data["release_plane"][i])
             release.append(errors(Camera.from_focal(data["release_focal_px"][i], SIZE), theirs, camera, ground))

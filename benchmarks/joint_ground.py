@@ -18,15 +18,15 @@ from tqdm import tqdm
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
 from crowd3d.ground import estimate_ground
-from crowd3d.ground.simulate import CONDITIONS, Condition, Crowd, cramer_rao_bound, random_view, simulate_crowd
+from crowd3d.ground.simulate import CONDITIONS, Condition, SimulatedCrowd, cramer_rao_bound, random_view, simulate_crowd
 from crowd3d.imaging import GigapixelImage
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import read_observations
 from crowd3d.pose.observations import Observations
-from crowd3d.synthetic.cameras import PUBLISHED, published_view
 
 SIZE = (19200, 6480)
 STEP_M = 2.6
@@ -45,11 +45,11 @@ def errors(camera: Camera, ground: GroundPlane, true_camera: Camera, true_ground
 
 def views(count: int, rng: np.random.Generator) -> list[tuple[Camera, GroundPlane]]:
     """LargeCrowd's cameras, then random ones."""
-    known = [(view.camera, view.ground) for view in (published_view(name, SIZE) for name in PUBLISHED)]
+    known = [published_camera(name, SIZE) for name in PUBLISHED]
     return [*known, *(random_view(rng) for _ in range(count))][:count]
 
 
-def walked_on(crowd: Crowd, rng: np.random.Generator, condition: Condition) -> Crowd:
+def walked_on(crowd: SimulatedCrowd, rng: np.random.Generator, condition: Condition) -> SimulatedCrowd:
     """The same people two seconds later."""
     angle = rng.uniform(-np.pi, np.pi, len(crowd.kind))
     step = STEP_M * (rng.random(len(angle)) < WALKERS)

@@ -28,7 +28,6 @@ from crowd3d.evaluation.scoring import assign
 from crowd3d.evaluation.truth import Truth
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import read_observations
-from crowd3d.pipeline.network import read_people
 from crowd3d.pipeline.optimise import Lift, OptimiseMode, optimised, read_lifted
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations, person_size_px
@@ -73,8 +72,7 @@ def load_case(folder: Path, body: Body, plain: float | None, gross: float, seed:
     observed = read_observations(mid) if plain is None else plain_observations(truth, plain, seed)
     observed = disturbed(observed, gross, seed)
     lifter = load_lifter(DefaultWeights.shipped(load_settings()).lifter)
-    hvip_px = guess_hvip(observed, read_people(results.network).hvip_px)
-    lift = partial(_lift, lifter, body, observed, hvip_px)
+    lift = partial(_lift, lifter, body, observed, guess_hvip(observed))
     if plain is not None or gross > 0:
         people, rows = lift(scene.camera, scene.ground)
         scene = replace(scene, people=people)

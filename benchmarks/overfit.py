@@ -26,14 +26,14 @@ from torch import nn
 from crowd3d.bodies import Body, load_body
 from crowd3d.model import Crowd3DNet, Maps
 from crowd3d.model.configs import read_config
-from crowd3d.model.supervision import Batch, Label, Sample, collate
-from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.datasets import SyntheticTiles
 from crowd3d.training.distributed import make_fabric
 from crowd3d.training.loop import fit
 from crowd3d.training.numbered import NumberedBatch
 from crowd3d.training.recipe import Recipe
+from crowd3d.training.supervision import Batch, Label, Sample, collate
+from crowd3d.training.supervision.network_prior import load_network_prior
 from crowd3d.training.train_crowd3dnet import careful_start, stage_loss
 from crowd3d.training.validation import figures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowd3d.model.supervision import Label, Sample
+from crowd3d.training.supervision import Label, Sample
 
 ROWS = 64
 

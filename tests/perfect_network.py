@@ -10,7 +10,7 @@ from crowd3d.geometry.hvip import foot_directions
 from crowd3d.geometry.rotations import matrix_to_rot6d
 from crowd3d.model import Maps
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
-from crowd3d.model.supervision import Batch, Label, Sample, collate
+from crowd3d.training.supervision import Batch, Label, Sample, collate
 
 
 def one_by_one(sample: Sample) -> Batch:

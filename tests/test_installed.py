@@ -139,6 +139,7 @@ def test_it_reconstructs_from_an_empty_folder(environment: Path, outside: dict) 
 def test_what_needs_an_extra_names_it(environment: Path, outside: dict) -> None:
     loaded = run([environment / "python", "-c", "import sys, crowd3d.cli.reconstruct; print(*sys.modules)"], **outside)
     assert not OPTIONAL & set(loaded.stdout.split()), loaded.stderr
+    assert not [name for name in loaded.stdout.split() if name.startswith(("crowd3d.training", "crowd3d.tuning"))]
     (outside["cwd"] / "predict.json").write_text('{"photo.jpg": {}}', encoding="utf-8")
     for command, extra in ((["train", "dataset=synthetic"], "train"), (["evaluate", "--predict", "predict.json"], "evaluate")):
         done = run([environment / "crowd3d", *command], **outside)

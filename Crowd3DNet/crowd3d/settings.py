@@ -173,22 +173,23 @@ def _home() -> Home:
 
 def _user_folder() -> Path:
     """Where this platform wants a user's settings of a program, and what they bring for it."""
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "crowd3d"
-    chosen = Path(os.environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME", ""))
-    fallback = home / "AppData" / "Roaming" if sys.platform == "win32" else home / ".config"
-    return (chosen if chosen.is_absolute() else fallback) / "crowd3d"
+    return _folder("Application Support", ("APPDATA", "Roaming"), ("XDG_CONFIG_HOME", ".config"))
 
 
 def _cache_folder() -> Path:
     """Where this platform wants programs to keep what they can fetch again."""
+    return _folder("Caches", ("LOCALAPPDATA", "Local"), ("XDG_CACHE_HOME", ".cache"))
+
+
+def _folder(macos: str, windows: tuple[str, str], linux: tuple[str, str]) -> Path:
+    """This program's folder: below ``Library`` on macOS; elsewhere where a variable says, or by default below ``AppData`` or the home."""
     home = Path.home()
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "crowd3d"
-    chosen = Path(os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", ""))
-    fallback = home / "AppData" / "Local" if sys.platform == "win32" else home / ".cache"
-    return (chosen if chosen.is_absolute() else fallback) / "crowd3d"
+        return home / "Library" / macos / "crowd3d"
+    variable, fallback = windows if sys.platform == "win32" else linux
+    chosen = Path(os.environ.get(variable, ""))
+    above = home / "AppData" if sys.platform == "win32" else home
+    return (chosen if chosen.is_absolute() else above / fallback) / "crowd3d"
 
 
 def _execute(path: Path) -> dict[str, object]:

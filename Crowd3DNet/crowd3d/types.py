@@ -44,6 +44,10 @@ SHARED = {"shared": True}
 """Metadata of a field of `Rows` that belongs to all people together."""
 
 
+NOMINAL_STATURE_M = 1.7
+"""How tall somebody is taken to be of whom nothing is known; between the adult means of most countries."""
+
+
 @dataclass(frozen=True)
 class Proportions:
     """Mean heights over the soles of what keypoints mark on people who stand or walk, as fractions of stature.

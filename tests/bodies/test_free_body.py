@@ -13,6 +13,7 @@ import torch
 import trimesh
 
 from crowd3d.bodies import (
+    ADULT_STATURE_M,
     COCO17_FLIP,
     COCO17_FROM_SMPL54,
     COCO17_LIMBS,
@@ -21,7 +22,6 @@ from crowd3d.bodies import (
     SMPL24_NAMES,
     SMPL54_NAMES,
     SMPL_POSE_FLIP,
-    STATURE_M,
     YOUTH_AXIS,
     Body,
     adult_betas,
@@ -93,8 +93,8 @@ def test_mesh_is_closed_outward_and_of_human_volume(body: Body) -> None:
 
 def test_adults_follow_the_published_stature(body: Body) -> None:
     statures = body.stature_m(adult_betas(np.random.default_rng(0), 1000))
-    assert abs(statures.mean() - STATURE_M[0]) < 0.01
-    assert abs(statures.std() - STATURE_M[1]) < 0.006
+    assert abs(statures.mean() - ADULT_STATURE_M[0]) < 0.01
+    assert abs(statures.std() - ADULT_STATURE_M[1]) < 0.006
     # 5th and 95th percentile of the mixture of men N(1.756, 0.069) and women N(1.629, 0.064)
     np.testing.assert_allclose(np.percentile(statures, [5, 95]), [1.547, 1.843], atol=0.02)
 

@@ -19,11 +19,11 @@ from crowd3d.cli import evaluate as command
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import MissingAsset
 from crowd3d.evaluation import evaluate
+from crowd3d.evaluation.annotations import find_problems, read_people, read_scene
 from crowd3d.evaluation.benchmark import score_benchmark
-from crowd3d.evaluation.largecrowd import find_problems, read_people, read_scene
 from crowd3d.evaluation.observables import observe
 from crowd3d.evaluation.page import binned, ticks
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.scene.predict_json import EXTRA_NAME, write_predict_json
 from crowd3d.types import Scene
 

@@ -11,8 +11,8 @@ from crowd3d.ground import Knowns, StaturePrior, estimate_ground
 from crowd3d.ground.children import PLAUSIBLE, children_alone
 from crowd3d.ground.estimate import prepare, prior_of
 from crowd3d.ground.likelihood import posture_log_odds
-from crowd3d.ground.observations import observe
-from crowd3d.ground.simulate import CONDITIONS, STANDING, Crowd, cramer_rao_bound, random_crowd, simulate_crowd, truth_vector
+from crowd3d.ground.sightings import observe
+from crowd3d.ground.simulate import CONDITIONS, STANDING, SimulatedCrowd, cramer_rao_bound, random_crowd, simulate_crowd, truth_vector
 from crowd3d.ground.solver import solve
 
 SIZE = (19200, 6480)
@@ -23,7 +23,7 @@ def view(fov_deg: float = 50.0, tilt_deg: float = 14.0, roll_deg: float = 1.0, h
     return Camera.from_fov(fov_deg, SIZE), GroundPlane.from_angles(np.deg2rad(tilt_deg), np.deg2rad(roll_deg), height_m)
 
 
-def pull(crowd: Crowd, estimate) -> np.ndarray:
+def pull(crowd: SimulatedCrowd, estimate) -> np.ndarray:
     error = truth_vector(estimate.camera, estimate.ground) - truth_vector(crowd.camera, crowd.ground)
     return error / np.sqrt(np.diag(estimate.covariance))
 
@@ -75,7 +75,7 @@ def test_bound_agrees_with_published_figures() -> None:
         camera = Camera.from_fov(data["truth"][i, 0], SIZE)
         ground = GroundPlane.from_coefficients(np.append(data["normal"][i], data["truth"][i, 3]))
         keypoints = np.concatenate([data["xy_px"][i], np.full((200, 17, 1), 0.8)], -1).astype(np.float64)
-        crowd = Crowd(keypoints, data["kind"][i], camera, ground, np.empty((200, 2)), np.empty(200), CONDITIONS["B"])
+        crowd = SimulatedCrowd(keypoints, data["kind"][i], camera, ground, np.empty((200, 2)), np.empty(200), CONDITIONS["B"])
         c = cramer_rao_bound(crowd)
         fov = np.rad2deg(np.sqrt(c[0, 0])) * np.sin(np.deg2rad(camera.fov_x_deg))
         rows.append([fov, np.rad2deg(np.sqrt(c[1, 1] + c[2, 2] * np.cos(ground.tilt_rad) ** 2)), 100 * np.sqrt(c[3, 3])])
@@ -220,51 +220,51 @@ def test_hidden_ankles_are_replaced_by_knees() -> None:
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Crowd:
+def crowd() -> SimulatedCrowd:
     return simulate_crowd(*view(roll_deg=2.0), 150, np.random.default_rng(12), condition=CONDITIONS["C"])
 
 
 @pytest.fixture(scope="module")
-def answer(crowd: Crowd) -> np.ndarray:
+def answer(crowd: SimulatedCrowd) -> np.ndarray:
     estimate = estimate_ground(crowd.keypoints, SIZE)
     return truth_vector(estimate.camera, estimate.ground)
 
 
-def test_order_of_people_does_not_matter(crowd: Crowd, answer: np.ndarray) -> None:
+def test_order_of_people_does_not_matter(crowd: SimulatedCrowd, answer: np.ndarray) -> None:
     order = np.random.default_rng(0).permutation(len(crowd.keypoints))
     estimate = estimate_ground(crowd.keypoints[order], SIZE)
     np.testing.assert_allclose(truth_vector(estimate.camera, estimate.ground), answer, atol=1e-9)
     assert (estimate.inliers == estimate_ground(crowd.keypoints, SIZE).inliers[order]).all()
 
 
-def test_mirrored_image_mirrors_the_roll(crowd: Crowd, answer: np.ndarray) -> None:
+def test_mirrored_image_mirrors_the_roll(crowd: SimulatedCrowd, answer: np.ndarray) -> None:
     mirrored = crowd.keypoints.copy()
     mirrored[..., 0] = SIZE[0] - mirrored[..., 0]
     estimate = estimate_ground(mirrored, SIZE)
     np.testing.assert_allclose(truth_vector(estimate.camera, estimate.ground), answer * [1, 1, -1, 1], atol=1e-4)
 
 
-def test_scaled_pixels_scale_the_focal_length(crowd: Crowd, answer: np.ndarray) -> None:
+def test_scaled_pixels_scale_the_focal_length(crowd: SimulatedCrowd, answer: np.ndarray) -> None:
     small = crowd.keypoints * [0.25, 0.25, 1.0]
     estimate = estimate_ground(small, (SIZE[0] // 4, SIZE[1] // 4))
     np.testing.assert_allclose(truth_vector(estimate.camera, estimate.ground), answer - [np.log(4), 0, 0, 0], atol=1e-6)
 
 
-def test_duplicates_count_once(crowd: Crowd, answer: np.ndarray) -> None:
+def test_duplicates_count_once(crowd: SimulatedCrowd, answer: np.ndarray) -> None:
     doubled = np.concatenate([crowd.keypoints, crowd.keypoints[::3]])
     estimate = estimate_ground(doubled, SIZE)
     sigma = np.sqrt(np.diag(estimate.covariance))
     assert (np.abs(truth_vector(estimate.camera, estimate.ground) - answer) < 0.05 * sigma).all()
 
 
-def test_exact_camera_is_kept(crowd: Crowd) -> None:
+def test_exact_camera_is_kept(crowd: SimulatedCrowd) -> None:
     camera = Camera(crowd.camera.fx, crowd.camera.fx, SIZE[0] / 2 + 300, SIZE[1] / 2 - 100, *SIZE)
     estimate = estimate_ground(crowd.keypoints, SIZE, camera=camera)
     assert estimate.camera == camera
     assert (estimate.covariance[0] == 0).all()
 
 
-def test_knowns_fix_or_sharpen(crowd: Crowd) -> None:
+def test_knowns_fix_or_sharpen(crowd: SimulatedCrowd) -> None:
     plain = estimate_ground(crowd.keypoints, SIZE)
     tall = estimate_ground(crowd.keypoints, SIZE, knowns=Knowns(height_m=12.0))
     assert tall.ground.offset_m == pytest.approx(12.0)

@@ -9,19 +9,19 @@ from crowd3d.errors import ImplausibleKeypoints
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import Knowns, check_below_horizon, check_inside, estimate_ground
 from crowd3d.ground.cameras import camera_prior
-from crowd3d.ground.simulate import CONDITIONS, SEATED, STANDING, Condition, Crowd, everyday_picture, simulate_crowd, truth_vector
+from crowd3d.ground.simulate import CONDITIONS, SEATED, STANDING, Condition, SimulatedCrowd, everyday_picture, simulate_crowd, truth_vector
 
 SIZE = (4000, 3000)
 HAND = Camera.from_fov(65.0, SIZE), GroundPlane.from_angles(np.deg2rad(3.0), 0.0, 1.55)
 DETECTED = Condition(noise_px=2.0, relative_noise=0.02, outliers=0.2)
 
 
-def pull(crowd: Crowd, estimate) -> np.ndarray:
+def pull(crowd: SimulatedCrowd, estimate) -> np.ndarray:
     error = truth_vector(estimate.camera, estimate.ground) - truth_vector(crowd.camera, crowd.ground)
     return error / np.sqrt(np.diag(estimate.covariance))
 
 
-def group(people: int, seed: int = 0, condition: Condition = DETECTED) -> Crowd:
+def group(people: int, seed: int = 0, condition: Condition = DETECTED) -> SimulatedCrowd:
     """A camera held at eye level in front of a few people."""
     return simulate_crowd(*HAND, people, np.random.default_rng(seed), condition=condition, reach_m=20.0)
 

@@ -8,7 +8,7 @@ import pytest
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import StaturePrior, detect_lines, estimate_ground
-from crowd3d.ground.simulate import CONDITIONS, Crowd, simulate_crowd, truth_vector
+from crowd3d.ground.simulate import CONDITIONS, SimulatedCrowd, simulate_crowd, truth_vector
 
 SIZE = (19200, 6480)
 
@@ -40,7 +40,7 @@ def edges(camera: Camera, ground: GroundPlane, rng: np.random.Generator) -> np.n
     return np.concatenate([lines, np.concatenate([stray - half, stray + half], 1)])
 
 
-def crowd_and_lines(seed: int) -> tuple[Crowd, np.ndarray]:
+def crowd_and_lines(seed: int) -> tuple[SimulatedCrowd, np.ndarray]:
     rng = np.random.default_rng(seed)
     camera = Camera.from_fov(rng.uniform(35, 75), SIZE)
     ground = GroundPlane.from_angles(np.deg2rad(rng.uniform(5, 15)), np.deg2rad(rng.normal(0, 1.5)), rng.uniform(8, 20))

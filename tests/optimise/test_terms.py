@@ -20,7 +20,7 @@ from crowd3d.optimise.problem import Problem, state_problem
 from crowd3d.optimise.skeleton import Skeleton, articulate
 from crowd3d.optimise.solver import chunks, cost, linearise
 from crowd3d.optimise.state import world_rotation
-from crowd3d.optimise.terms import SPHERES, TERMS, Frozen
+from crowd3d.optimise.terms import SPHERES, TERMS, Held
 from crowd3d.pose.observations import Observations
 from crowd3d.types import Scene
 
@@ -28,7 +28,7 @@ STEP = 1e-6
 
 
 @pytest.fixture
-def somewhere(crowd: Scene, seen: Observations, body: Body) -> tuple[Problem, Tensor, Tensor, Frozen]:
+def somewhere(crowd: Scene, seen: Observations, body: Body) -> tuple[Problem, Tensor, Tensor, Held]:
     """Four people at a point where no term vanishes, with made-up contacts."""
     rng = torch.Generator().manual_seed(0)
     people = slice(0, 4)
@@ -39,12 +39,12 @@ def somewhere(crowd: Scene, seen: Observations, body: Body) -> tuple[Problem, Te
     shared = shared + torch.tensor([0.02, 0.01, -0.01, 0.03], dtype=torch.float64)
     away = torch.nn.functional.normalize(torch.randn(4, 3, 3, generator=rng, dtype=torch.float64), dim=-1)
     ball = torch.randint(0, len(SPHERES), (4, 3), generator=rng)
-    frozen = Frozen(torch.full((4,), 6.0, dtype=torch.float64), shared - 0.01, ball, away, torch.full((4, 3), 30.0, dtype=torch.float64))
+    frozen = Held(torch.full((4,), 6.0, dtype=torch.float64), shared - 0.01, ball, away, torch.full((4, 3), 30.0, dtype=torch.float64))
     return problem, x, shared, frozen
 
 
 @pytest.mark.parametrize("name", TERMS)
-def test_derivatives_equal_differences(name: str, somewhere: tuple[Problem, Tensor, Tensor, Frozen]) -> None:
+def test_derivatives_equal_differences(name: str, somewhere: tuple[Problem, Tensor, Tensor, Held]) -> None:
     problem, x, shared, frozen = somewhere
 
     def residual(x: Tensor, shared: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def test_derivatives_equal_differences(name: str, somewhere: tuple[Problem, Tens
     torch.testing.assert_close(rows.shared, numeric, rtol=1e-6, atol=1e-5)
 
 
-def test_normal_equations_hold_the_gradient_of_the_robust_cost(somewhere: tuple[Problem, Tensor, Tensor, Frozen]) -> None:
+def test_normal_equations_hold_the_gradient_of_the_robust_cost(somewhere: tuple[Problem, Tensor, Tensor, Held]) -> None:
     problem, x, shared, frozen = somewhere
     system = linearise(problem, x, shared, frozen)
     direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -16,7 +16,7 @@ from crowd3d.errors import BadImage, MissingAsset
 from crowd3d.files import write_npz
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import write_release_files
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.largecrowd import BenchmarkFolder, Picture, merge_results, published_ground, reconstruct_pictures, selected_frames
 from crowd3d.pipeline.process import ProcessOptions

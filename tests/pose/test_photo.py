@@ -12,9 +12,10 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.pose import photo, photo_finder
 from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
-from crowd3d.pose.photo_finder import STATURE_M, TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
+from crowd3d.pose.photo_finder import TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
 from crowd3d.pose.photo_keypoints import BoxKeypoints
 from crowd3d.pose.search import search
+from crowd3d.types import NOMINAL_STATURE_M
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_the_ground_chooses_tiles_in_which_people_have_a_good_size() -> None:
     assert 0 < len(kept) < sum(map(len, levels)) / 2
     feet = np.stack(np.meshgrid(np.linspace(300, 3700, 9), np.linspace(500, 1800, 6)), -1).reshape(-1, 2)
     feet = feet[np.isfinite(ground.intersect(camera, feet)).all(1)]
-    tall = STATURE_M * ground.pixels_per_metre(camera, feet)
+    tall = NOMINAL_STATURE_M * ground.pixels_per_metre(camera, feet)
     for foot, height in zip(feet[tall > 40], tall[tall > 40], strict=True):
         top, left, bottom, right = kept.T
         inside = (left < foot[0] - height / 4) & (right > foot[0] + height / 4) & (top < foot[1] - height) & (bottom > foot[1])

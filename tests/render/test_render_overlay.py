@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from crowd3d.imaging import GigapixelImage
+from crowd3d.render import Style, person_colours, render_overlay, render_overview, render_zoom
 from crowd3d.render import crowd as crowd_module
-from crowd3d.render import person_colours, render_overlay, render_overview, render_zoom
 from crowd3d.render.crowd import OPACITY, Crowd, paint
 from crowd3d.render.overlay import busiest_window
 
@@ -27,7 +27,7 @@ def photo(tmp_path: Path) -> GigapixelImage:
 
 def painted(scene, body, level: int = 255, **options) -> np.ndarray:
     picture = np.full((scene.camera.height, scene.camera.width, 3), level, np.uint8)
-    paint(picture, Crowd.of(scene, body), **options)
+    paint(picture, Crowd.of(scene, body), Style(**options))
     return picture.astype(int)
 
 
@@ -111,7 +111,7 @@ def test_files_have_their_sizes_and_keep_the_photograph(make_scene, body, photo:
 
 def test_nobody_leaves_the_photograph_alone(make_scene, body, photo: GigapixelImage, tmp_path: Path) -> None:
     scene = make_scene(np.zeros((0, 2)))
-    render_overlay(scene, body, photo, tmp_path / "full.jpg", with_hvip=True, with_grid=True)
+    render_overlay(scene, body, photo, tmp_path / "full.jpg", Style(with_hvip=True, with_grid=True))
     render_zoom(scene, body, photo, tmp_path / "zoom.jpg", width_px=300)
     original = photo.region(np.array([0, 0, 420, 640]))[..., ::-1].astype(int)
     assert np.abs(cv2.imread(str(tmp_path / "full.jpg")).astype(int) - original).max() < 12

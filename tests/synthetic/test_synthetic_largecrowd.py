@@ -11,9 +11,10 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from crowd3d.bodies import load_body
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
-from crowd3d.synthetic.cameras import published_view
-from crowd3d.synthetic.largecrowd import PACE_M_S, SECONDS, walk_on, write_largecrowd
+from crowd3d.geometry.published_cameras import published_camera
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
+from crowd3d.synthetic.cameras import Viewpoint
+from crowd3d.synthetic.data_set import PACE_M_S, SECONDS, walk_on, write_largecrowd
 from crowd3d.synthetic.people import MIN_SPACING_M
 from crowd3d.synthetic.plaza import build_square, in_picture, place_people
 
@@ -65,7 +66,7 @@ def test_the_same_seed_gives_the_same_files(folder: LargeCrowdFolder, tmp_path: 
 
 def test_nobody_walks_into_anybody_or_out_of_the_picture() -> None:
     rng = np.random.default_rng(2)
-    view = published_view("playground1_01", (19200, 6480))
+    view = Viewpoint(*published_camera("playground1_01", (19200, 6480)))
     world = build_square(rng, view, load_body("free_low"))
     placement = place_people(rng, view, world, 300)
     least = min(MIN_SPACING_M, pdist(placement.xz_m).min())

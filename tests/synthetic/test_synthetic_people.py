@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from crowd3d.bodies import Body, load_body
+from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
 from crowd3d.synthetic import sample_skeletons
-from crowd3d.synthetic.cameras import PUBLISHED, published_view, sample_view
+from crowd3d.synthetic.cameras import Viewpoint, sample_view
 from crowd3d.synthetic.crop import STEEP_RAD, sample_window
 from crowd3d.synthetic.people import Placement, place_groups, pose_crowd, sample_betas, thin
 from crowd3d.synthetic.plaza import usable_ground
@@ -114,7 +115,7 @@ def test_skeletons_stand_on_their_lowest_vertex(body: Body) -> None:
 )
 def test_published_cameras(name: str, fov: float, tilt: float, height: float) -> None:
     for size in ((PUBLISHED[name][2], PUBLISHED[name][3]), (4096, 1400)):
-        view = published_view(name, size)
+        view = Viewpoint(*published_camera(name, size))
         assert view.camera.fov_x_deg == pytest.approx(fov, abs=0.01)
         assert np.rad2deg(view.ground.tilt_rad) == pytest.approx(tilt, abs=0.01)
         assert view.ground.offset_m == pytest.approx(height, abs=0.01)
@@ -132,7 +133,7 @@ def test_sampled_cameras_see_ground() -> None:
 
 
 def test_usable_area_is_the_area_on_the_ground() -> None:
-    view = published_view("playground1_01", (4096, 1400))
+    view = Viewpoint(*published_camera("playground1_01", (4096, 1400)))
     _, area = usable_ground(view)
     corners = view.ground.to_world(view.ground.intersect(view.camera, np.array([[0, 0], [4096, 0], [4096, 1400], [0, 1400.0]])))
     x, z = corners[:, 0], corners[:, 2]

@@ -16,9 +16,9 @@ from made_up_samples import made_up_sample
 from crowd3d.bodies import load_body
 from crowd3d.model import Crowd3DNet
 from crowd3d.model.configs import read_config
-from crowd3d.model.supervision import Sample, collate
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.distributed import make_fabric
+from crowd3d.training.supervision import Sample, collate
 from crowd3d.training.train_crowd3dnet import train_stage
 
 CONFIGS = Path(__file__).resolve().parents[2] / "Crowd3DNet" / "configs" / "train"

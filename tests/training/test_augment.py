@@ -11,10 +11,10 @@ from perfect_network import one_by_one, perfect_maps
 
 from crowd3d.bodies import load_body
 from crowd3d.geometry.projection import project_points
-from crowd3d.model.supervision import Label, LossWeights, supervise
-from crowd3d.model.supervision.annotation import Annotation
 from crowd3d.training.augment import SMPL54_FLIP, Augmentation, augment, flip, occlude, random_window, vary_colour, window
 from crowd3d.training.datasets.synthetic import draw_tile
+from crowd3d.training.supervision import Label, LossWeights, supervise
+from crowd3d.training.supervision.annotation import Annotation
 
 SIZE = 256
 LENS = np.array([-0.2, 0.25, -0.003, -0.001, -0.0014])

@@ -6,9 +6,9 @@ import pytest
 
 from crowd3d.errors import BadConfig
 from crowd3d.model.configs import read_config
-from crowd3d.model.supervision import LossWeights
-from crowd3d.optimise.fine_tuning import FineTuningConfig
 from crowd3d.training.config import TrainConfig
+from crowd3d.training.supervision import LossWeights
+from crowd3d.tuning.fine_tuning import FineTuningConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "Crowd3DNet" / "configs"
 NOTHING = dict.fromkeys(LossWeights.__dataclass_fields__, 0.0)

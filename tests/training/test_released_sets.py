@@ -12,12 +12,12 @@ from released_sets import COCO, H36M, MUCO, PLANE, Group, make_group, project, w
 from scipy.spatial.transform import Rotation
 
 from crowd3d.errors import BadImage, MissingAsset
-from crowd3d.model.supervision import Label, Sample
-from crowd3d.training.datasets import Bodies, Mixture, SyntheticTiles, missing_datasets, open_datasets
+from crowd3d.training.datasets import Bodies, MixedData, SyntheticTiles, missing_datasets, open_datasets
 from crowd3d.training.datasets.agora import AgoraScale
 from crowd3d.training.datasets.h36m import CAMERAS, DISTORTION, H36MScale
 from crowd3d.training.datasets.largecrowd import LargeCrowdScale
 from crowd3d.training.datasets.muco import MuCoScale
+from crowd3d.training.supervision import Label, Sample
 
 FREE = Bodies(substitute="free_low")
 TORSO = [16, 17, 45, 46]
@@ -307,7 +307,7 @@ class Counted:
 
 def test_a_mixture_keeps_its_shares_and_sees_every_item_equally_often() -> None:
     datasets = [Counted(30), Counted(100), Counted(7)]
-    mixture = Mixture(datasets, [0.2, 0.5, 0.3])
+    mixture = MixedData(datasets, [0.2, 0.5, 0.3])
     assert len(mixture) == 200
     seen = [np.zeros(len(d)) for d in datasets]
     passes = 400
@@ -321,10 +321,10 @@ def test_a_mixture_keeps_its_shares_and_sees_every_item_equally_often() -> None:
         expected = share * passes / len(counts)
         np.testing.assert_allclose(counts, expected, rtol=0.2 if expected < 1000 else 0.05)
     with pytest.raises(ValueError, match="positive"):
-        Mixture(datasets, [0.2, 0.8])
+        MixedData(datasets, [0.2, 0.8])
 
 
 def test_the_length_of_a_pass_is_the_releases() -> None:
     datasets = [Counted(1770), Counted(159)]
     datasets[0].subsampling, datasets[1].subsampling = 1.77, 1.59
-    assert len(Mixture(datasets, [0.4, 0.6])) == 2500
+    assert len(MixedData(datasets, [0.4, 0.6])) == 2500

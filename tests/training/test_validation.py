@@ -10,7 +10,7 @@ from torch import nn
 
 from crowd3d.bodies import load_body
 from crowd3d.model import Maps
-from crowd3d.model.supervision import Batch, collate
+from crowd3d.training.supervision import Batch, collate
 from crowd3d.training.validation import figures, picture
 
 

@@ -16,9 +16,10 @@ from crowd3d.bodies.joints import (
     TORSO54,
     mirror_pose,
 )
-from crowd3d.bodies.population import STATURE_M, YOUTH_AXIS, adult_betas, child_betas
+from crowd3d.bodies.population import ADULT_STATURE_M, YOUTH_AXIS, adult_betas, child_betas
 
 __all__ = [
+    "ADULT_STATURE_M",
     "COCO17_FLIP",
     "COCO17_FROM_SMPL54",
     "COCO17_LIMBS",
@@ -29,7 +30,6 @@ __all__ = [
     "SMPL54_NAMES",
     "SMPL_PARENTS",
     "SMPL_POSE_FLIP",
-    "STATURE_M",
     "TORSO54",
     "YOUTH_AXIS",
     "Body",

@@ -2,7 +2,7 @@
 
 ``python -m crowd3d.bodies.build_free_body --output DIR`` in an environment that has ``anny`` beside this project's requirements.
 
-The statures of adults are those of `crowd3d.bodies.population.STATURE_M`. Joints are the heads of MakeHuman's bones, except
+The statures of adults are those of `crowd3d.bodies.population.ADULT_STATURE_M`. Joints are the heads of MakeHuman's bones, except
 `MESH_JOINTS`: they keep their place relative to the mesh.
 """
 
@@ -28,7 +28,7 @@ from crowd3d.bodies.free_body_fit import (
     t_pose_rotations,
 )
 from crowd3d.bodies.joints import EXTRA_VERTEX_NAMES, SMPL_PARENTS
-from crowd3d.bodies.population import STATURE_M, YOUTH_AXIS, YOUTH_M
+from crowd3d.bodies.population import ADULT_STATURE_M, YOUTH_AXIS, YOUTH_M
 from crowd3d.files import write_npz
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ BONE_OWNERS = {
 
 
 @dataclass(frozen=True)
-class Samples:
+class Meshes:
     """Meshes of many phenotypes in T-pose, pelvis joint at the origin, y up, facing z, metres.
 
     Attributes:
@@ -151,7 +151,7 @@ def carried_by_mesh(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarra
     return centres + (heights / heights[-1])[:, None, None] * (joints[-1, MESH_JOINTS] - centres[-1])
 
 
-def sample(topology: str) -> Samples:
+def sample(topology: str) -> Meshes:
     """Everybody of `draw_phenotypes` as a T-posed mesh of one anny topology."""
     import anny
     import torch
@@ -184,10 +184,10 @@ def sample(topology: str) -> Samples:
     joints[:, MESH_JOINTS] = carried_by_mesh(vertices, joints, weights)
     vertices, joints, eyes = vertices[:-1], joints[:-1], eyes[:-1]
     tips = bone_weights[:, [bones.index(f"finger{finger}-3.{side}") for side in "LR" for finger in range(1, 6)]]
-    return Samples(vertices, joints, eyes, weights, tips, model.get_triangular_faces().numpy())
+    return Meshes(vertices, joints, eyes, weights, tips, model.get_triangular_faces().numpy())
 
 
-def landmark_points(mean: np.ndarray, eyes: np.ndarray, samples: Samples) -> np.ndarray:
+def landmark_points(mean: np.ndarray, eyes: np.ndarray, samples: Meshes) -> np.ndarray:
     """(21, 3) places of the extra vertices on the mean of the detailed mesh, in the order of `EXTRA_VERTEX_NAMES`."""
     x, y, z = mean.T
     part = samples.weights.argmax(1)
@@ -297,7 +297,7 @@ def nearest(mean: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cKDTree(mean).query(points)[1]
 
 
-def save(path: Path, samples: Samples, mesh: LinearShape, rows: np.ndarray, extra_vertices: np.ndarray, hair: np.ndarray) -> None:
+def save(path: Path, samples: Meshes, mesh: LinearShape, rows: np.ndarray, extra_vertices: np.ndarray, hair: np.ndarray) -> None:
     """Write one level of detail with SMPL's keys and the extra ones that `crowd3d.bodies.body` reads."""
     arrays = {
         "v_template": mesh.mean,
@@ -323,7 +323,7 @@ def build(output: Path, truth: Path | None) -> None:
     """Write ``free_body_high.npz`` and ``free_body_low.npz`` into `output`, and sampled true joints to `truth`."""
     levels = {name: sample(topology) for name, (topology, _) in TOPOLOGIES.items()}
     high = levels["free_body_high"]
-    mixing = shape_mixing(high.vertices, ADULTS, stature(high.vertices), YOUTH_M, STATURE_M[1])
+    mixing = shape_mixing(high.vertices, ADULTS, stature(high.vertices), YOUTH_M, ADULT_STATURE_M[1])
     meshes = {name: mixing.apply(samples.vertices) for name, samples in levels.items()}
     high_mesh, low_mesh = meshes["free_body_high"], meshes["free_body_low"]
     joints, eyes = mixing.apply(high.joints), mixing.apply(high.eyes).mean

@@ -81,7 +81,10 @@ SMPL_EXTRA_VERTEX_IDS = (
 )
 """Vertices of the official 6890-vertex mesh in the order of `EXTRA_VERTEX_NAMES`."""
 
-TORSO54 = (16, 17, 45, 46)
+ANKLES54, SHOULDERS54, HIPS54 = (7, 8), (16, 17), (45, 46)
+"""SMPL-54 joints, left and right but for the hips, which are the regressed ones."""
+
+TORSO54 = SHOULDERS54 + HIPS54
 """SMPL-54 joints (shoulders and hips) whose mean is the torso centre, from which the HVIP is dropped."""
 
 PELVIS54 = 49
@@ -106,6 +109,15 @@ COCO17_NAMES = (
     "left_ankle",
     "right_ankle",
 )
+
+SHOULDERS17, HIPS17, KNEES17, ANKLES17 = (5, 6), (11, 12), (13, 14), (15, 16)
+"""COCO keypoints, left and right."""
+
+TORSO17 = SHOULDERS17 + HIPS17
+"""COCO keypoints whose mean is the torso centre."""
+
+COCO17_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000.0
+"""(17,) standard deviation of annotators by keypoint, in units of person size (COCO keypoint evaluation)."""
 
 COCO17_FROM_SMPL54 = np.array([24, 26, 25, 28, 27, 16, 17, 18, 19, 20, 21, 46, 45, 4, 5, 7, 8])
 """(17,) SMPL-54 joint of each COCO keypoint; the hips are the regressed ones."""

@@ -12,7 +12,7 @@ YOUTH_AXIS = 9
 YOUTH_M = 0.06
 """Metres of stature lost per unit of `YOUTH_AXIS`."""
 
-STATURE_M = (1.692, 0.092)
+ADULT_STATURE_M = (1.692, 0.092)
 """Mean and standard deviation of adult stature with betas from N(0, 1): men and women in equal numbers after ANSUR II
 (Gordon et al., 2012 Anthropometric Survey of U.S. Army Personnel, NATICK/TR-15/007: men 1.756 ± 0.069 m, women 1.629 ± 0.064 m)."""
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import torch
 
 from crowd3d.bodies import load_body
+from crowd3d.bodies.assets import GENDERS
 from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 from crowd3d.pipeline.photo_models import NETWORKS, photo_models
 from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
+from crowd3d.raster import find_renderer
 from crowd3d.settings import Settings, load_settings
-
-GENDERS = ("neutral", "male", "female")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def examine(settings: Settings) -> list[Finding]:
         _package("HEIC", "pillow_heif", "optional, for pictures of phones: pip install pillow-heif"),
         _package("TIFF codecs", "imagecodecs", "optional, for TIFFs in Zstandard, LERC or JPEG 2000: pip install tifffile imagecodecs"),
         _package("JPEG XL", "pillow_jxl", "optional: pip install pillow-jxl-plugin"),
-        _package("pytorch3d", "pytorch3d", "optional renderer, built from source: see its INSTALL.md; nothing here needs it"),
+        _pytorch3d(),
     ]
 
 
@@ -150,6 +150,16 @@ def _alphapose(settings: Settings) -> Finding:
         absent.append(f"interpreter {python or 'python'}")
     remedy = f"follow AlphaPose's docs/INSTALL.md and docs/MODEL_ZOO.md in {root}; its interpreter is alphapose_python in global_setting.py"
     return Finding("AlphaPose", not absent, f"no {', '.join(absent)}" if absent else f"{root}, run by {interpreter}", remedy)
+
+
+def _pytorch3d() -> Finding:
+    """As a run would find it: its compiled part may be missing though the package is there."""
+    remedy = "optional (--renderer pytorch3d), built from source as its INSTALL.md says; the built-in renderer draws the same"
+    try:
+        find_renderer("pytorch3d")
+    except MissingAsset as error:
+        return Finding("pytorch3d", False, str(error).split("; ")[0], remedy)
+    return _package("pytorch3d", "pytorch3d", remedy)
 
 
 def _package(name: str, module: str, remedy: str) -> Finding:

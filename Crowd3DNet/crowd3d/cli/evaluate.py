@@ -11,6 +11,7 @@ from crowd3d.bodies import load_body
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import MissingAsset
 from crowd3d.evaluation import evaluate, format_table, load_truth
+from crowd3d.evaluation.annotations import find_problems
 from crowd3d.evaluation.benchmark import (
     NOT_COMPARABLE,
     comparison_rows,
@@ -20,10 +21,9 @@ from crowd3d.evaluation.benchmark import (
     write_figures,
     write_scene_csv,
 )
-from crowd3d.evaluation.largecrowd import find_problems
 from crowd3d.evaluation.page import write_page
 from crowd3d.files import write_json
-from crowd3d.imaging.largecrowd import SPLITS, LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import SPLITS, LargeCrowdFolder
 from crowd3d.scene import validate_predict_json
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from crowd3d.bodies.joints import ANKLES17
 from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_json
@@ -24,8 +25,6 @@ from crowd3d.ground.release_files import write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import segments
 from crowd3d.pose.keypoint_files import read_npy
-
-ANKLES = [15, 16]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,8 +94,8 @@ def level_labels(path: Path, keypoints: np.ndarray, image_size: tuple[int, int])
     mask = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE) if encoded else None
     if mask is None:
         raise MissingAsset(f"cannot read the mask {path}; give a grey picture of the photograph's shape, 0 where the level is unknown")
-    known = np.all(keypoints[:, ANKLES, 2] > 0, axis=1)
-    ankles, lowest = keypoints[:, ANKLES, :2].mean(1), keypoints[np.arange(len(keypoints)), keypoints[..., 1].argmax(1), :2]
+    known = np.all(keypoints[:, ANKLES17, 2] > 0, axis=1)
+    ankles, lowest = keypoints[:, ANKLES17, :2].mean(1), keypoints[np.arange(len(keypoints)), keypoints[..., 1].argmax(1), :2]
     place = np.where(known[:, None], ankles, lowest) / image_size * mask.shape[::-1]
     column, row = np.floor(np.nan_to_num(place, nan=-1.0)).astype(np.int64).T
     inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])

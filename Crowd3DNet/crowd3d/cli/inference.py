@@ -20,6 +20,7 @@ from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.raster import find_renderer
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     add_optimise_argument(parser)
     parser.add_argument("--before_after", action="store_true", help="also draw the scene before the optimisation, into lifted/")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
+    parser.add_argument("--blur_faces", action="store_true", help="make the heads of everybody found unrecognisable in the pictures")
+    parser.add_argument("--renderer", choices=["builtin", "pytorch3d"], default=InferOptions.renderer, help="what draws the bodies")
     parser.add_argument("--save_mesh", action="store_true", help="write the release's OBJ files into extract_mesh/")
     parser.add_argument("--save_mesh_mode", choices=["single", "multi", "all"], default="all", help="which of them")
     add_camera_arguments(parser)
@@ -106,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
 def infer_options(args: argparse.Namespace, settings: Settings, known: Known) -> InferOptions:
     """The user's choices."""
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
+    find_renderer(args.renderer)
     return InferOptions(
         weights=chosen_weights(args.weights, settings),
         smpl_folder=settings.smpl_model_root,
@@ -116,6 +120,8 @@ def infer_options(args: argparse.Namespace, settings: Settings, known: Known) ->
         optimise=chosen_optimisation(args),
         before_after=args.before_after,
         with_hvip=args.render_with_hvip,
+        blur_faces=args.blur_faces,
+        renderer=args.renderer,
         tuning=chosen_tuning(args, settings, "optim_single_image.yml"),
         mesh_mode=args.save_mesh_mode if args.save_mesh else None,
         overwrite=args.overwrite,

@@ -21,7 +21,7 @@ from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_fo
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.model.configs import read_config
 from crowd3d.pipeline.infer import InferOptions
 from crowd3d.pipeline.largecrowd import (

@@ -36,7 +36,7 @@ from crowd3d.measure.report import (
     write_people_table,
     write_walks_table,
 )
-from crowd3d.render.density_map import DensityMap, Shape, draw_density_map
+from crowd3d.render.density_map import DensityMap, Marking, draw_density_map
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.types import Scene
 
@@ -139,7 +139,7 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
         scene = Scene.load(frame)
         still = measure_scene(scene, zones, options, control)
         png = output / "density.png"
-        shapes = [Shape((flow.name,), [flow.points], False) for flow in measures.flows]
+        shapes = [Marking((flow.name,), [flow.points], False) for flow in measures.flows]
         draw_density_map(density_map(still, f"Density in the fullest picture, {scene.image}", shapes), png)
         write_json(output / "fullest_picture.json", scene_json(still, scene.image, scene.remarks))
         write_field_table(output / "density.csv", still)
@@ -155,11 +155,11 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
     return 0
 
 
-def density_map(measures: SceneMeasures, title: str, shapes: list[Shape] | None = None) -> DensityMap:
+def density_map(measures: SceneMeasures, title: str, shapes: list[Marking] | None = None) -> DensityMap:
     """What the map shows of the figures of a photograph."""
     level = np.where(np.isfinite(measures.field.level).all(1), np.nan_to_num(measures.field.level).argmax(1), -1)
     asked = measures.zones[1:]
-    zones = [Shape((zone.name, _plain(zone.density)), zone.rings, True, bool(np.isfinite(zone.density.value))) for zone in asked]
+    zones = [Marking((zone.name, _plain(zone.density)), zone.rings, True, bool(np.isfinite(zone.density.value))) for zone in asked]
     mapped = measures.view.control is not None
     whole = measures.zones[0]
     return DensityMap(

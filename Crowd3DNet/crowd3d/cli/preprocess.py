@@ -12,7 +12,7 @@ from crowd3d.cli.camera import add_stature_argument, known_people
 from crowd3d.cli.process import pose_options
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import PartParams, read_part_params
-from crowd3d.imaging.largecrowd import SPLITS, LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import SPLITS, LargeCrowdFolder
 from crowd3d.pipeline.largecrowd import BenchmarkFolder, prepare_scene
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard

@@ -6,7 +6,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from crowd3d.synthetic.cameras import PUBLISHED
+from crowd3d.geometry.published_cameras import PUBLISHED
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_largecrowd(args: argparse.Namespace) -> int:
-    from crowd3d.imaging.largecrowd import LargeCrowdFolder
-    from crowd3d.synthetic.largecrowd import write_largecrowd
+    from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
+    from crowd3d.synthetic.data_set import write_largecrowd
 
     names = [*PUBLISHED]
     first = names.index(args.camera) if args.camera in names else 0

@@ -15,13 +15,13 @@ from scipy.spatial import cKDTree
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import MissingAsset
-from crowd3d.evaluation.largecrowd import TrueFrame, read_scene, true_frame
+from crowd3d.evaluation.annotations import TrueFrame, read_scene, true_frame
 from crowd3d.evaluation.observables import Observables, observe
 from crowd3d.evaluation.report import Interval, summarise
 from crowd3d.evaluation.scoring import Metrics, assign, score
 from crowd3d.files import atomic_path, write_json
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.scene.predict_json import EXTRA_NAME, PredictedFrame, read_predict_json
 from crowd3d.types import People, Scene
 

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
-COCO17_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000.0
+from crowd3d.bodies.joints import COCO17_SIGMAS
+
 MISSED_PERSON_MM = 150.0
 _FAR_PX = 1e9
 

@@ -15,9 +15,9 @@ from crowd3d.evaluation.photographs import KnownPeople, PartialTruth
 from crowd3d.evaluation.scoring import Metrics, camera_errors
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.simulate import truth_vector
-from crowd3d.types import Scene
+from crowd3d.types import NOMINAL_STATURE_M, Scene
 
-STATURE_M, TORSO_M = 1.7, 1.15
+TORSO_M = 1.15
 """Height of a person of whom only the place is known, and of the middle of the torso."""
 NEAR, TIMES_TALLER, PER_RATIO = 0.4, 2.2, 0.2
 """A person is found when torso centres are within this share of the stature in the image and sizes within this factor;
@@ -148,7 +148,7 @@ def score_nobody(kind: str, truth: PartialTruth, image_size: tuple[int, int]) ->
 
 def _match_upright(predicted: Observables, people: KnownPeople, camera: Camera, ground: GroundPlane) -> Pairs:
     """Who is whom, by place and size in the image: places in metres must not decide, or a wrong camera would cost recall."""
-    foot, torso, top = (camera.project(people.position_cam_m + height * ground.normal) for height in (0.0, TORSO_M, STATURE_M))
+    foot, torso, top = (camera.project(people.position_cam_m + height * ground.normal) for height in (0.0, TORSO_M, NOMINAL_STATURE_M))
     tall = np.linalg.norm(top - foot, axis=1)[:, None]
     found_foot, found_torso = (predicted.camera.project(points) for points in (predicted.position_cam_m, predicted.torso_cam_m))
     size, found_size = (np.linalg.norm(a - b, axis=1) for a, b in ((torso, foot), (found_torso, found_foot)))

@@ -7,20 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from crowd3d.bodies import Body
-from crowd3d.export.gltf import (
-    ARRAY,
-    ELEMENT,
-    FLOAT,
-    GROUND_RGBA,
-    UBYTE,
-    UINT,
-    Buffer,
-    camera_json,
-    camera_matrix,
-    linear,
-    material,
-    save_glb,
-)
+from crowd3d.export import gltf
 from crowd3d.export.mesh import crowd_mesh
 from crowd3d.types import Scene
 
@@ -40,15 +27,15 @@ def write_glb(path: Path, scene: Scene, body: Body, colours: np.ndarray) -> None
     """
     mesh = crowd_mesh(scene, body, colours)
     count, size = mesh.vertices.shape[:2]
-    buffer = Buffer()
-    rgba = np.concatenate([np.rint(255.0 * linear(colours)).astype(np.uint8), np.full((count, 1), 255, np.uint8)], axis=1)
+    buffer = gltf.Buffer()
+    rgba = np.concatenate([np.rint(255.0 * gltf.linear(colours)).astype(np.uint8), np.full((count, 1), 255, np.uint8)], axis=1)
     people = {
         "attributes": {
             "POSITION": buffer.add_positions(mesh.vertices.reshape(-1, 3)),
-            "NORMAL": buffer.add(mesh.normals.reshape(-1, 3), FLOAT, "VEC3", ARRAY),
-            "COLOR_0": buffer.add(np.repeat(rgba, size, axis=0), UBYTE, "VEC4", ARRAY, normalized=True),
+            "NORMAL": buffer.add(mesh.normals.reshape(-1, 3), gltf.FLOAT, "VEC3", gltf.ARRAY),
+            "COLOR_0": buffer.add(np.repeat(rgba, size, axis=0), gltf.UBYTE, "VEC4", gltf.ARRAY, normalized=True),
         },
-        "indices": buffer.add(mesh.all_faces, UINT, "SCALAR", ELEMENT),
+        "indices": buffer.add(mesh.all_faces, gltf.UINT, "SCALAR", gltf.ELEMENT),
         "material": 0,
     }
     ground = ground_primitive(buffer, mesh.ground, 1)
@@ -59,22 +46,22 @@ def write_glb(path: Path, scene: Scene, body: Body, colours: np.ndarray) -> None
         "nodes": [
             {"name": "people", "mesh": 0},
             {"name": "ground", "mesh": 1},
-            {"name": "photograph", "camera": 0, "matrix": camera_matrix(scene)},
+            {"name": "photograph", "camera": 0, "matrix": gltf.camera_matrix(scene)},
         ],
         "meshes": [{"name": "people", "primitives": [people]}, {"name": "ground", "primitives": [ground]}],
-        "materials": [material("people", [1.0, 1.0, 1.0, 1.0], False), material("ground", GROUND_RGBA, True)],
-        "cameras": [camera_json(scene)],
+        "materials": [gltf.material("people", [1.0, 1.0, 1.0, 1.0], False), gltf.material("ground", gltf.GROUND_RGBA, True)],
+        "cameras": [gltf.camera_json(scene)],
     }
-    save_glb(path, document, buffer)
+    gltf.save_glb(path, document, buffer)
 
 
-def ground_primitive(buffer: Buffer, corners: np.ndarray, number: int) -> dict:
+def ground_primitive(buffer: gltf.Buffer, corners: np.ndarray, number: int) -> dict:
     """The rectangle under the crowd, (4, 3) corners, with the material of that number."""
     return {
         "attributes": {
             "POSITION": buffer.add_positions(corners),
-            "NORMAL": buffer.add(np.tile(np.array([0, 1, 0], np.float32), (4, 1)), FLOAT, "VEC3", ARRAY),
+            "NORMAL": buffer.add(np.tile(np.array([0, 1, 0], np.float32), (4, 1)), gltf.FLOAT, "VEC3", gltf.ARRAY),
         },
-        "indices": buffer.add(np.array([0, 1, 2, 0, 2, 3], np.uint32), UINT, "SCALAR", ELEMENT),
+        "indices": buffer.add(np.array([0, 1, 2, 0, 2, 3], np.uint32), gltf.UINT, "SCALAR", gltf.ELEMENT),
         "material": number,
     }

@@ -12,21 +12,8 @@ import numpy as np
 from crowd3d.bodies import Body
 from crowd3d.bodies.joints import SMPL24_NAMES, SMPL_PARENTS
 from crowd3d.errors import BadOutput
+from crowd3d.export import gltf
 from crowd3d.export.glb import ground_primitive
-from crowd3d.export.gltf import (
-    ARRAY,
-    ELEMENT,
-    FLOAT,
-    GROUND_RGBA,
-    UBYTE,
-    UINT,
-    Buffer,
-    camera_json,
-    camera_matrix,
-    linear,
-    material,
-    save_glb,
-)
 from crowd3d.export.mesh import GROUND_MARGIN_M, vertex_normals
 from crowd3d.export.rig import Performer, rest_vertices
 from crowd3d.types import Scene
@@ -69,9 +56,9 @@ def write_rigged_glb(
         "meshes": [],
         "skins": [],
         "materials": [],
-        "cameras": [camera_json(scene)],
+        "cameras": [gltf.camera_json(scene)],
     }
-    buffer = Buffer()
+    buffer = gltf.Buffer()
     shared = _shared(body, buffer)
     channels: list[dict[str, Any]] = []
     samplers: list[dict[str, Any]] = []
@@ -84,10 +71,10 @@ def write_rigged_glb(
         document["animations"] = [{"name": "sequence", "channels": channels, "samplers": samplers}]
     feet = np.concatenate([person.pelvis_m for person in people])
     _add_ground(document, buffer, feet)
-    _add_node(document, {"name": "photograph_camera", "camera": 0, "matrix": camera_matrix(scene)})
+    _add_node(document, {"name": "photograph_camera", "camera": 0, "matrix": gltf.camera_matrix(scene)})
     if photograph is not None:
         _add_photograph(document, buffer, scene, people, photograph)
-    save_glb(path, document, buffer)
+    gltf.save_glb(path, document, buffer)
 
 
 def _add_node(document: dict[str, Any], node: dict[str, Any], top: bool = True) -> int:
@@ -97,23 +84,23 @@ def _add_node(document: dict[str, Any], node: dict[str, Any], top: bool = True) 
     return len(document["nodes"]) - 1
 
 
-def _shared(body: Body, buffer: Buffer) -> dict[str, int]:
+def _shared(body: Body, buffer: gltf.Buffer) -> dict[str, int]:
     """Accessors that all people use: triangles, and joints with weights, strongest first, four per set."""
     most = int((body.weights > 0).sum(1).max())
     order = np.argsort(-body.weights, axis=1, kind="stable")[:, : most + -most % _PER_SET]
     weights = np.take_along_axis(body.weights, order, 1)
     weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     order = np.where(weights > 0, order, 0).astype(np.uint8)
-    shared = {"indices": buffer.add(body.faces.astype(np.uint32), UINT, "SCALAR", ELEMENT)}
+    shared = {"indices": buffer.add(body.faces.astype(np.uint32), gltf.UINT, "SCALAR", gltf.ELEMENT)}
     for number in range(order.shape[1] // _PER_SET):
         part = slice(_PER_SET * number, _PER_SET * (number + 1))
-        shared[f"JOINTS_{number}"] = buffer.add(order[:, part], UBYTE, "VEC4", ARRAY)
-        shared[f"WEIGHTS_{number}"] = buffer.add(weights[:, part], FLOAT, "VEC4", ARRAY)
+        shared[f"JOINTS_{number}"] = buffer.add(order[:, part], gltf.UBYTE, "VEC4", gltf.ARRAY)
+        shared[f"WEIGHTS_{number}"] = buffer.add(weights[:, part], gltf.FLOAT, "VEC4", gltf.ARRAY)
     return shared
 
 
 def _add_person(
-    document: dict[str, Any], buffer: Buffer, person: Performer, body: Body, shared: dict[str, int], colour: np.ndarray
+    document: dict[str, Any], buffer: gltf.Buffer, person: Performer, body: Body, shared: dict[str, int], colour: np.ndarray
 ) -> int:
     """Mesh, skin and nodes of one person in the first pose; returns the node of the pelvis."""
     rest = rest_vertices(person, body).astype(np.float32)
@@ -130,11 +117,11 @@ def _add_person(
         _add_node(document, node, top=joint == 0)
     attributes = {name: number for name, number in shared.items() if name != "indices"}
     attributes["POSITION"] = buffer.add_positions(rest)
-    attributes["NORMAL"] = buffer.add(vertex_normals(rest[None], body.faces)[0].astype(np.float32), FLOAT, "VEC3", ARRAY)
+    attributes["NORMAL"] = buffer.add(vertex_normals(rest[None], body.faces)[0].astype(np.float32), gltf.FLOAT, "VEC3", gltf.ARRAY)
     surface = _material(document, colour)
     primitive = {"attributes": attributes, "indices": shared["indices"], "material": surface}
     document["meshes"].append({"name": person.name, "primitives": [primitive]})
-    bind = buffer.add(np.swapaxes(inverse, 1, 2), FLOAT, "MAT4")
+    bind = buffer.add(np.swapaxes(inverse, 1, 2), gltf.FLOAT, "MAT4")
     skin = {"name": person.name, "joints": list(range(root, root + 24)), "skeleton": root, "inverseBindMatrices": bind}
     document["skins"].append(skin)
     _add_node(document, {"name": person.name, "mesh": len(document["meshes"]) - 1, "skin": len(document["skins"]) - 1})
@@ -146,13 +133,13 @@ def _material(document: dict[str, Any], colour: np.ndarray) -> int:
     name = "#{:02x}{:02x}{:02x}".format(*colour)
     names = [one["name"] for one in document["materials"]]
     if name not in names:
-        document["materials"].append(material(name, [*linear(colour).tolist(), 1.0], False))
+        document["materials"].append(gltf.material(name, [*gltf.linear(colour).tolist(), 1.0], False))
         return len(names)
     return names.index(name)
 
 
 def _animate(
-    channels: list[dict[str, Any]], samplers: list[dict[str, Any]], buffer: Buffer, person: Performer, root: int, end_s: float
+    channels: list[dict[str, Any]], samplers: list[dict[str, Any]], buffer: gltf.Buffer, person: Performer, root: int, end_s: float
 ) -> None:
     """Rotations of all joints, way of the pelvis, and a scale that is nothing before the first and after the last picture."""
     times = person.times_s.astype(np.float32)
@@ -161,31 +148,33 @@ def _animate(
         samplers.append({"input": stamps, "output": values, "interpolation": how})
         channels.append({"sampler": len(samplers) - 1, "target": {"node": node, "path": what}})
 
-    stamps = buffer.add(times, FLOAT, "SCALAR", min=[float(times[0])], max=[float(times[-1])])
-    track(stamps, buffer.add(person.pelvis_m.astype(np.float32), FLOAT, "VEC3"), root, "translation", "LINEAR")
+    stamps = buffer.add(times, gltf.FLOAT, "SCALAR", min=[float(times[0])], max=[float(times[-1])])
+    track(stamps, buffer.add(person.pelvis_m.astype(np.float32), gltf.FLOAT, "VEC3"), root, "translation", "LINEAR")
     for joint, rotations in enumerate(person.rotations):
         turn = rotations.as_quat()
         # The shorter of the two ways from one quaternion to the next.
         sign = np.cumprod(np.append(1.0, np.where((turn[1:] * turn[:-1]).sum(1) < 0, -1.0, 1.0)))
-        track(stamps, buffer.add((turn * sign[:, None]).astype(np.float32), FLOAT, "VEC4"), root + joint, "rotation", "LINEAR")
+        track(stamps, buffer.add((turn * sign[:, None]).astype(np.float32), gltf.FLOAT, "VEC4"), root + joint, "rotation", "LINEAR")
     before, after = bool(person.times_s[0] > 0), bool(person.times_s[-1] < end_s)
     there = [(0.0, 0.0)] * before + [(float(times[0]), 1.0)] + [(float(times[-1]) + 1e-3, 0.0)] * after
     if len(there) > 1:
         moments, sizes = np.array(there, np.float32).T
-        begin = buffer.add(moments, FLOAT, "SCALAR", min=[float(moments[0])], max=[float(moments[-1])])
-        track(begin, buffer.add(np.repeat(sizes[:, None], 3, 1), FLOAT, "VEC3"), root, "scale", "STEP")
+        begin = buffer.add(moments, gltf.FLOAT, "SCALAR", min=[float(moments[0])], max=[float(moments[-1])])
+        track(begin, buffer.add(np.repeat(sizes[:, None], 3, 1), gltf.FLOAT, "VEC3"), root, "scale", "STEP")
 
 
-def _add_ground(document: dict[str, Any], buffer: Buffer, pelvis_m: np.ndarray) -> None:
+def _add_ground(document: dict[str, Any], buffer: gltf.Buffer, pelvis_m: np.ndarray) -> None:
     (left, _, far), (right, _, near) = pelvis_m.min(0) - GROUND_MARGIN_M, pelvis_m.max(0) + GROUND_MARGIN_M
     corners = np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]], np.float32)
-    document["materials"].append(material("ground", GROUND_RGBA, True))
+    document["materials"].append(gltf.material("ground", gltf.GROUND_RGBA, True))
     primitive = ground_primitive(buffer, corners, len(document["materials"]) - 1)
     document["meshes"].append({"name": "ground", "primitives": [primitive]})
     _add_node(document, {"name": "ground", "mesh": len(document["meshes"]) - 1})
 
 
-def _add_photograph(document: dict[str, Any], buffer: Buffer, scene: Scene, people: Sequence[Performer], photograph: np.ndarray) -> None:
+def _add_photograph(
+    document: dict[str, Any], buffer: gltf.Buffer, scene: Scene, people: Sequence[Performer], photograph: np.ndarray
+) -> None:
     """A rectangle across the view behind everybody, with the photograph as its texture, unlit."""
     camera, ground = scene.camera, scene.ground
     fine, jpeg = cv2.imencode(".jpg", cv2.cvtColor(photograph, cv2.COLOR_RGB2BGR))
@@ -202,10 +191,10 @@ def _add_photograph(document: dict[str, Any], buffer: Buffer, scene: Scene, peop
     surface = {"baseColorTexture": {"index": 0}, "metallicFactor": 0.0, "roughnessFactor": 1.0}
     unlit = {"name": "photograph", "pbrMetallicRoughness": surface, "doubleSided": True, "extensions": {"KHR_materials_unlit": {}}}
     document["materials"].append(unlit)
-    texture = buffer.add(np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32), FLOAT, "VEC2", ARRAY)
+    texture = buffer.add(np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32), gltf.FLOAT, "VEC2", gltf.ARRAY)
     primitive = {
         "attributes": {"POSITION": buffer.add_positions(corners), "TEXCOORD_0": texture},
-        "indices": buffer.add(np.array([0, 2, 1, 0, 3, 2], np.uint32), UINT, "SCALAR", ELEMENT),
+        "indices": buffer.add(np.array([0, 2, 1, 0, 3, 2], np.uint32), gltf.UINT, "SCALAR", gltf.ELEMENT),
         "material": len(document["materials"]) - 1,
     }
     document["meshes"].append({"name": "photograph", "primitives": [primitive]})

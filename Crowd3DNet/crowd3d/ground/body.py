@@ -19,7 +19,7 @@ SEATED_KNEE = 0.28
 
 
 @dataclass(frozen=True)
-class Spread:
+class PostureSpread:
     """How far people of one posture stray from their nominal shape, fractions of stature.
 
     Attributes:
@@ -41,13 +41,13 @@ def _spans(ankle: tuple[float, float], knee: tuple[float, float], hip: tuple[flo
     return table
 
 
-STANDING_SPREAD = Spread(
+STANDING_SPREAD = PostureSpread(
     low=np.array([0.0, 0.01, 0.025, 0.03]),
     span=_spans((0.0, 0.02), (0.015, 0.025), (0.03, 0.035), 0.03),
     lean_rad=np.deg2rad([0.0, 2.0, 7.0, 15.0]),
 )
 """Beyond the lean of the whole crowd, which is fitted."""
-SEATED_SPREAD = Spread(
+SEATED_SPREAD = PostureSpread(
     low=np.array([0.03, 0.04, 0.075, 0.09]),
     span=_spans((0.08, 0.085), (0.08, 0.085), (0.035, 0.045), 0.03),
     lean_rad=np.deg2rad([22.0, 35.0, 12.0, 17.0]),

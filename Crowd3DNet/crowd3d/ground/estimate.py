@@ -15,11 +15,11 @@ from crowd3d.ground.knowns import ExifFocal, Knowns, measured_distance
 from crowd3d.ground.likelihood import CHILD, OTHER, SEATED
 from crowd3d.ground.line_search import Mode, modes
 from crowd3d.ground.lines import segments_of
-from crowd3d.ground.observations import Observations, fit_noise, observe, share_of_repeats
 from crowd3d.ground.opinion import OpinionEvidence
 from crowd3d.ground.plausible import check_inside
 from crowd3d.ground.posterior import MOST_PEOPLE, expected, mixed
 from crowd3d.ground.prior import Prior
+from crowd3d.ground.sightings import Sightings, fit_noise, observe, share_of_repeats
 from crowd3d.ground.solver import Evidence, Solution, solve
 from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
 
@@ -136,7 +136,7 @@ def prepare(
     stature: StaturePrior,
     sigma_px: np.ndarray | None = None,
     weight: np.ndarray | None = None,
-) -> Observations:
+) -> Sightings:
     """Midpoints with their noise; `nominal` gives the principal point, `stature` the proportions.
 
     Raises:
@@ -187,7 +187,7 @@ def assumption_of(stature: StaturePrior, knowns: Knowns) -> str:
 
 def conclude(
     solution: Solution,
-    observations: Observations,
+    observations: Sightings,
     nominal: Camera,
     camera: Camera | None,
     people: int,
@@ -243,7 +243,7 @@ def _plain_range(height_m: float, variance: float) -> tuple[float, float]:
     return height_m / factor, height_m * factor
 
 
-def _weaknesses(covariance: np.ndarray, observations: Observations, roles: np.ndarray) -> list[str]:
+def _weaknesses(covariance: np.ndarray, observations: Sightings, roles: np.ndarray) -> list[str]:
     """Reasons, in words, why an estimate should not be trusted blindly."""
     people = len(observations)
     standing, seated = (roles[:, : CHILD + 1].sum(1) > 0.5).sum(), (roles[:, SEATED] > 0.5).sum()

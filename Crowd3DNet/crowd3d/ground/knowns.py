@@ -13,9 +13,9 @@ from scipy.special import log_expit
 
 from crowd3d.errors import BadConfig
 from crowd3d.geometry import Camera
-from crowd3d.ground.observations import image_units
 from crowd3d.ground.opinion import Opinion
 from crowd3d.ground.prediction import up_vectors
+from crowd3d.ground.sightings import image_units
 
 _DISTANCE_SIGMA = 0.01
 _EXIF_SIGMA = 0.05

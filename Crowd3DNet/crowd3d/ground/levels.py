@@ -15,9 +15,9 @@ from crowd3d.ground.knowns import Knowns
 from crowd3d.ground.likelihood import OTHER, OUTLIER_AREA
 from crowd3d.ground.line_search import modes
 from crowd3d.ground.lines import segments_of
-from crowd3d.ground.observations import Observations
 from crowd3d.ground.posture import posture_log_odds
 from crowd3d.ground.prior import Prior
+from crowd3d.ground.sightings import Sightings
 from crowd3d.ground.solver import Evidence, Solution, solve
 from crowd3d.ground.stature import StaturePrior
 
@@ -112,7 +112,7 @@ def _ranked(labels: np.ndarray) -> np.ndarray:
     return np.array([rank.get(label, -1) for label in labels])
 
 
-def _search(people: Observations, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...], most: int) -> np.ndarray:
+def _search(people: Sightings, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...], most: int) -> np.ndarray:
     """(N,) level of each person: one level more as long as it is found, everybody assigned anew each time."""
     level = np.zeros(len(people), int)
     solutions = [solve(people, stature, prior, evidence)]
@@ -142,7 +142,7 @@ def _like_children(solutions: list[Solution], stature: StaturePrior) -> bool:
     return abs(lower - np.log(stature.mean_m / stature.child_mean_m)) < _CHILDREN_RANGE
 
 
-def _together(people: Observations, members: np.ndarray) -> bool:
+def _together(people: Sightings, members: np.ndarray) -> bool:
     """Whether (N,) members are neighbours in the picture more often than by chance: a lower level is somewhere, children are everywhere."""
     count = min(_NEIGHBOURS, len(people) - 1)
     _, near = cKDTree(people.low).query(people.low[members], k=count + 1)
@@ -166,7 +166,7 @@ class _Mixed:
     value: float
 
     @classmethod
-    def of(cls, people: Observations, solutions: list[Solution]) -> _Mixed:
+    def of(cls, people: Sightings, solutions: list[Solution]) -> _Mixed:
         """Shares by expectation maximisation."""
         density = []
         for solution in solutions:
@@ -186,7 +186,7 @@ class _Mixed:
 
 
 def _solve_levels(
-    people: Observations,
+    people: Sightings,
     level: np.ndarray,
     stature: StaturePrior,
     prior: Prior,
@@ -201,13 +201,13 @@ def _solve_levels(
     return [base, *(solve(people[level == k], stature, same_camera) for k in range(1, level.max() + 1))]
 
 
-def _log_density(people: Observations, solution: Solution) -> np.ndarray:
+def _log_density(people: Sightings, solution: Solution) -> np.ndarray:
     """(N,) log density of everybody as a standing person on a level."""
     mixture = solution.mixture.among(people)
     return mixture.log_terms(mixture.predict(solution.parameters[None]))[:2, 0].max(0)
 
 
-def _height_of_the_rest(people: Observations, solutions: list[Solution], stature: StaturePrior) -> float | None:
+def _height_of_the_rest(people: Sightings, solutions: list[Solution], stature: StaturePrior) -> float | None:
     """Log height on which most of the people agree who stand straight but on none of the levels, if at least half of them do."""
     parameters = solutions[0].parameters
     prediction = solutions[0].mixture.among(people).predict(parameters[None]).standing

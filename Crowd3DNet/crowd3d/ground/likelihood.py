@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from crowd3d.ground.body import SEATED_SPREAD, STANDING_SPREAD
-from crowd3d.ground.observations import Observations
 from crowd3d.ground.posture import posture_log_odds
 from crowd3d.ground.prediction import PARAMETERS, Prediction, Shape, predict
+from crowd3d.ground.sightings import Sightings
 from crowd3d.ground.stature import StaturePrior, seated_heights
 
 OUTLIER_AREA = 0.4
@@ -29,7 +29,7 @@ class Predictions(NamedTuple):
     seated: Prediction
 
 
-def log_seen(prediction: Prediction, observations: Observations, sd_m: float, shift_m: float = 0.0) -> np.ndarray:
+def log_seen(prediction: Prediction, observations: Sightings, sd_m: float, shift_m: float = 0.0) -> np.ndarray:
     """Log probability that the head of somebody with this low joint is inside the image, (B, N).
 
     Tall people close to the upper border are missing from the keypoints; without this factor they would bend the ground.
@@ -59,14 +59,14 @@ class Mixture:
         temperature: factor on all standard deviations, 1 in the end; larger ones widen the basin of attraction.
     """
 
-    observations: Observations
+    observations: Sightings
     stature: StaturePrior
     shares: np.ndarray
     child_share: float
     posture: np.ndarray
     temperature: float = 1.0
 
-    def among(self, observations: Observations) -> Mixture:
+    def among(self, observations: Sightings) -> Mixture:
         """The same for other people, of whose posture nothing is known yet."""
         return replace(self, observations=observations, posture=np.zeros(len(observations)))
 
@@ -157,7 +157,7 @@ def share_of_children(stature: StaturePrior, adults: float, children: float) -> 
     return float((children + CHILD_PRIOR_PEOPLE * stature.child_share) / (adults + children + CHILD_PRIOR_PEOPLE))
 
 
-def fisher_information(parameters: np.ndarray, observations: Observations, stature: StaturePrior) -> np.ndarray:
+def fisher_information(parameters: np.ndarray, observations: Sightings, stature: StaturePrior) -> np.ndarray:
     """(6, 6) information of standing adults with the given parameters (6,): the inverse of the Cramér-Rao bound."""
     step = 1e-5
     offsets = step * np.eye(PARAMETERS)

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from crowd3d.geometry import Camera
-from crowd3d.ground.observations import image_units
 from crowd3d.ground.prediction import up_vectors
+from crowd3d.ground.sightings import image_units
 
 _FRAMES = 3
 _FRAME_SHARE = 0.1
@@ -43,7 +43,7 @@ def detect_lines(image_gray: np.ndarray, pixel_size: float = 1.0, least_length_p
 
 
 def segments_of(lines: np.ndarray, camera: Camera, unit_px: float) -> np.ndarray:
-    """(L, 4) pixels → (L, 2, 2) ends in image units (see `Observations`)."""
+    """(L, 4) pixels → (L, 2, 2) ends in image units (see `Sightings`)."""
     ends = image_units(np.asarray(lines, np.float64).reshape(-1, 2, 2), camera, unit_px)
     return ends[np.isfinite(ends).all((1, 2)) & (ends[:, 0] != ends[:, 1]).any(1)]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from crowd3d.ground.body import HIP, KNEE
-from crowd3d.ground.observations import Observations
+from crowd3d.ground.sightings import Sightings
+from crowd3d.types import NOMINAL_STATURE_M
 
 _POSTURE_SIGMA = 0.03
 _LEAST_POSTURE_SIGMA = 0.006
@@ -14,8 +15,8 @@ _MOST_ALONG, _MOST_ACROSS = 0.05, 0.06
 _ODD_ALONG_SIGMA, _ODD_ACROSS_SIGMA = 0.06, 0.1
 
 
-def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Log odds that knees and hips do not belong to somebody who stands straight, (N,); `Observations.bent` where they are unknown.
+def posture_log_odds(observations: Sightings, depth_ratio: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Log odds that knees and hips do not belong to somebody who stands straight, (N,); `Sightings.bent` where they are unknown.
 
     On the straight line from the low joint to the high one each joint has its place (perspective included). A stride moves the knees
     across that line; somebody who sits has higher knees and lower hips, seen from any side. How far standing people stray along and
@@ -29,7 +30,7 @@ def posture_log_odds(observations: Observations, depth_ratio: np.ndarray, scale:
     o = observations
     odds = np.zeros(len(o))
     low, high, low_sigma, high_sigma = o.low, o.high, o.low_sigma, o.high_sigma
-    stature = np.maximum(1.7 * scale, 0.3 * o.size)
+    stature = np.maximum(NOMINAL_STATURE_M * scale, 0.3 * o.size)
     axis = high - low
     along = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
     across = along[:, ::-1] * [1.0, -1.0]

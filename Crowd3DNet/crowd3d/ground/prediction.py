@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowd3d.ground.body import KNEE, Spread
-from crowd3d.ground.observations import Observations
+from crowd3d.ground.body import KNEE, PostureSpread
+from crowd3d.ground.sightings import Sightings
 
 PARAMETERS = 6
 """log focal length in image units, tilt, roll, log height of the camera over the soles, log standard deviation of the lean in radians,
@@ -55,7 +55,7 @@ class Shape:
     lean_rad: np.ndarray
 
     @classmethod
-    def of(cls, observations: Observations, heights: np.ndarray, spread: Spread) -> Shape:
+    def of(cls, observations: Sightings, heights: np.ndarray, spread: PostureSpread) -> Shape:
         """The shape of everybody in a posture with these (5,) heights."""
         low, high = observations.low_joint, observations.high_joint
         return cls(heights[low], heights[high] - heights[low], spread.low[low], spread.span[low, high], spread.lean_rad[low])
@@ -98,7 +98,7 @@ class Prediction:
         return moved
 
 
-def predict(parameters: np.ndarray, observations: Observations, shape: Shape, stature_m: float, *, common_lean: bool = True) -> Prediction:
+def predict(parameters: np.ndarray, observations: Sightings, shape: Shape, stature_m: float, *, common_lean: bool = True) -> Prediction:
     """(B, 6) parameters → residuals of everybody with `stature_m` times the crowd's own factor; metres are over that factor."""
     f = np.exp(parameters[:, 0])[:, None]
     up = up_vectors(parameters[:, 1], parameters[:, 2])

@@ -9,8 +9,8 @@ import numpy as np
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.cameras import camera_prior
 from crowd3d.ground.likelihood import fisher_information
-from crowd3d.ground.observations import Observations, observe
 from crowd3d.ground.prediction import PARAMETERS
+from crowd3d.ground.sightings import Sightings, observe
 from crowd3d.ground.stature import LANDMARKS, StaturePrior
 
 # COCO-17 joints of somebody who stands: right and forward of the body's axis, up from the sole, as fractions of stature
@@ -53,7 +53,7 @@ CONDITIONS = {
 
 
 @dataclass(frozen=True)
-class Crowd:
+class SimulatedCrowd:
     """A made-up crowd.
 
     Attributes:
@@ -86,7 +86,7 @@ def simulate_crowd(
     stature_m: np.ndarray | None = None,
     reach_m: float = 160.0,
     cut_off: bool = False,
-) -> Crowd:
+) -> SimulatedCrowd:
     """People scattered evenly over the visible ground, or at `feet_px` (M, 2), all keypoints inside the image before noise.
 
     With `cut_off` the ground goes on below the picture, shoulders inside suffice and keypoints outside are unknown, score 0.
@@ -116,7 +116,7 @@ def simulate_crowd(
     points = points + sigma[:, None, None] * rng.normal(size=points.shape)
     _spoil_ankles(points, kind == WRONG_ANKLES, rng)
     keypoints = np.concatenate([points, np.where(inside[keep], 0.8, 0.0)[..., None]], -1)
-    return Crowd(keypoints, kind, camera, ground, feet[keep], tall[keep], condition)
+    return SimulatedCrowd(keypoints, kind, camera, ground, feet[keep], tall[keep], condition)
 
 
 def random_view(rng: np.random.Generator, image_size: tuple[int, int] = (19200, 6480)) -> tuple[Camera, GroundPlane]:
@@ -126,7 +126,7 @@ def random_view(rng: np.random.Generator, image_size: tuple[int, int] = (19200, 
     return camera, GroundPlane.from_angles(tilt, roll, rng.uniform(5.0, 30.0))
 
 
-def random_crowd(rng: np.random.Generator, condition: Condition, people: int = 200, at_least: int = 150) -> Crowd:
+def random_crowd(rng: np.random.Generator, condition: Condition, people: int = 200, at_least: int = 150) -> SimulatedCrowd:
     """A crowd in a random view that has room for it."""
     while True:
         crowd = simulate_crowd(*random_view(rng), people, rng, condition=condition)
@@ -134,7 +134,7 @@ def random_crowd(rng: np.random.Generator, condition: Condition, people: int = 2
             return crowd
 
 
-def everyday_picture(rng: np.random.Generator, condition: Condition, most_people: int = 10) -> Crowd:
+def everyday_picture(rng: np.random.Generator, condition: Condition, most_people: int = 10) -> SimulatedCrowd:
     """One to `most_people` people in front of one of the usual cameras (`cameras`), some of them cut off."""
     while True:
         size = _SIZES[rng.integers(len(_SIZES))]
@@ -153,7 +153,7 @@ def truth_vector(camera: Camera, ground: GroundPlane) -> np.ndarray:
     return np.array([np.log(camera.fx), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m)])
 
 
-def cramer_rao_bound(crowd: Crowd, stature: StaturePrior | None = None) -> np.ndarray:
+def cramer_rao_bound(crowd: SimulatedCrowd, stature: StaturePrior | None = None) -> np.ndarray:
     """(4, 4) least covariance of any unbiased estimate from the ankle and shoulder midpoints of the standing people.
 
     The feet are free; stature, lean and pixel noise have their true distributions, known to the estimator.
@@ -169,7 +169,7 @@ def cramer_rao_bound(crowd: Crowd, stature: StaturePrior | None = None) -> np.nd
     return np.linalg.inv(information)
 
 
-def with_true_noise(observations: Observations, crowd: Crowd) -> Observations:
+def with_true_noise(observations: Sightings, crowd: SimulatedCrowd) -> Sightings:
     """The same people with the noise that `crowd` was made with."""
     points = crowd.keypoints[crowd.kind == STANDING][..., :2]
     size = np.ptp(points[..., 1], axis=1) / 0.897

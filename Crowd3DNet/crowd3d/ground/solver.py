@@ -9,9 +9,9 @@ import numpy as np
 
 from crowd3d.ground.body import HIP, KNEE, SHOULDER
 from crowd3d.ground.likelihood import CHILD, OTHER, SHARE_PRIOR, Mixture, share_of_children
-from crowd3d.ground.observations import Observations, measured_from
 from crowd3d.ground.prediction import PARAMETERS
 from crowd3d.ground.prior import Prior
+from crowd3d.ground.sightings import Sightings, measured_from
 from crowd3d.ground.start import starting_points
 from crowd3d.ground.stature import StaturePrior, seated_heights
 
@@ -56,7 +56,7 @@ class Solution:
     value: float
 
 
-def solve(observations: Observations, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...] = ()) -> Solution:
+def solve(observations: Sightings, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...] = ()) -> Solution:
     """Scan, refine the best starts on a subset, then everybody."""
     stride = max(1, -(-len(observations) // _START_PEOPLE))
     few = observations[np.arange(0, len(observations), stride)]

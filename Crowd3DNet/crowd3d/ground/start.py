@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowd3d.ground.observations import Observations
 from crowd3d.ground.prediction import PARAMETERS
 from crowd3d.ground.prior import Prior
+from crowd3d.ground.sightings import Sightings
 
 _FOCALS = 28
 _FOV_RANGE_DEG = (3.0, 140.0)
@@ -14,7 +14,7 @@ _ROUNDS = 8
 _START_LEAN_RAD = np.deg2rad(4.0)
 
 
-def starting_points(observations: Observations, stature_m: float, prior: Prior) -> np.ndarray:
+def starting_points(observations: Sightings, stature_m: float, prior: Prior) -> np.ndarray:
     """(B, 6) parameter vectors (see `prediction`): two per focal length of a scan, or for the known one, and the kinds of the prior."""
     if not len(observations):
         return prior.mean.copy()
@@ -35,7 +35,7 @@ def _directions(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.exp(parameters[:, 0]), up
 
 
-def _from_verticals(o: Observations, focals: np.ndarray) -> np.ndarray:
+def _from_verticals(o: Sightings, focals: np.ndarray) -> np.ndarray:
     """Up direction that is nearest to every plane through the camera, a low and a high joint, (F, 3).
 
     Reweighted least squares with Cauchy weights on unit plane normals.
@@ -59,7 +59,7 @@ def _from_verticals(o: Observations, focals: np.ndarray) -> np.ndarray:
     return up * np.where((rises @ o.weight)[:, None] * 2 > o.weight.sum(), 1.0, -1.0)
 
 
-def _from_sizes(o: Observations, focals: np.ndarray) -> np.ndarray:
+def _from_sizes(o: Sightings, focals: np.ndarray) -> np.ndarray:
     """Up direction from the line where people's image size vanishes, (F, 3): sizes are affine in the pixel for small tilts."""
     length = np.linalg.norm(o.high - o.low, axis=1) / o.span
     design = np.column_stack([o.low, np.ones(len(o))])
@@ -75,7 +75,7 @@ def _from_sizes(o: Observations, focals: np.ndarray) -> np.ndarray:
     return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
 
 
-def _with_height(o: Observations, focals: np.ndarray, up: np.ndarray, stature_m: float) -> np.ndarray:
+def _with_height(o: Sightings, focals: np.ndarray, up: np.ndarray, stature_m: float) -> np.ndarray:
     """Camera height from the median person, given focal lengths (B,) and up directions (B, 3)."""
     f = focals[:, None]
     rx, ry = o.low[:, 0] / f, o.low[:, 1] / f

@@ -13,7 +13,7 @@ import numpy as np
 
 from crowd3d.errors import BadConfig
 from crowd3d.ground.body import SEATED_HIP, SEATED_KNEE
-from crowd3d.types import Proportions
+from crowd3d.types import NOMINAL_STATURE_M, Proportions
 
 
 def seated_heights(proportions: Proportions) -> np.ndarray:
@@ -60,7 +60,7 @@ class StaturePrior:
         proportions: where the keypoints sit.
     """
 
-    mean_m: float = 1.70
+    mean_m: float = NOMINAL_STATURE_M
     sd_m: float = 0.10
     child_share: float = 0.03
     child_mean_m: float = 1.25

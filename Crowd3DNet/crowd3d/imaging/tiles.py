@@ -11,9 +11,11 @@ from scipy.optimize import fsolve
 
 from crowd3d.errors import BadImage, Crowd3DError, UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.types import TileLayout
+from crowd3d.types import NOMINAL_STATURE_M, TileLayout
 
-STATURE_M = 1.7
+RELEASE_TILE_PX = 512
+"""Side of the release's tiles as they are stored, and of the input of its network."""
+
 WIDTH_OF_HEIGHT = 0.4
 """Width of a standing person with swinging arms, as a part of the height."""
 
@@ -169,7 +171,7 @@ class _DepthRows:
             raise UnsolvableGround(
                 f"the image shows no ground (camera tilt {tilt:.1f}°, roll {roll:.1f}°); give the camera or tile parameters"
             )
-        return max(float(np.nanmin(corners)), STATURE_M * max(-self.normal[2], 0.0) + NEAREST_HEAD_M)
+        return max(float(np.nanmin(corners)), NOMINAL_STATURE_M * max(-self.normal[2], 0.0) + NEAREST_HEAD_M)
 
     def feet_px(self, depth_m: float) -> float:
         _, b, c = self.normal
@@ -179,14 +181,14 @@ class _DepthRows:
         """Twice the height of the tallest person of this depth, or twice the width of one who leans at the edge of a wide image."""
         u = np.array([0.0, 0.5, 1.0]) * self.image_size[0]
         feet_px = np.stack([u, self.feet_px(depth_m) + self.slope * (u - self.camera.cx)], axis=1)
-        heads_px = self.camera.project(self.camera.rays(feet_px) * depth_m + STATURE_M * self.ground.normal)
+        heads_px = self.camera.project(self.camera.rays(feet_px) * depth_m + NOMINAL_STATURE_M * self.ground.normal)
         across, along = np.abs(heads_px - feet_px).T
         extent = np.maximum(along, across + WIDTH_OF_HEIGHT * np.hypot(across, along))
         return max(2, 2 * int(np.ceil(extent.max())))
 
     def next_depth_m(self, depth_m: float, side: int) -> float:
         """Depth at which heads reach the tops of this row's tiles (linear: feet are linear in depth, and the tops are one line)."""
-        a, b, c = self.normal * STATURE_M
+        a, b, c = self.normal * NOMINAL_STATURE_M
         fx, fy = self.camera.fx, self.camera.fy
         top = self.feet_px(depth_m) - side * (1 - abs(self.slope) - 2 * MARGIN) - self.camera.cy
         ground_slope = -self.normal[2] / self.normal[1]

@@ -7,6 +7,7 @@ import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.measure.recall import heights_px
+from crowd3d.types import NOMINAL_STATURE_M
 
 LEAST_PX = 24.0
 """Whoever is less tall in the picture is not found."""
@@ -47,7 +48,7 @@ def observed_pixels(camera: Camera, ground: GroundPlane, least_px: float = LEAST
 def _tall(camera: Camera, ground: GroundPlane, pixels: np.ndarray, least_px: float) -> np.ndarray:
     # Seen from above people are short but wide: what counts is the scale, as if they were seen from the side.
     depth = ground.intersect(camera, pixels)[..., 2]
-    upright, scale = heights_px(camera, ground, pixels), 1.7 * camera.fx / np.where(depth > 0, depth, np.nan)
+    upright, scale = heights_px(camera, ground, pixels), NOMINAL_STATURE_M * camera.fx / np.where(depth > 0, depth, np.nan)
     steep = np.nan_to_num(-ground.normal[2]) > 0.9
     return np.nan_to_num(scale if steep else upright, nan=0.0) >= least_px
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.types import NOMINAL_STATURE_M
 
-STATURE_M, WIDTH_M = 1.7, 0.45
+WIDTH_M = 0.45
 """Silhouette of an average person: height, and breadth of the shoulders."""
-_SAMPLES = np.stack(np.meshgrid([-0.3, 0.0, 0.3], [0.15, 0.35, 0.55, 0.75, 0.92]), -1).reshape(-1, 2) * (WIDTH_M, STATURE_M)
+_SAMPLES = np.stack(np.meshgrid([-0.3, 0.0, 0.3], [0.15, 0.35, 0.55, 0.75, 0.92]), -1).reshape(-1, 2) * (WIDTH_M, NOMINAL_STATURE_M)
 """(15, 2) metres across and up where a silhouette is probed."""
 _BUFFER_PX = 3_000_000
 _BEHIND_M = 0.15
@@ -73,7 +74,7 @@ class Recall:
 
 def heights_px(camera: Camera, ground: GroundPlane, foot_px: np.ndarray) -> np.ndarray:
     """(..., 2) ground pixels → (...) height in the picture of an average person standing there; NaN above the horizon."""
-    return STATURE_M * ground.pixels_per_metre(camera, foot_px)
+    return NOMINAL_STATURE_M * ground.pixels_per_metre(camera, foot_px)
 
 
 def visible_shares(camera: Camera, ground: GroundPlane, people_px: np.ndarray, places_px: np.ndarray) -> np.ndarray:
@@ -108,7 +109,7 @@ def visible_shares(camera: Camera, ground: GroundPlane, people_px: np.ndarray, p
 def _boxes(camera: Camera, ground: GroundPlane, foot_px: np.ndarray) -> np.ndarray:
     """(N, 4) left, top, right, bottom of silhouettes in pixels."""
     feet = ground.intersect(camera, foot_px)
-    head = camera.project(feet + STATURE_M * ground.normal)
+    head = camera.project(feet + NOMINAL_STATURE_M * ground.normal)
     half = 0.5 * WIDTH_M * camera.fx / feet[:, 2]
     ends = np.stack([foot_px, head], 1)
     low, high = ends.min(1), ends.max(1)

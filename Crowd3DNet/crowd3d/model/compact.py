@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from crowd3d.model.blocks import BasicBlock, conv1x1, conv3x3
 
+TILE_PX = 256
+"""Side of the tiles that it was made for."""
 STEM = 16
 WIDTHS = (40, 80, 128, 192)
 BLOCKS = (1, 1, 2, 2)

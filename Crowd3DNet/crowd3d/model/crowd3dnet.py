@@ -13,6 +13,8 @@ from crowd3d.model.heads import coordinate_maps, embedding, heads
 from crowd3d.model.hrnet import HRNetW32
 from crowd3d.model.resnet import ResNet50
 
+MAP_STRIDE = 8
+"""Pixels of a tile per cell of the maps."""
 BACKBONES: dict[str, Callable[[], nn.Module]] = {"hrnet_w32": HRNetW32, "resnet50": ResNet50, "compact": CompactPyramid}
 
 

@@ -8,12 +8,12 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from crowd3d.optimise.terms import SPHERES
+from crowd3d.types import NOMINAL_STATURE_M
 
 CONTACTS = 4
 REACH_M = 1.2
 MARGIN_M = 0.05
 """Balls that are this near to each other are watched as well, so that a step does not push them together."""
-MEAN_STATURE_M = 1.7
 
 
 def find_contacts(centres: Tensor, stature_m: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,7 +25,7 @@ def find_contacts(centres: Tensor, stature_m: Tensor, frame: Tensor) -> tuple[Te
         frame: (N,) photograph that each person is in.
 
     Returns:
-        ball (N, M), away (N, M, 3) and bound (N, M) of `terms.Frozen`.
+        ball (N, M), away (N, M, 3) and bound (N, M) of `terms.Held`.
     """
     count = len(centres)
     balls = torch.zeros(count, CONTACTS, dtype=torch.long)
@@ -37,7 +37,7 @@ def find_contacts(centres: Tensor, stature_m: Tensor, frame: Tensor) -> tuple[Te
     if len(pairs) == 0:
         return balls, away, bound
     first, second = torch.from_numpy(np.concatenate([pairs, pairs[:, ::-1]]).astype(np.int64)).unbind(1)
-    radius = torch.tensor([r for _, r in SPHERES]).to(centres) * (stature_m / MEAN_STATURE_M)[:, None]
+    radius = torch.tensor([r for _, r in SPHERES]).to(centres) * (stature_m / NOMINAL_STATURE_M)[:, None]
     between = centres[first][:, :, None] - centres[second][:, None]
     distance = between.norm(dim=-1)
     overlap = (radius[first][:, :, None] + radius[second][:, None] - distance).flatten(1)

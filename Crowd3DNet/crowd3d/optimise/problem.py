@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import TORSO17
 from crowd3d.bodies.skinning import locate
 from crowd3d.errors import BackendFailed
 from crowd3d.geometry import Camera, GroundPlane
@@ -17,7 +18,7 @@ from crowd3d.ground import StaturePrior
 from crowd3d.optimise.belief import Belief
 from crowd3d.optimise.pose_prior import PosePrior
 from crowd3d.optimise.skeleton import Skeleton
-from crowd3d.optimise.state import BETAS, POSE, SHARED, TORSO17, Lens, Start, bones_of
+from crowd3d.optimise.state import BETAS, POSE, SHARED, Lens, Start, bones_of
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene
@@ -30,7 +31,7 @@ HEIGHT = 3
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Measurements:
     """Measurements of N people and the centres of their priors. Inverse spreads are 0 where nothing is known.
 
     Attributes:
@@ -55,8 +56,8 @@ class Evidence:
     pose: Tensor
     betas: Tensor
 
-    def __getitem__(self, rows: slice) -> Evidence:
-        return Evidence(*(getattr(self, f.name)[rows] for f in fields(self)))
+    def __getitem__(self, rows: slice) -> Measurements:
+        return Measurements(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Problem:
     Attributes:
         skeleton, lens, start, evidence: see there.
         basis: (69, K) pose per coordinate.
-        pose_inverse: () 1 / spread of the pose's coordinates around `Evidence.pose`.
+        pose_inverse: () 1 / spread of the pose's coordinates around `Measurements.pose`.
         lean: spread of the horizontal part of the pelvis' up vector among people.
         stature: what is known of people's heights.
         shared_mean: (4,) and shared_information (4, 4): prior of the shared unknowns.
@@ -79,7 +80,7 @@ class Problem:
     skeleton: Skeleton
     lens: Lens
     start: Start
-    evidence: Evidence
+    evidence: Measurements
     basis: Tensor
     pose_inverse: float
     lean: float
@@ -244,7 +245,7 @@ def _evidence(
     size: np.ndarray,
     pose: np.ndarray,
     betas: Tensor,
-) -> Evidence:
+) -> Measurements:
     depth_sigma = observed.depth_sigma_m * belief.depth
     depth_known = np.isfinite(observed.depth_m) & np.isfinite(depth_sigma)
     hvip_known = np.isfinite(observed.hvip_px).all(1) & np.isfinite(belief.hvip)
@@ -260,4 +261,4 @@ def _evidence(
         pose,
         betas.numpy(),
     )
-    return Evidence(*(torch.from_numpy(np.asarray(a, np.float64)) for a in arrays))
+    return Measurements(*(torch.from_numpy(np.asarray(a, np.float64)) for a in arrays))

@@ -13,7 +13,7 @@ from torch import Tensor
 from crowd3d.optimise.contacts import find_contacts
 from crowd3d.optimise.problem import Problem
 from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, pose_people
-from crowd3d.optimise.terms import Chunk, Frozen, Rows, ball_mixture, reprojection, terms_of
+from crowd3d.optimise.terms import Chunk, Held, Residuals, ball_mixture, reprojection, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def covariance(problem: Problem, system: System) -> Tensor:
     return result
 
 
-def chunks(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen, changes: bool) -> Iterator[tuple[slice, Chunk]]:
+def chunks(problem: Problem, x: Tensor, shared: Tensor, frozen: Held, changes: bool) -> Iterator[tuple[slice, Chunk]]:
     """Everybody, some at a time."""
     for first in range(0, len(problem), PEOPLE_PER_CHUNK):
         rows = slice(first, first + PEOPLE_PER_CHUNK)
@@ -171,20 +171,20 @@ def chunks(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen, changes:
         yield rows, Chunk(problem, start, problem.evidence[rows], frozen[rows], x[rows], posed, changes)
 
 
-def weigh(rows: Rows) -> tuple[Tensor, Tensor]:
+def weigh(rows: Residuals) -> tuple[Tensor, Tensor]:
     """Costs (n,) and weights (n, g); what is infinitely wrong costs infinitely much and pulls nowhere."""
     costs, weights = rows.kernel(rows.residual.square().sum(-1))
     return torch.where(costs.isnan(), torch.inf, costs).sum(1), weights
 
 
-def cost(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> Tensor:
+def cost(problem: Problem, x: Tensor, shared: Tensor, frozen: Held) -> Tensor:
     """(N,) cost of everybody."""
     terms = terms_of(problem).values()
     parts = [sum(weigh(term(chunk))[0] for term in terms) for _, chunk in chunks(problem, x, shared, frozen, False)]
     return torch.cat(parts)  # type: ignore[arg-type]
 
 
-def cost_per_term(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> dict[str, float]:
+def cost_per_term(problem: Problem, x: Tensor, shared: Tensor, frozen: Held) -> dict[str, float]:
     """Cost of everybody by term, that of the shared prior included."""
     terms = terms_of(problem)
     total = dict.fromkeys(terms, 0.0)
@@ -200,7 +200,7 @@ def shared_cost(problem: Problem, shared: Tensor) -> Tensor:
     return 0.5 * off @ problem.shared_information @ off
 
 
-def linearise(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> System:
+def linearise(problem: Problem, x: Tensor, shared: Tensor, frozen: Held) -> System:
     """Normal equations at a point, without the shared prior."""
     count, unknowns = len(problem), problem.unknowns
     sizes = ((count,), (count, unknowns), (count, unknowns, unknowns), (count, unknowns, SHARED), (SHARED,), (SHARED, SHARED))
@@ -223,17 +223,17 @@ def linearise(problem: Problem, x: Tensor, shared: Tensor, frozen: Frozen) -> Sy
     return system
 
 
-def freeze(problem: Problem, x: Tensor, shared: Tensor, limit: Tensor) -> Frozen:
+def freeze(problem: Problem, x: Tensor, shared: Tensor, limit: Tensor) -> Held:
     """Hold contacts and limits for one step."""
     skeleton = problem.skeleton
     centres = torch.cat([ball_mixture(posed.points) for posed in _everybody(problem, x, shared)])
     stature = skeleton.stature[0] + x[:, -BETAS:] @ skeleton.stature[1:]
-    return Frozen(limit, shared, *find_contacts(centres, stature, problem.frame))
+    return Held(limit, shared, *find_contacts(centres, stature, problem.frame))
 
 
 def robust_limit(problem: Problem, x: Tensor, shared: Tensor, ceiling: float) -> Tensor:
     """(N,) the limit for keypoints: thrice the median residual of each person, at most `ceiling`, at least `LIMIT`."""
-    wide = Frozen(torch.full((len(problem),), torch.inf, dtype=x.dtype), shared, *_no_contacts(problem, x))
+    wide = Held(torch.full((len(problem),), torch.inf, dtype=x.dtype), shared, *_no_contacts(problem, x))
     medians = []
     for _, chunk in chunks(problem, x, shared, wide, False):
         size = reprojection(chunk).residual.norm(dim=-1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from crowd3d.bodies.joints import TORSO17
 from crowd3d.bodies.skinning import Bones, Points, differentiate, heights, locate, spin
 from crowd3d.optimise.skeleton import LANDMARKS, Skeleton, articulate
 
@@ -14,7 +15,6 @@ SHARED = 4
 """log focal length, tilt, roll, log height."""
 PLACE, RISE, TURN, POSE = slice(0, 2), 2, slice(3, 6), 6
 BETAS = 10
-TORSO17 = (5, 6, 11, 12)
 HORIZON = 1e-4
 
 

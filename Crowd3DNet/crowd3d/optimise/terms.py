@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from crowd3d.bodies.joints import HIPS17, SHOULDERS17, TORSO17
 from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, quadratic
-from crowd3d.optimise.problem import Evidence, Problem
+from crowd3d.optimise.problem import Measurements, Problem
 from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, Start, view
 
 TOUCH_SIGMA_M = 0.01
@@ -20,13 +21,13 @@ NEAR_M = 0.1
 KNEE_X, ELBOW_L_Y, ELBOW_R_Y = (3 * 3, 4 * 3), 17 * 3 + 1, 18 * 3 + 1
 """Places among the 69 axis-angles: flexion of the knees about +x, of the elbows about −y (left) and +y (right)."""
 SPHERES = (
-    ((5, 6), 0.10), ((11, 12), 0.12), ((5, 6, 11, 12), 0.11), ((3, 4), 0.09), ((5,), 0.06), ((6,), 0.06), ((11,), 0.08), ((12,), 0.08),
+    (SHOULDERS17, 0.10), (HIPS17, 0.12), (TORSO17, 0.11), ((3, 4), 0.09), ((5,), 0.06), ((6,), 0.06), ((11,), 0.08), ((12,), 0.08),
     ((13,), 0.055), ((14,), 0.055), ((15,), 0.045), ((16,), 0.045), ((7,), 0.045), ((8,), 0.045),
 )  # fmt: skip
-"""Balls inside a body: the keypoints whose mean is the centre, and the radius in metres at a stature of 1.7 m."""
+"""Balls inside a body: the keypoints whose mean is the centre, and the radius in metres of somebody of `NOMINAL_STATURE_M`."""
 
 
-class Rows(NamedTuple):
+class Residuals(NamedTuple):
     """Residuals of n people in g groups of d, whose norms go through `kernel`; derivatives are empty if not asked for.
 
     Attributes:
@@ -42,7 +43,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Held:
     """What is held while a step is taken, so that everybody's cost depends on himself and the shared unknowns only.
 
     Attributes:
@@ -59,8 +60,8 @@ class Frozen:
     away: Tensor
     bound: Tensor
 
-    def __getitem__(self, rows: slice) -> Frozen:
-        return Frozen(self.limit[rows], self.shared, self.ball[rows], self.away[rows], self.bound[rows])
+    def __getitem__(self, rows: slice) -> Held:
+        return Held(self.limit[rows], self.shared, self.ball[rows], self.away[rows], self.bound[rows])
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,21 @@ class Chunk:
 
     problem: Problem
     start: Start
-    evidence: Evidence
-    frozen: Frozen
+    evidence: Measurements
+    frozen: Held
     x: Tensor
     posed: Posed
     changes: bool
 
-    def rows(self, residual: Tensor, person: Tensor | None, shared: Tensor | None, kernel: Kernel) -> Rows:
+    def rows(self, residual: Tensor, person: Tensor | None, shared: Tensor | None, kernel: Kernel) -> Residuals:
         """Fill in derivatives that vanish or are not wanted."""
         empty = torch.empty(0)
         if not self.changes:
-            return Rows(residual, empty, empty, kernel)
+            return Residuals(residual, empty, empty, kernel)
         size = (*residual.shape, self.x.shape[1])
         person = person if person is not None else self.x.new_zeros(size)
         shared = shared if shared is not None else self.x.new_zeros(*residual.shape, SHARED)
-        return Rows(residual, person, shared, kernel)
+        return Residuals(residual, person, shared, kernel)
 
     def linear(self, columns: slice | list[int], matrix: Tensor) -> Tensor | None:
         """(n, 1, d, P) derivative of ``matrix (d, k) @ x[columns]``."""
@@ -102,7 +103,7 @@ class Chunk:
         return person
 
 
-def reprojection(chunk: Chunk) -> Rows:
+def reprojection(chunk: Chunk) -> Residuals:
     """Keypoints of the body where they are seen, in spreads; whoever comes behind the camera costs infinitely much."""
     posed, evidence = chunk.posed, chunk.evidence
     cam = posed.cam
@@ -124,7 +125,7 @@ def reprojection(chunk: Chunk) -> Rows:
     return chunk.rows(residual, person, shared, geman_mcclure(chunk.frozen.limit))
 
 
-def depth_cue(chunk: Chunk) -> Rows:
+def depth_cue(chunk: Chunk) -> Residuals:
     """Depths of the keypoints behind the torso centre, where the 2D stage tells them."""
     posed, evidence = chunk.posed, chunk.evidence
     inverse = evidence.depth_inverse[..., None]
@@ -134,7 +135,7 @@ def depth_cue(chunk: Chunk) -> Rows:
     kernel = geman_mcclure(chunk.frozen.limit)
     if not chunk.changes:
         return chunk.rows(residual, None, None, kernel)
-    person = posed.points_person - posed.points_person[:, [5, 6, 11, 12]].mean(1, keepdim=True)
+    person = posed.points_person - posed.points_person[:, TORSO17].mean(1, keepdim=True)
     person = torch.einsum("nkxp,nx->nkp", person, ray_world) * inverse
     # the camera turns under the ray: about its own axis by roll, about the world's x axis by tilt
     per_roll = torch.stack([evidence.ray[:, 1], -evidence.ray[:, 0], torch.zeros_like(ray_world[:, 0])], 1) @ posed.view.rotation
@@ -144,7 +145,7 @@ def depth_cue(chunk: Chunk) -> Rows:
     return chunk.rows(residual, person[:, :, None], shared[:, :, None], kernel)
 
 
-def hvip_cue(chunk: Chunk) -> Rows:
+def hvip_cue(chunk: Chunk) -> Residuals:
     """The HVIP where the 2D stage sees it."""
     inverse = chunk.evidence.hvip_inverse[:, None, None]
     residual = (chunk.x[:, None, PLACE] - chunk.evidence.hvip[:, None]) * inverse
@@ -152,19 +153,19 @@ def hvip_cue(chunk: Chunk) -> Rows:
     return chunk.rows(residual, None if person is None else person * inverse[..., None], None, cauchy(3.0))
 
 
-def start_place(chunk: Chunk) -> Rows:
+def start_place(chunk: Chunk) -> Residuals:
     """The HVIP about where it was given."""
     inverse = 1 / chunk.problem.belief.place
     return chunk.rows(chunk.x[:, None, PLACE] * inverse, chunk.linear(PLACE, torch.eye(2).to(chunk.x) * inverse), None, cauchy(3.0))
 
 
-def start_turn(chunk: Chunk) -> Rows:
+def start_turn(chunk: Chunk) -> Residuals:
     """The pelvis about as it was given."""
     inverse = 1 / torch.tensor(chunk.problem.belief.turn_rad).to(chunk.x)
     return chunk.rows(chunk.x[:, None, TURN] * inverse, chunk.linear(TURN, torch.diag(inverse)), None, quadratic)
 
 
-def pose_prior(chunk: Chunk) -> Rows:
+def pose_prior(chunk: Chunk) -> Residuals:
     """The pose about as it was given, and as people's poses are."""
     inverse = chunk.problem.pose_inverse
     residual = (chunk.x[:, None, POSE:-BETAS] - chunk.evidence.pose[:, None]) * inverse
@@ -172,7 +173,7 @@ def pose_prior(chunk: Chunk) -> Rows:
     return chunk.rows(residual, chunk.linear(slice(POSE, -BETAS), identity), None, quadratic)
 
 
-def joint_limits(chunk: Chunk) -> Rows:
+def joint_limits(chunk: Chunk) -> Residuals:
     """Knees and elbows do not bend backwards."""
     rows = [*KNEE_X, ELBOW_L_Y, ELBOW_R_Y]
     sign = torch.tensor([1.0, 1.0, -1.0, 1.0]).to(chunk.x) / LIMIT_SIGMA_RAD
@@ -183,34 +184,34 @@ def joint_limits(chunk: Chunk) -> Rows:
     return chunk.rows(torch.where(over, flexion[:, None], 0.0), None if person is None else person * over[..., None], None, quadratic)
 
 
-def upright(chunk: Chunk) -> Rows:
+def upright(chunk: Chunk) -> Residuals:
     """Pelvises are upright, but for the few who bend or lie."""
     inverse = 1 / chunk.problem.lean
     person = chunk.posed.up_person[:, None, [0, 2]] * inverse if chunk.changes else None
     return chunk.rows(chunk.posed.up[:, None, [0, 2]] * inverse, person, None, cauchy(2.0))
 
 
-def touch_ground(chunk: Chunk) -> Rows:
+def touch_ground(chunk: Chunk) -> Residuals:
     """The lowest point of the body is on the ground."""
     person = chunk.posed.lowest_person[:, None, None] / TOUCH_SIGMA_M if chunk.changes else None
     return chunk.rows(chunk.posed.lowest[:, None, None] / TOUCH_SIGMA_M, person, None, quadratic)
 
 
-def start_shape(chunk: Chunk) -> Rows:
+def start_shape(chunk: Chunk) -> Residuals:
     """The betas about as they were given."""
     inverse = 1 / chunk.problem.belief.betas
     residual = (chunk.x[:, None, -BETAS:] - chunk.evidence.betas[:, None]) * inverse
     return chunk.rows(residual, chunk.linear(slice(-BETAS, None), torch.eye(BETAS).to(chunk.x) * inverse), None, quadratic)
 
 
-def shape_prior(chunk: Chunk) -> Rows:
+def shape_prior(chunk: Chunk) -> Residuals:
     """Betas from N(0, 1) but for stature, which has a prior of its own; children are far out."""
     rise = chunk.problem.skeleton.stature[1:]
     across = torch.eye(BETAS).to(chunk.x) - torch.outer(rise, rise) / rise.square().sum()
     return chunk.rows((chunk.x[:, -BETAS:] @ across)[:, None], chunk.linear(slice(-BETAS, None), across), None, cauchy(6.0))
 
 
-def stature_prior(chunk: Chunk) -> Rows:
+def stature_prior(chunk: Chunk) -> Residuals:
     """Adults and some children."""
     prior, stature = chunk.problem.stature, chunk.problem.skeleton.stature
     mean = torch.tensor([prior.mean_m, prior.child_mean_m]).to(chunk.x)
@@ -223,7 +224,7 @@ def stature_prior(chunk: Chunk) -> Rows:
     return chunk.rows(residual[..., None], None if person is None else person[:, 0, :, None], None, kernel)
 
 
-def keep_apart(chunk: Chunk) -> Rows:
+def keep_apart(chunk: Chunk) -> Residuals:
     """Nobody is inside somebody else: balls stay on their side of the plane half-way."""
     frozen, posed = chunk.frozen, chunk.posed
     before = view(frozen.shared, chunk.problem.lens, chunk.start.hvip_px + chunk.x[:, PLACE] * chunk.start.size_px[:, None])
@@ -249,7 +250,7 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index[..., None].expand(*index.shape, values.shape[-1]))
 
 
-Term = Callable[[Chunk], Rows]
+Term = Callable[[Chunk], Residuals]
 TERMS: dict[str, Term] = {
     "reprojection": reprojection,
     "depth": depth_cue,

@@ -41,7 +41,8 @@ from crowd3d.pipeline.process import read_layout
 from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
-from crowd3d.render import person_colours, render_overlay, render_overview, top_view
+from crowd3d.raster import find_renderer
+from crowd3d.render import Style, person_colours, render_overlay, render_overview, top_view
 from crowd3d.scene.measuring import guess_hvip
 from crowd3d.scene.placing import load_lifter, look_alike, reconstruct_people
 from crowd3d.types import Keypoints, People, Scene
@@ -65,6 +66,8 @@ class InferOptions:
         optimise: what is made to agree with the keypoints after lifting; see `pipeline.optimise`.
         before_after: draw the pictures of the scene before the optimisation, too.
         with_hvip: mark HVIPs in the overlay.
+        blur_faces: make heads unrecognisable in the pictures.
+        renderer: what draws the bodies, ``builtin`` or ``pytorch3d``.
         tuning: fine-tune the weights, which are in the release's format, to this photograph first; None to use them as they are.
         mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
         pictures: draw overlay and map, write the mesh.
@@ -80,6 +83,8 @@ class InferOptions:
     optimise: OptimiseChoice = "auto"
     before_after: bool = False
     with_hvip: bool = False
+    blur_faces: bool = False
+    renderer: str = "builtin"
     tuning: Tuning | None = None
     mesh_mode: str | None = None
     pictures: bool = True
@@ -153,7 +158,8 @@ def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: Defa
         run.stage("pictures before", {}, drawn, lambda: _draw(read_lifted(results)[0], image, before, choice, options))
     if options.pictures:
         pictures = [path_for_size(results.overlay, image.size), results.overview, results.top_view, results.mesh, results.table]
-        run.stage("pictures", {"with_hvip": options.with_hvip}, pictures, lambda: _draw(scene, image, results, choice, options))
+        style = {name: getattr(options, name) for name in ("with_hvip", "blur_faces", "renderer")}
+        run.stage("pictures", style, pictures, lambda: _draw(scene, image, results, choice, options))
     if options.mesh_mode:
         mesh = results.root / "extract_mesh"
         body = result_body(choice, detailed=True)
@@ -273,8 +279,9 @@ def _position_covariance(scene: Scene) -> np.ndarray | None:
 
 def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice | None, options: InferOptions) -> None:
     body, low = result_body(choice, detailed=True), result_body(choice, detailed=False)
-    render_overlay(scene, body, image, results.overlay, with_hvip=options.with_hvip)
-    render_overview(scene, low, image, results.overview)
+    style = Style(blur_faces=options.blur_faces, renderer=find_renderer(options.renderer))
+    render_overlay(scene, body, image, results.overlay, replace(style, with_hvip=options.with_hvip))
+    render_overview(scene, low, image, results.overview, style)
     top_view(scene, low, results.top_view, position_covariance=_position_covariance(scene))
     write_glb(results.mesh, scene, low, person_colours(scene.people))
     write_people_csv(results.table, scene, low)

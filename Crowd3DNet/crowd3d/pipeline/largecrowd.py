@@ -12,9 +12,10 @@ import numpy as np
 
 from crowd3d.errors import BadImage, Crowd3DError, MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
 from crowd3d.ground import read_release_ground, write_release_files, write_release_ground
 from crowd3d.imaging import GigapixelImage
-from crowd3d.imaging.largecrowd import LargeCrowdFolder
+from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import InferOptions, infer, read_observations
@@ -27,7 +28,6 @@ from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.scene import write_predict_json
-from crowd3d.synthetic.cameras import PUBLISHED, published_view
 from crowd3d.types import Scene
 
 log = logging.getLogger(__name__)
@@ -162,8 +162,7 @@ def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> Cam
     if not (folder / "scene_shape.npy").is_file():
         if scene not in PUBLISHED:
             raise MissingAsset(f"no published ground of scene {scene}; leave --use_pre_optim out, or put the three files into {folder}")
-        view = published_view(scene, PUBLISHED[scene][2:])
-        write_release_files(folder, view.camera, view.ground)
+        write_release_files(folder, *published_camera(scene))
     camera, ground = read_release_ground(folder)
     if (camera.width, camera.height) != image_size:
         log.warning("%s: published for %dx%d pixels, the pictures have %dx%d", scene, camera.width, camera.height, *image_size)

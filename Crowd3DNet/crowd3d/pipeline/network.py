@@ -15,7 +15,8 @@ from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, format_tile_name
-from crowd3d.model import Crowd3DNet, Maps, TileViews, decode_maps, lift_people, load_network, load_weights
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
+from crowd3d.model import Crowd3DNet, Maps, TileViews, compact, decode_maps, lift_people, load_network, load_weights
 from crowd3d.model.checkpoints import read_released_checkpoint
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import Engine, EngineName, make_engine
@@ -25,8 +26,6 @@ from crowd3d.pose.alphapose_json import tiles_with_people
 from crowd3d.scene import duplicate_free, release_results, write_all_result
 from crowd3d.types import People, TileLayout
 
-RELEASE_TILE_PX = 512
-COMPACT_TILE_PX = 256
 RELEASE_SUFFIX = ".pkl"
 
 
@@ -71,7 +70,7 @@ class NetworkChoice:
     @property
     def tile_px(self) -> int:
         """Side to which tiles are resized."""
-        return RELEASE_TILE_PX if self.released else int(load_weights(self.path)[1].get("tile_px", COMPACT_TILE_PX))
+        return RELEASE_TILE_PX if self.released else int(load_weights(self.path)[1].get("tile_px", compact.TILE_PX))
 
     def fingerprint(self) -> list[str | int]:
         """Enough to notice that the file was replaced."""

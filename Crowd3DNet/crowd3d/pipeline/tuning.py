@@ -11,9 +11,6 @@ from pathlib import Path
 from crowd3d.files import atomic_path, file_digest
 from crowd3d.model.checkpoints import read_released_checkpoint, save_released_checkpoint
 from crowd3d.model.configs import read_config
-from crowd3d.optimise.fine_tuning import FineTuningConfig, fine_tune
-from crowd3d.optimise.fine_tuning_data import FineTuningData
-from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.network import NetworkChoice
 
@@ -52,6 +49,10 @@ def tuned_network(choice: NetworkChoice, tab: str, mid: MidFolder, tuning: Tunin
         TrainingFailed: the loss is no number.
         BadOutput: the folder cannot be written.
     """
+    # Only who asks for the fine-tuning pays for the code that teaches.
+    from crowd3d.training.supervision.network_prior import load_network_prior
+    from crowd3d.tuning import FineTuningConfig, FineTuningData, fine_tune
+
     config = replace(read_config(tuning.config, FineTuningConfig), epoch=tuning.epochs, batch_size=tuning.batch_size)
     tag = f"hrnet_cm64_{tab}"
     folder = tuning.checkpoints / f"{tag}_on_gpu0,1_val"

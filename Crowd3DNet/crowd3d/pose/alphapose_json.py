@@ -11,16 +11,16 @@ import numpy as np
 from crowd3d.errors import MissingAsset
 from crowd3d.files import atomic_path, write_json
 from crowd3d.imaging import format_tile_name, parse_tile_name
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.pose.keypoint_files import read_keypoint_file
 from crowd3d.pose.tile_batches import in_scene
 from crowd3d.types import TileLayout
 
-TILE_PX = 512
 LEAST_SCORE = 0.4
 
 
 def read_alphapose(
-    path: str | Path, layout: TileLayout, tile_px: int = TILE_PX, least_score: float = LEAST_SCORE
+    path: str | Path, layout: TileLayout, tile_px: int = RELEASE_TILE_PX, least_score: float = LEAST_SCORE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Detections in ``alphapose-results.json``, whose images are tiles named by `format_tile_name`; formats default, cmu and open.
 
@@ -53,7 +53,7 @@ def read_alphapose(
 
 
 def write_alphapose(
-    path: str | Path, keypoints: np.ndarray, tile_index: np.ndarray, layout: TileLayout, name: str, tile_px: int = TILE_PX
+    path: str | Path, keypoints: np.ndarray, tile_index: np.ndarray, layout: TileLayout, name: str, tile_px: int = RELEASE_TILE_PX
 ) -> None:
     """Write detections in AlphaPose's default format, as ``alphapose-results-scale.json`` of the release; inverse of `read_alphapose`.
 
@@ -106,7 +106,7 @@ def write_tiles_with_people(path: str | Path, keypoints: np.ndarray, layout: Til
     write_json(Path(path), [tile for tile, has in zip(_tile_names(layout, name), has_people, strict=True) if has])
 
 
-def write_optim_annotations(path: str | Path, keypoints: np.ndarray, layout: TileLayout, name: str, tile_px: int = TILE_PX) -> None:
+def write_optim_annotations(path: str | Path, keypoints: np.ndarray, layout: TileLayout, name: str, tile_px: int = RELEASE_TILE_PX) -> None:
     """Write ``optim_annots_scale.pkl``: a list of [tile name, [(17, 3) float64 in pixels of the resized tile, …]] (spec §4.4).
 
     A tile is listed when somebody is in it completely. It holds everybody who is, and whoever has more than 0.4 of his bounding box and at

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, plan_tiles, turned
 from crowd3d.model import Crowd3DNet, Maps, decode_maps, load_network
-from crowd3d.model.compact import CompactPyramid
+from crowd3d.model.compact import TILE_PX, CompactPyramid
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
 from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
@@ -24,7 +24,6 @@ from crowd3d.pose.observations import Observations, nobody, person_size_px
 from crowd3d.pose.source import Source
 from crowd3d.types import Proportions, TileLayout
 
-TILE_PX = 256
 FIRST_STRIDE = 2 / 3
 """Tiles of the first look overlap by a third: it need not find everybody."""
 MOST_TILES = 1500

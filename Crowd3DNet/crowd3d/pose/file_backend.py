@@ -12,17 +12,19 @@ from typing import ClassVar
 
 import numpy as np
 
+from crowd3d.bodies.joints import HIPS17, SHOULDERS17
 from crowd3d.errors import MissingAsset
 from crowd3d.files import file_digest
 from crowd3d.imaging import GigapixelImage, parse_tile_name
-from crowd3d.pose.alphapose_json import LEAST_SCORE, TILE_PX
-from crowd3d.pose.keypoint_files import SUFFIXES, KeypointTable, Picture, everybody
-from crowd3d.pose.keypoint_files.plausible import HIPS, SHOULDERS, doubt, fault
-from crowd3d.pose.merging import merge_keypoints
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
+from crowd3d.pose.alphapose_json import LEAST_SCORE
+from crowd3d.pose.keypoint_files import SUFFIXES, KeypointTable, NamedPicture, everybody
+from crowd3d.pose.keypoint_files.plausible import doubt, fault
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
 from crowd3d.pose.source import plain
 from crowd3d.pose.tile_batches import in_scene
+from crowd3d.pose.tile_merging import merge_keypoints
 from crowd3d.types import Keypoints, TileLayout
 
 log = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ class FileBackend:
         if len(paths) < 2:
             return self
         # Of a folder only the names matter here; reading all files can wait.
-        pictures = [Picture(file.stem) for file in self.files()] if self.path.is_dir() else _table(tuple(self.files())).pictures
+        pictures = [NamedPicture(file.stem) for file in self.files()] if self.path.is_dir() else _table(tuple(self.files())).pictures
         if any(_names(picture, path) for path in paths for picture in pictures) or _tiles_of(pictures, paths):
             return replace(self, of_sequence=True)
         if len(pictures) == 1 and (pictures[0].by_file or not pictures[0].name):
@@ -155,10 +157,10 @@ class FileBackend:
             return []
         raise self._about_others(pictures, image_path)
 
-    def _about_others(self, pictures: Sequence[Picture], image_path: Path) -> MissingAsset:
+    def _about_others(self, pictures: Sequence[NamedPicture], image_path: Path) -> MissingAsset:
         return MissingAsset(f"{self.path} is about {_list(pictures)}; give keypoints of {image_path.name} or of its tiles")
 
-    def _check_size(self, picture: Picture, image_path: Path, image_size: tuple[int, int]) -> None:
+    def _check_size(self, picture: NamedPicture, image_path: Path, image_size: tuple[int, int]) -> None:
         if picture.size is None or picture.size == image_size:
             return
         told = "{}×{}".format(*picture.size), "{}×{}".format(*image_size)
@@ -187,7 +189,7 @@ class FileBackend:
             log.warning("%d of %d sightings in tiles have a mean keypoint score below %g: left out, as in the release", *told)
         usable = sure & has_torso(keypoints)
         found, tile_index = complete(keypoints[usable]), tile_index[usable]
-        return merge_keypoints(in_scene(found.array, layout.boxes[tile_index], TILE_PX), tile_index, layout)[1]
+        return merge_keypoints(in_scene(found.array, layout.boxes[tile_index], RELEASE_TILE_PX), tile_index, layout)[1]
 
 
 @lru_cache(maxsize=2)
@@ -204,7 +206,7 @@ def _table(files: tuple[Path, ...]) -> KeypointTable:
     return _remembered(tuple((file, state.st_mtime_ns, state.st_size) for file, state in zip(files, states, strict=True)))
 
 
-def _names(picture: Picture, path: Path) -> bool:
+def _names(picture: NamedPicture, path: Path) -> bool:
     """Whether this is the photograph: by name, with any ending; or by number, of COCO's pictures and of frames taken from a video."""
     if path.stem in (picture.name, Path(picture.name).stem):
         return True
@@ -213,12 +215,12 @@ def _names(picture: Picture, path: Path) -> bool:
     return digits is not None and number is not None and int(digits[1]) == number
 
 
-def _tiles_of(pictures: Sequence[Picture], paths: Sequence[Path]) -> bool:
+def _tiles_of(pictures: Sequence[NamedPicture], paths: Sequence[Path]) -> bool:
     stems = {path.stem for path in paths} | {path.stem.split(".")[0] for path in paths}
     return any((tile := parse_tile_name(picture.name)) is not None and tile.name in stems for picture in pictures)
 
 
-def _list(pictures: Sequence[Picture]) -> str:
+def _list(pictures: Sequence[NamedPicture]) -> str:
     if not pictures:
         return "no image"
     return f"another image, {pictures[0]}" if len(pictures) == 1 else f"{len(pictures)} other images such as {pictures[0]}"
@@ -227,7 +229,7 @@ def _list(pictures: Sequence[Picture]) -> str:
 def has_torso(keypoints: np.ndarray) -> np.ndarray:
     """(N, 17, 3) → (N,) bool: a shoulder and a hip are known, which is the least that places a person."""
     known = keypoints[..., 2] > 0
-    placed = np.logical_and(known[:, SHOULDERS].any(axis=1), known[:, HIPS].any(axis=1))
+    placed = np.logical_and(known[:, SHOULDERS17].any(axis=1), known[:, HIPS17].any(axis=1))
     if not placed.all():
         log.info("%d of %d people left out: neither shoulder or neither hip is known", len(placed) - np.count_nonzero(placed), len(placed))
     return placed

@@ -6,8 +6,10 @@ from enum import IntFlag
 
 import numpy as np
 
+from crowd3d.bodies.joints import ANKLES17, HIPS17, KNEES17, SHOULDERS17, TORSO17
+
 LEFT_LEG, RIGHT_LEG = (11, 13, 15), (12, 14, 16)
-NEEDED = (5, 6, 11, 12, 13, 14, 15, 16)
+NEEDED = TORSO17 + KNEES17 + ANKLES17
 
 
 class Posture(IntFlag):
@@ -33,7 +35,7 @@ def posture(keypoints: np.ndarray) -> np.ndarray:
     keypoints = np.asarray(keypoints, np.float64).reshape(-1, 17, 3)
     xy = keypoints[..., :2]
     left, right = (_angle_deg(*(xy[:, joint] for joint in leg)) for leg in (LEFT_LEG, RIGHT_LEG))
-    shoulders, hips, ankles = (xy[:, pair].mean(axis=1) for pair in ([5, 6], [11, 12], [15, 16]))
+    shoulders, hips, ankles = (xy[:, pair].mean(axis=1) for pair in (SHOULDERS17, HIPS17, ANKLES17))
     found = {
         Posture.KNEE_BENT: np.minimum(left, right) < 120,
         Posture.KNEES_BENT: left + right < 260,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from crowd3d.bodies.joints import COCO17_SIGMAS
 from crowd3d.pose.observations import Observations, person_size_px
 
-COCO_SIGMA = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000.0
-"""Standard deviation of annotators by keypoint, in units of person size (COCO keypoint evaluation)."""
-TOLERANCE = 0.5 * np.maximum(COCO_SIGMA, 0.05)
+TOLERANCE = 0.5 * np.maximum(COCO17_SIGMAS, 0.05)
 """By keypoint, in person sizes. Narrower than in COCO: two sightings of one person agree better than two annotators,
 and the person behind may stand a twentieth of a person height away in the image."""
 SAME_OKS = 0.5

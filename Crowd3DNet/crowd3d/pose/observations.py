@@ -9,13 +9,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from crowd3d.bodies.joints import HIPS17, SHOULDERS17, TORSO17
 from crowd3d.errors import MissingAsset
 from crowd3d.files import write_npz
 from crowd3d.geometry import Camera
 from crowd3d.pose.source import Source
 from crowd3d.types import SHARED, Keypoints, Rows
 
-SHOULDERS, HIPS, ANKLES = (5, 6), (11, 12), (15, 16)
 DOUBTFUL = 0.75
 """Mean probability below which a result says that its people are doubtful: white noise gave 0.5, crowds give 0.8 to 0.97."""
 STATURE_PER_TORSO = 3.3
@@ -76,7 +76,7 @@ class Observations(Rows):
     @property
     def torso_px(self) -> np.ndarray:
         """(N, 2) mean of shoulders and hips."""
-        return self.xy_px[:, SHOULDERS + HIPS].mean(1)
+        return self.xy_px[:, TORSO17].mean(1)
 
     def straightened(self, camera: Camera) -> Observations:
         """The same in ideal pixels (see `geometry.camera`); what the lens cannot have shown becomes unknown."""
@@ -131,5 +131,5 @@ def nobody(source: Source) -> Observations:
 def person_size_px(xy_px: np.ndarray) -> np.ndarray:
     """(N, 17, 2) → (N,) stature in pixels as far as the keypoints tell: the larger of their extent and of the scaled torso."""
     extent = (xy_px.max(1) - xy_px.min(1)).max(1)
-    torso = np.linalg.norm(xy_px[:, SHOULDERS].mean(1) - xy_px[:, HIPS].mean(1), axis=1)
+    torso = np.linalg.norm(xy_px[:, SHOULDERS17].mean(1) - xy_px[:, HIPS17].mean(1), axis=1)
     return np.maximum(np.maximum(extent, STATURE_PER_TORSO * torso), 1.0)

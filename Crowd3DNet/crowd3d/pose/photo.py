@@ -22,8 +22,8 @@ from crowd3d.pose.photo_finder import (
     ALL_TILES,
     FIRST_TILES,
     LARGE_SHARE,
+    NOMINAL_STATURE_M,
     SAME_BOX,
-    STATURE_M,
     Boxes,
     BoxFinder,
     pyramid,
@@ -133,7 +133,7 @@ class PhotoSeeker:
         observed = _distinct_above(_measured(found.boxes, found.keypoints, self.source, image.size), PERSON_THRESHOLD)
         if len(observed) == 0:
             return observed
-        scale = person_size_px(observed.xy_px) / STATURE_M
+        scale = person_size_px(observed.xy_px) / NOMINAL_STATURE_M
         places = Candidates(observed.torso_px, scale, observed.score, np.zeros(len(observed)))
         if found.world is not None:
             places = with_known_ground(places, *found.world)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FINDER_STRIDES = (8, 16, 32)
-KEYPOINT_STRIDE = 4
+from crowd3d.model.photo_nets import FINDER_STRIDES, KEYPOINT_STRIDE
+
 LEAST_CENTRE = 0.03
 """A peak of the centre map below this is nobody's."""
 PEAKS = 12

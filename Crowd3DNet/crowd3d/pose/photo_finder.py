@@ -13,20 +13,21 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
-from crowd3d.model.photo_nets import load_finder
+from crowd3d.model.photo_nets import FINDER_CUT, load_finder
 from crowd3d.pose.candidates import LEAST_BOUND, MOST_PER_MEGAPIXEL, worth_turning
 from crowd3d.pose.nms import box_distinct
 from crowd3d.pose.photo_decode import decode_boxes
-from crowd3d.types import Rows
+from crowd3d.types import NOMINAL_STATURE_M, Rows
 
-TILE_PX = 416
+TILE_PX = FINDER_CUT.size
 BATCH = 8
 FILL = 114
 """Grey outside of the picture."""
 FIRST_TILES = 150
 """The first look stops at the level of the pyramid that would exceed so many tiles."""
 ALL_TILES = 4000
-LEVEL_RATIO, STRIDE = 1.75, 0.7
+LEVEL_RATIO, TILE_STEP = 1.75, 0.7
+"""Side of a level's tiles over that of the next; distance of neighbours over their side."""
 LEAST_SIDE_PX = 230
 """Side of the smallest tiles: people of 24 pixels are 43 pixels tall in the finder's input."""
 SHARE_OF_TILE = (0.08, 0.8)
@@ -39,7 +40,6 @@ LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.22, 0.15
 """Of boxes; the second of those that take `LARGE_SHARE` of the picture's shorter side: the finder, made for small people, doubts them."""
 LARGE_SHARE = 0.35
 SAME_BOX = 0.55
-STATURE_M = 1.7
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def distinct_boxes(boxes: Boxes, image_size: tuple[int, int]) -> Boxes:
 def pyramid(image_size: tuple[int, int], most: int) -> list[np.ndarray]:
     """Tiles (T, 4) of each level, the whole picture first, as many levels as `most` tiles allow."""
     levels = plan_pyramid(
-        image_size, TILE_PX, LEAST_SIDE_PX / 2, ratio=LEVEL_RATIO, max_tiles=most, stride=STRIDE, first_side=float(max(image_size))
+        image_size, TILE_PX, LEAST_SIDE_PX / 2, ratio=LEVEL_RATIO, max_tiles=most, stride=TILE_STEP, first_side=float(max(image_size))
     )
     return [layout.boxes for _, layout in levels]
 
@@ -90,7 +90,7 @@ def tiles_on_ground(levels: list[np.ndarray], camera: Camera, ground: GroundPlan
     shares = np.stack(np.meshgrid([0.1, 0.5, 0.9], [0.3, 0.5, 0.75, 1.0]), -1).reshape(-1, 2)
     side = (boxes[:, 2] - boxes[:, 0]).astype(np.float64)
     feet = boxes[:, None, [1, 0]] + shares * side[:, None, None]
-    height = STATURE_M * ground.pixels_per_metre(camera, feet.reshape(-1, 2)).reshape(len(boxes), -1)
+    height = NOMINAL_STATURE_M * ground.pixels_per_metre(camera, feet.reshape(-1, 2)).reshape(len(boxes), -1)
     share = np.where(np.isfinite(ground.intersect(camera, feet.reshape(-1, 2))).all(1).reshape(height.shape), height, 0.0) / side[:, None]
     return boxes[((share > WANTED_SHARE[0]) & (share < WANTED_SHARE[1])).any(1)]
 

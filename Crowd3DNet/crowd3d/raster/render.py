@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from crowd3d.geometry import Camera
@@ -11,6 +13,9 @@ from crowd3d.raster.buffers import Buffers, Meshes, draw
 # From the surface to a light above the viewer's left shoulder, camera frame.
 LIGHT_CAM = np.array([-0.35, -0.75, -0.55]) / np.linalg.norm([-0.35, -0.75, -0.55])
 AMBIENT = 0.45
+
+Renderer = Callable[[np.ndarray, np.ndarray, np.ndarray, Camera], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""The first four arguments and the results of `render_meshes`."""
 
 
 def render_meshes(
@@ -44,15 +49,11 @@ def render_meshes(
     faces = np.ascontiguousarray(faces, np.int32)
     height, width = round((bottom - top) / scale), round((right - left) / scale)
     vertices_cam_m = np.ascontiguousarray(vertices_cam_m, np.float32)
-    normals = np.empty_like(vertices_cam_m)
-    kernels.vertex_normals(vertices_cam_m, faces, normals)
-    light = AMBIENT + (1 - AMBIENT) * np.clip(normals @ np.asarray(light_cam, np.float32), 0, 1)
-    shaded = np.broadcast_to(colours if colours.ndim == 3 else colours[:, None], vertices_cam_m.shape) * light[..., None]
     first = np.arange(count, dtype=np.int64) * vertices
     objects = np.stack([np.zeros_like(first), np.full_like(first, len(faces)), first, np.arange(count) + 1], axis=1)
     meshes = Meshes.project(
         vertices_cam_m.reshape(-1, 3),
-        shaded.reshape(-1, 3).astype(np.float32),
+        shade(vertices_cam_m, faces, colours, light_cam).reshape(-1, 3),
         faces,
         objects,
         first + vertices,
@@ -64,3 +65,13 @@ def render_meshes(
     image, drawn = np.zeros((height, width, 3), np.uint8), np.flatnonzero(buffers.identity)
     image.reshape(-1, 3)[drawn] = np.clip(np.rint(buffers.attributes.reshape(-1, 3)[drawn]), 0, 255)
     return image, buffers.identity, buffers.inverse_depth
+
+
+def shade(vertices_cam_m: np.ndarray, faces: np.ndarray, colours: np.ndarray, light_cam: np.ndarray = LIGHT_CAM) -> np.ndarray:
+    """(N, V, 3) float32 colours of the vertices in that light; arguments as of `render_meshes`."""
+    vertices_cam_m = np.ascontiguousarray(vertices_cam_m, np.float32)
+    normals = np.empty_like(vertices_cam_m)
+    kernels.vertex_normals(vertices_cam_m, np.ascontiguousarray(faces, np.int32), normals)
+    light = AMBIENT + (1 - AMBIENT) * np.clip(normals @ np.asarray(light_cam, np.float32), 0, 1)
+    coloured = np.broadcast_to(colours if colours.ndim == 3 else colours[:, None], vertices_cam_m.shape) * light[..., None]
+    return coloured.astype(np.float32)

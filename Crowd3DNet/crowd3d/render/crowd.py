@@ -11,7 +11,8 @@ import numpy as np
 
 from crowd3d.bodies import Body
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.raster import render_meshes
+from crowd3d.raster import Renderer, render_meshes
+from crowd3d.render.blurring import blur_discs, head_discs
 from crowd3d.render.colours import person_colours
 from crowd3d.render.drawing import draw_polylines, draw_shapes, grid_step
 from crowd3d.types import Scene
@@ -35,6 +36,26 @@ _BLOCKS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
+class Style:
+    """How people are drawn.
+
+    Attributes:
+        with_hvip: mark everybody's HVIP by a ring on the ground and a dot.
+        with_grid: draw a metric grid on the ground around the crowd.
+        blur_faces: make the heads of everybody who was found unrecognisable first.
+        renderer: what draws the bodies, see `crowd3d.raster.find_renderer`.
+    """
+
+    with_hvip: bool = False
+    with_grid: bool = False
+    blur_faces: bool = False
+    renderer: Renderer = render_meshes
+
+
+PLAIN = Style()
+
+
+@dataclass(frozen=True)
 class Crowd:
     """Everybody ready to be drawn into a picture, which may be any part of the photograph at any scale.
 
@@ -44,6 +65,7 @@ class Crowd:
         colours: (N, 3) uint8 RGB.
         hvip_cam_m: (N, 3) float64.
         bounds_px: (N, 4) float64 left, top, right, bottom of a box around everybody, pixels of the picture.
+        heads_px: (K, 3) float64 middle and radius of discs over the heads, of the bodies and of the keypoints, pixels of the picture.
         camera: of the picture.
         ground: of the scene.
     """
@@ -53,6 +75,7 @@ class Crowd:
     colours: np.ndarray
     hvip_cam_m: np.ndarray
     bounds_px: np.ndarray
+    heads_px: np.ndarray
     camera: Camera
     ground: GroundPlane
 
@@ -61,8 +84,8 @@ class Crowd:
         """Pose everybody of `scene`, for a picture that is the photograph; `body` is the model of its betas, at any level of detail."""
         people = scene.people
         vertices = people.vertices_cam_m(body).astype(np.float32)
-        bounds = _bounds(vertices, scene.camera)
-        return cls(vertices, body.faces, person_colours(people), people.hvip_cam_m, bounds, scene.camera, scene.ground)
+        bounds, heads = _bounds(vertices, scene.camera), head_discs(scene, body)
+        return cls(vertices, body.faces, person_colours(people), people.hvip_cam_m, bounds, heads, scene.camera, scene.ground)
 
     def __len__(self) -> int:
         return len(self.colours)
@@ -81,7 +104,8 @@ class Crowd:
             scale: pixels of this picture per pixel of the new one.
         """
         camera = self.camera.part(left, top, size, scale)
-        return dataclasses.replace(self, camera=camera, bounds_px=(self.bounds_px - np.array([left, top, left, top])) / scale)
+        bounds, heads = (self.bounds_px - np.array([left, top, left, top])) / scale, (self.heads_px - np.array([left, top, 0.0])) / scale
+        return dataclasses.replace(self, camera=camera, bounds_px=bounds, heads_px=heads)
 
     def visible(self) -> Crowd:
         """Those whose box, with room for the contact shadow, meets the picture."""
@@ -101,17 +125,18 @@ def _bounds(vertices_cam_m: np.ndarray, camera: Camera) -> np.ndarray:
     return np.where(np.isnan(boxes), np.array([0.0, 0.0, camera.width, camera.height]), boxes)
 
 
-def paint(photo: np.ndarray, crowd: Crowd, *, with_hvip: bool = False, with_grid: bool = False) -> None:
+def paint(photo: np.ndarray, crowd: Crowd, style: Style = PLAIN) -> None:
     """Draw everybody into a picture, in place.
 
     Args:
         photo: (h, w, 3) uint8 RGB, the picture of `crowd.camera`.
         crowd: who to draw.
-        with_hvip: mark everybody's HVIP by a ring on the ground and a dot.
-        with_grid: draw a metric grid on the ground around the crowd.
+        style: how.
     """
     height, width = photo.shape[:2]
-    if with_grid and len(crowd):
+    if style.blur_faces:
+        blur_discs(photo, crowd.heads_px)
+    if style.with_grid and len(crowd):
         _paint_grid(photo, crowd)
     # One measure for the whole photograph: contours and shadows that changed from block to block would show seams.
     typical_px = float(np.median(crowd.height_px)) if len(crowd) else 0.0
@@ -119,10 +144,10 @@ def paint(photo: np.ndarray, crowd: Crowd, *, with_hvip: bool = False, with_grid
     corners = [(left, top) for top in range(0, height, _BLOCK_PX[1]) for left in range(0, width, _BLOCK_PX[0])]
     inner = [(left, top, min(left + _BLOCK_PX[0], width), min(top + _BLOCK_PX[1], height)) for left, top in corners]
     with ThreadPoolExecutor(_BLOCKS_AT_ONCE) as painters:
-        list(painters.map(lambda block: _paint_block(photo, crowd, block, typical_px, with_hvip), inner))
+        list(painters.map(lambda block: _paint_block(photo, crowd, block, typical_px, style), inner))
 
 
-def _paint_block(photo: np.ndarray, crowd: Crowd, inner: tuple[int, int, int, int], typical_px: float, with_hvip: bool) -> None:
+def _paint_block(photo: np.ndarray, crowd: Crowd, inner: tuple[int, int, int, int], typical_px: float, style: Style) -> None:
     """Draw into the part left, top, right, bottom of a picture and nowhere else."""
     left, top = inner[0] - _MARGIN_PX, inner[1] - _MARGIN_PX
     size = (inner[2] - left + _MARGIN_PX, inner[3] - top + _MARGIN_PX)
@@ -132,12 +157,12 @@ def _paint_block(photo: np.ndarray, crowd: Crowd, inner: tuple[int, int, int, in
     target = photo[inner[1] : inner[3], inner[0] : inner[2]]
     block = cv2.copyMakeBorder(target, _MARGIN_PX, _MARGIN_PX, _MARGIN_PX, _MARGIN_PX, cv2.BORDER_REPLICATE)
     _paint_contact(block, crowd, typical_px)
-    if with_hvip:
+    if style.with_hvip:
         rings = _ground_discs(crowd, _HVIP_RADIUS_M)
         _draw_rings(block, rings, np.full((len(crowd), 3), 255), crowd.height_px / 40)
         _draw_rings(block, rings, crowd.colours, crowd.height_px / 80)
-    _paint_bodies(block, crowd, typical_px)
-    if with_hvip:
+    _paint_bodies(block, crowd, typical_px, style.renderer)
+    if style.with_hvip:
         draw_shapes(block, _ground_discs(crowd, _HVIP_DOT_M), np.full((len(crowd), 3), 255))
     target[...] = block[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
 
@@ -169,13 +194,13 @@ def _paint_contact(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
     cv2.multiply(photo, cv2.merge([soft, soft, soft]), dst=photo, scale=1 / 255)
 
 
-def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
+def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float, renderer: Renderer) -> None:
     """Draw the bodies into `photo`, which lies in one piece in memory."""
     height_m = crowd.vertices_cam_m @ crowd.ground.normal.astype(np.float32) + np.float32(crowd.ground.offset_m)
     # The lower a point, the less sky it sees: ambient occlusion by the ground, in one line.
     open_sky = 1.0 - _FOOT_SHADE * np.clip(1.0 - height_m / _FOOT_REACH_M, 0.0, 1.0)
     colours = (_BRIGHTNESS * crowd.colours[:, None].astype(np.float32)) * open_sky[..., None]
-    drawn, identity, _ = render_meshes(crowd.vertices_cam_m, crowd.faces, colours, crowd.camera)
+    drawn, identity, _ = renderer(crowd.vertices_cam_m, crowd.faces, colours, crowd.camera)
     edge_px = max(1, round(typical_px * _EDGE_PER_HEIGHT))
     drawn = cv2.multiply(drawn, cv2.merge([_between(identity, edge_px)] * 3), scale=1 / 255)
     mask = (identity > 0).astype(np.uint8) * 255

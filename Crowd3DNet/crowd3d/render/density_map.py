@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path
 from crowd3d.render.drawing import Colour, Text, draw_polylines, draw_shapes, draw_texts, grid_step, text_size
+from crowd3d.render.metric_map import INK, LEFT, RIGHT, TOP, MapWindow, draw_grid, draw_scale_bar, mask_margins, tick_texts
 
 LEVEL_COLOURS = np.array([[247, 243, 226], [233, 214, 148], [222, 172, 84], [196, 116, 62], [142, 58, 74], [66, 22, 76]], np.uint8)
 """(6, 3) RGB of the levels A to F: ever darker, so that they keep their order for colour-blind readers and in print."""
@@ -21,19 +22,18 @@ _OUTSIDE: Colour = (226, 230, 234)
 _UNSEEN: Colour = (206, 212, 218)
 _HATCH: Colour = (140, 148, 156)
 _GRID: Colour = (190, 196, 202)
-_INK: Colour = (38, 44, 52)
 _FAINT: Colour = (84, 92, 102)
 _PERSON: Colour = (0, 114, 178)
 _AREA: Colour = (0, 92, 148)
 _WHITE: Colour = (255, 255, 255)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 120, 46, 150, 210
+_BOTTOM = 210
 _MOST_PX, _LEAST_PX = (1800, 1400), (1250, 560)
 _HATCH_PX = 14
 _NO_CELL = -2
 
 
 @dataclass(frozen=True)
-class Shape:
+class Marking:
     """A zone or line on the map.
 
     Attributes:
@@ -74,24 +74,7 @@ class DensityMap:
     level: np.ndarray
     level_names: Sequence[str]
     people: np.ndarray
-    shapes: Sequence[Shape]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Part of the ground that is shown: lower left corner, size in metres, pixels per metre."""
-
-    low: np.ndarray
-    size_m: np.ndarray
-    scale: float
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        return round(self.size_m[0] * self.scale), round(self.size_m[1] * self.scale)
-
-    def to_px(self, points: np.ndarray) -> np.ndarray:
-        off = (np.asarray(points, np.float64) - self.low) * self.scale
-        return np.stack([_LEFT + off[..., 0], _TOP + self.size_px[1] - off[..., 1]], -1)
+    shapes: Sequence[Marking]
 
 
 def draw_density_map(content: DensityMap, output: Path) -> None:
@@ -103,27 +86,23 @@ def draw_density_map(content: DensityMap, output: Path) -> None:
     window = _window(content)
     image = _cells(content, window)
     step = grid_step(float(window.size_m.max()), 16)
-    ticks = [np.arange(np.ceil(a / step), np.floor((a + b) / step) + 1) * step for a, b in zip(window.low, window.size_m, strict=True)]
-    _grid(image, window, ticks)
+    draw_grid(image, window, step, _GRID)
     _people(image, window, content.people)
     for shape in content.shapes:
         lines = [window.to_px(ring) for ring in shape.rings]
         for colour, width in ((_WHITE, 7), (_AREA, 4)):
             for line in lines:
                 draw_polylines(image, line[None], colour, width, closed=shape.closed)
-    width, height = window.size_px
-    image[:_TOP] = image[_TOP + height :] = 255
-    image[:, :_LEFT] = image[:, _LEFT + width :] = 255
-    cv2.rectangle(image, (_LEFT - 1, _TOP - 1), (_LEFT + width, _TOP + height), _FAINT, 1)
+    mask_margins(image, window, _FAINT)
     image = _labels(image, window, content.shapes)
-    image = draw_texts(image, [*_axis_texts(window, ticks, content.axes), *_titles(content, window, image.shape[1])])
+    image = draw_texts(image, [*_axis_texts(window, step, content.axes), *_titles(content, window, image.shape[1])])
     image = _legend(image, window, step, content.level_names)
     with atomic_path(output) as temporary:
         if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
             raise BadOutput(f"cannot write {output}: the picture could not be encoded; choose a name that ends in .png")
 
 
-def _window(content: DensityMap) -> _Window:
+def _window(content: DensityMap) -> MapWindow:
     shown = [content.at, *(ring for shape in content.shapes if shape.framed for ring in shape.rings)]
     points = np.concatenate([one for one in shown if len(one)] or [content.outline])
     low, high = points.min(0), points.max(0)
@@ -131,19 +110,19 @@ def _window(content: DensityMap) -> _Window:
     low, high = low - pad, high + pad
     scale = float(min(*(np.array(_MOST_PX) / (high - low)), 120.0))
     size = np.maximum(high - low, np.array(_LEAST_PX) / scale)
-    return _Window((low + high - size) / 2.0, size, scale)
+    return MapWindow((low + high - size) / 2.0, size, scale)
 
 
-def _cells(content: DensityMap, window: _Window) -> np.ndarray:
+def _cells(content: DensityMap, window: MapWindow) -> np.ndarray:
     """The blank picture with the levels; ground of which not enough is seen is hatched."""
     width, height = window.size_px
-    image = np.full((height + _TOP + _BOTTOM, width + _LEFT + _RIGHT, 3), 255, np.uint8)
-    part = image[_TOP : _TOP + height, _LEFT : _LEFT + width]
+    image = np.full((height + TOP + _BOTTOM, width + LEFT + RIGHT, 3), 255, np.uint8)
+    part = image[TOP : TOP + height, LEFT : LEFT + width]
     part[:] = _OUTSIDE
     row, column = np.mgrid[0:height, 0:width]
     hatch = np.where(((row + column) % _HATCH_PX < 2)[..., None], _HATCH, _UNSEEN).astype(np.uint8)
     observed = np.zeros((height, width), np.uint8)
-    corner = np.rint(np.clip(window.to_px(content.outline) - (_LEFT, _TOP), -1e5, 1e5)).astype(np.int32)
+    corner = np.rint(np.clip(window.to_px(content.outline) - (LEFT, TOP), -1e5, 1e5)).astype(np.int32)
     cv2.fillPoly(observed, [corner], 1)
     part[observed > 0] = hatch[observed > 0]
     if len(content.at):
@@ -160,14 +139,7 @@ def _cells(content: DensityMap, window: _Window) -> np.ndarray:
     return image
 
 
-def _grid(image: np.ndarray, window: _Window, ticks: Sequence[np.ndarray]) -> None:
-    low, high = window.low, window.low + window.size_m
-    lines = [[[x, low[1]], [x, high[1]]] for x in ticks[0]] + [[[low[0], y], [high[0], y]] for y in ticks[1]]
-    if lines:
-        draw_polylines(image, np.floor(window.to_px(np.array(lines))) + 0.5, _GRID, 1)
-
-
-def _people(image: np.ndarray, window: _Window, people: np.ndarray) -> None:
+def _people(image: np.ndarray, window: MapWindow, people: np.ndarray) -> None:
     centre = window.to_px(people[np.isfinite(people).all(1)])
     angle = np.linspace(0.0, 2.0 * np.pi, 17)[:-1]
     apart = float(np.median(cKDTree(centre).query(centre, k=2)[0][:, 1])) if len(centre) > 1 else np.inf
@@ -177,7 +149,7 @@ def _people(image: np.ndarray, window: _Window, people: np.ndarray) -> None:
         draw_shapes(image, discs, np.tile(colour, (len(discs), 1)))
 
 
-def _labels(image: np.ndarray, window: _Window, shapes: Sequence[Shape]) -> np.ndarray:
+def _labels(image: np.ndarray, window: MapWindow, shapes: Sequence[Marking]) -> np.ndarray:
     """Names and figures of zones, in boxes as near as can be that stay inside the map and do not lie on one another."""
     texts: list[Text] = []
     taken: list[tuple[float, float, float, float]] = []
@@ -188,14 +160,14 @@ def _labels(image: np.ndarray, window: _Window, shapes: Sequence[Shape]) -> np.n
         wide, high = max(text_size(line, 24)[0] for line in shape.label) + 20, 31 * len(shape.label) + 12
         points = window.to_px(shape.rings[0])
         x, y = (points.min(0) + points.max(0)) / 2.0 - (wide / 2.0, high / 2.0)
-        x, y = float(np.clip(x, _LEFT + 4, _LEFT + width - wide - 4)), float(np.clip(y, _TOP + 4, _TOP + height - high - 4))
+        x, y = float(np.clip(x, LEFT + 4, LEFT + width - wide - 4)), float(np.clip(y, TOP + 4, TOP + height - high - 4))
         tried = [y + sign * number * (high / 2.0 + 2.0) for number in range(2 * len(taken) + 1) for sign in (1, -1)]
-        inner = [one for one in tried if _TOP + 4 <= one <= _TOP + height - high - 4]
+        inner = [one for one in tried if TOP + 4 <= one <= TOP + height - high - 4]
         y = next((one for one in inner if not any(_overlap((x, one, x + wide, one + high), box) for box in taken)), y)
         taken.append((x, y, x + wide, y + high))
         box = np.array([[[x, y], [x + wide, y], [x + wide, y + high], [x, y + high]]])
         draw_shapes(image, box, np.array([_WHITE]), _AREA)
-        texts += [(line, (x + 10, y + 21 + 31 * number), "lm", 24, _INK) for number, line in enumerate(shape.label)]
+        texts += [(line, (x + 10, y + 21 + 31 * number), "lm", 24, INK) for number, line in enumerate(shape.label)]
     return draw_texts(image, texts)
 
 
@@ -203,51 +175,42 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _beyond(shape: Shape, window: _Window) -> bool:
+def _beyond(shape: Marking, window: MapWindow) -> bool:
     """Whether nothing of a shape is on the map."""
     low, high = (end(np.concatenate(shape.rings), axis=0) for end in (np.min, np.max))
     return bool((high < window.low).any() or (low > window.low + window.size_m).any())
 
 
-def _axis_texts(window: _Window, ticks: Sequence[np.ndarray], axes: tuple[str, str]) -> list[Text]:
-    bottom = _TOP + window.size_px[1]
-    along_x = [(f"{x:.0f}", (window.to_px(np.array([x, 0.0]))[0], bottom + 12), "mt", 24, _INK) for x in ticks[0]]
-    along_y = [(f"{y:.0f}", (_LEFT - 14, window.to_px(np.array([0.0, y]))[1]), "rm", 24, _INK) for y in ticks[1]]
-    names: list[Text] = [
-        (axes[0], (_LEFT + window.size_px[0] / 2.0, bottom + 46), "mt", 24, _FAINT),
-        (axes[1], (_LEFT, _TOP - 14), "ls", 24, _FAINT),
-    ]
-    return [*along_x, *along_y, *names]
+def _axis_texts(window: MapWindow, step: int, axes: tuple[str, str]) -> list[Text]:
+    under = (LEFT + window.size_px[0] / 2.0, TOP + window.size_px[1] + 46)
+    return [*tick_texts(window, step), (axes[0], under, "mt", 24, _FAINT), (axes[1], (LEFT, TOP - 14), "ls", 24, _FAINT)]
 
 
-def _titles(content: DensityMap, window: _Window, width_px: int) -> list[Text]:
-    room = width_px - _LEFT - _RIGHT
+def _titles(content: DensityMap, window: MapWindow, width_px: int) -> list[Text]:
+    room = width_px - LEFT - RIGHT
     beyond = ", ".join(shape.label[0] for shape in content.shapes if shape.label and _beyond(shape, window))
     subtitle = content.subtitle + (f" · beyond this map: {beyond}" if beyond else "")
-    lines = ((content.title, 36, 40, _INK), (subtitle, 86, 26, _FAINT))
-    return [(text, (_LEFT, y), "lm", min(size, size * room // max(text_size(text, size)[0], 1)), colour) for text, y, size, colour in lines]
+    lines = ((content.title, 36, 40, INK), (subtitle, 86, 26, _FAINT))
+    return [(text, (LEFT, y), "lm", min(size, size * room // max(text_size(text, size)[0], 1)), colour) for text, y, size, colour in lines]
 
 
-def _legend(image: np.ndarray, window: _Window, step: int, names: Sequence[str]) -> np.ndarray:
+def _legend(image: np.ndarray, window: MapWindow, step: int, names: Sequence[str]) -> np.ndarray:
     """Below the map: levels, then what else is drawn and the scale bar."""
-    first, second = _TOP + window.size_px[1] + 112, _TOP + window.size_px[1] + 164
+    first, second = TOP + window.size_px[1] + 112, TOP + window.size_px[1] + 164
     texts: list[Text] = []
     share = window.size_px[0] / len(names)
     for number, name in enumerate(names):
-        x = _LEFT + share * number
+        x = LEFT + share * number
         swatch = np.array([[[x, first - 13], [x + 34, first - 13], [x + 34, first + 13], [x, first + 13]]])
-        draw_shapes(image, swatch, LEVEL_COLOURS[number : number + 1], _INK)
-        texts.append((name, (x + 44, first), "lm", 22, _INK))
-    x = float(_LEFT)
+        draw_shapes(image, swatch, LEVEL_COLOURS[number : number + 1], INK)
+        texts.append((name, (x + 44, first), "lm", 22, INK))
+    x = float(LEFT)
     row, column = np.mgrid[0:26, 0:34]
     hatch = np.where(((row + column) % _HATCH_PX < 2)[..., None], _HATCH, _UNSEEN)
-    image[second - 13 : second + 13, _LEFT : _LEFT + 34] = hatch
-    texts.append(("not enough seen here", (x + 44, second), "lm", 22, _INK))
+    image[second - 13 : second + 13, LEFT : LEFT + 34] = hatch
+    texts.append(("not enough seen here", (x + 44, second), "lm", 22, INK))
     x += 44 + text_size("not enough seen here", 22)[0] + 46
-    _people(image, _Window(np.array([0.0, 0.0]), np.array([0.0, 0.0]), 45.0), np.array([[x - _LEFT, _TOP - second]]) / 45.0)
-    texts.append(("person found", (x + 20, second), "lm", 22, _INK))
-    right = _LEFT + window.size_px[0]
-    bar = np.array([[right - step * window.scale, second], [right, second]])
-    draw_polylines(image, np.concatenate([bar[None], bar[:, None] + np.array([[0.0, -7.0], [0.0, 7.0]])]), _INK, 3)
-    texts.append((f"{step} m", (bar[0, 0] - 14, second), "rm", 24, _INK))
+    _people(image, MapWindow(np.array([0.0, 0.0]), np.array([0.0, 0.0]), 45.0), np.array([[x - LEFT, TOP - second]]) / 45.0)
+    texts.append(("person found", (x + 20, second), "lm", 22, INK))
+    texts.append(draw_scale_bar(image, window, step, second))
     return draw_texts(image, texts)

@@ -10,7 +10,7 @@ import numpy as np
 
 from crowd3d.bodies import Body
 from crowd3d.imaging import GigapixelImage, path_for_size, write_jpeg, write_strips
-from crowd3d.render.crowd import Crowd, paint
+from crowd3d.render.crowd import PLAIN, Crowd, Style, paint
 from crowd3d.types import Scene
 
 Window = tuple[int, int, int, int]
@@ -24,9 +24,7 @@ _LONGEST_OVERVIEW_PX = 12_000
 _ZOOM_HEIGHTS = 3.5
 
 
-def render_overlay(
-    scene: Scene, body: Body, image: GigapixelImage, output: Path, *, with_hvip: bool = False, with_grid: bool = False
-) -> Path:
+def render_overlay(scene: Scene, body: Body, image: GigapixelImage, output: Path, style: Style = PLAIN) -> Path:
     """Write the photograph at full size with everybody's body drawn in, strip by strip.
 
     Args:
@@ -34,8 +32,7 @@ def render_overlay(
         body: body model of the scene's betas.
         image: the photograph.
         output: JPEG file to write.
-        with_hvip: mark everybody's HVIP.
-        with_grid: draw a metric grid on the ground.
+        style: how people are drawn.
 
     Returns:
         `output`, or its name ending in ``.tif`` where the photograph is larger than JPEG allows; see `path_for_size`.
@@ -51,7 +48,7 @@ def render_overlay(
     def strips() -> Iterator[np.ndarray]:
         for top in range(0, height, rows):
             strip = image.region(np.array([top, 0, min(top + rows, height), width])).copy()
-            paint(strip, crowd.seen_in(0, top, (width, len(strip))), with_hvip=with_hvip, with_grid=with_grid)
+            paint(strip, crowd.seen_in(0, top, (width, len(strip))), style)
             yield strip
 
     written = path_for_size(output, image.size)
@@ -59,16 +56,14 @@ def render_overlay(
     return written
 
 
-def render_overview(
-    scene: Scene, body: Body, image: GigapixelImage, output: Path, *, width_px: int = 2400, with_grid: bool = False
-) -> None:
+def render_overview(scene: Scene, body: Body, image: GigapixelImage, output: Path, style: Style = PLAIN, *, width_px: int = 2400) -> None:
     """Write the whole overlay, at most `width_px` pixels wide, as JPEG; see `render_overlay`."""
     width, height = image.size
     scale = max(width / width_px, height / _LONGEST_OVERVIEW_PX, 1.0)
     out = (max(1, round(width / scale)), max(1, round(height / scale)))
     photo = image.reduced(max(scale / _SUPERSAMPLING, 1.0))
     crowd = Crowd.of(scene, body)
-    paint(photo, crowd.seen_in(0, 0, photo.shape[1::-1], width / photo.shape[1]), with_grid=with_grid)
+    paint(photo, crowd.seen_in(0, 0, photo.shape[1::-1], width / photo.shape[1]), style)
     write_jpeg(output, cv2.resize(photo, out, interpolation=cv2.INTER_AREA), 92)
 
 
@@ -77,11 +72,10 @@ def render_zoom(
     body: Body,
     image: GigapixelImage,
     output: Path,
+    style: Style = PLAIN,
     *,
     window: Window | None = None,
     width_px: int = 1600,
-    with_hvip: bool = False,
-    with_grid: bool = False,
 ) -> None:
     """Write a part of the overlay, `width_px` pixels wide, as JPEG; see `render_overlay`.
 
@@ -93,7 +87,7 @@ def render_zoom(
     scale = (right - left) / (width_px * _SUPERSAMPLING)
     fine = (width_px * _SUPERSAMPLING, round((bottom - top) / scale))
     photo = cv2.resize(region, fine, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC)
-    paint(photo, crowd.seen_in(left, top, fine, scale), with_hvip=with_hvip, with_grid=with_grid)
+    paint(photo, crowd.seen_in(left, top, fine, scale), style)
     out = (width_px, round(fine[1] / _SUPERSAMPLING))
     write_jpeg(output, cv2.resize(photo, out, interpolation=cv2.INTER_AREA), 92)
 

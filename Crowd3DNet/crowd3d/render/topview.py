@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +11,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import SHOULDERS54
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import write_png
 from crowd3d.render.colours import HUES, person_colours
 from crowd3d.render.drawing import Colour, Text, draw_polylines, draw_shapes, draw_texts, grid_step, text_size
+from crowd3d.render.metric_map import INK, LEFT, RIGHT, TOP, MapWindow, draw_grid, draw_scale_bar, mask_margins, tick_texts
 from crowd3d.types import Scene
 
 _OUTSIDE: Colour = (226, 230, 234)
@@ -23,13 +24,12 @@ _SEEN: Colour = (253, 253, 252)
 _WEDGE: Colour = (236, 239, 242)
 _GRID: Colour = (205, 211, 217)
 _AXIS: Colour = (176, 184, 192)
-_INK: Colour = (38, 44, 52)
 _FAINT: Colour = (104, 112, 122)
 _REGION: Colour = (105, 135, 185)
 _TRUTH: Colour = (20, 20, 20)
 _GONE: Colour = (150, 156, 164)
 _TRAIL_PX = 4
-_LEFT, _RIGHT, _TOP, _BOTTOM = 120, 46, 150, 150
+_BOTTOM = 150
 _MAP_MAX_PX = (2200, 1900)
 _MAP_MIN_PX = (1200, 640)
 _CHI2_95 = 5.991
@@ -46,31 +46,6 @@ class Trail(NamedTuple):
 
     points_m: np.ndarray
     person: int
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Window of the ground that the map shows; map coordinates are metres to the right of and in front of the camera.
-
-    Attributes:
-        low: (2,) metres at the lower left corner.
-        size_m: (2,) width and depth in metres.
-        scale: pixels per metre.
-    """
-
-    low: np.ndarray
-    size_m: np.ndarray
-    scale: float
-
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """Width and height of the map without its margins."""
-        return round(self.size_m[0] * self.scale), round(self.size_m[1] * self.scale)
-
-    def to_px(self, points_m: np.ndarray) -> np.ndarray:
-        """(..., 2) metres → (..., 2) pixels of the whole picture."""
-        offset = (np.asarray(points_m, np.float64) - self.low) * self.scale
-        return np.stack([_LEFT + offset[..., 0], _TOP + self.size_px[1] - offset[..., 1]], axis=-1)
 
 
 def top_view(
@@ -101,7 +76,8 @@ def top_view(
     frame = _choose_frame(np.concatenate([positions, true_positions, *(trail.points_m for trail in trails)]))
     image = _draw_ground(frame, scene.camera, scene.ground)
     step = grid_step(float(frame.size_m.max()), 16)
-    _draw_grid(image, frame, step)
+    draw_grid(image, frame, step, _GRID)
+    _draw_forward(image, frame)
     _draw_camera(image, frame, scene.camera, scene.ground)
     radius_px = _marker_radius_px(frame, positions)
     if position_covariance is not None:
@@ -110,7 +86,7 @@ def top_view(
     if truth is not None:
         _draw_rings(image, frame.to_px(true_positions), radius_px * 1.35)
     _draw_people(image, frame.to_px(positions), facing(scene, body), person_colours(scene.people), radius_px)
-    _mask_margins(image, frame)
+    mask_margins(image, frame, _FAINT)
     beyond = int((~_inside(frame, positions)).sum())
     image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond))
     image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None, bool(trails))
@@ -127,12 +103,12 @@ def facing(scene: Scene, body: Body) -> np.ndarray:
     """(N, 2) unit vectors (right, forward) on the map, at right angles to the line between the shoulders."""
     joints = scene.people.joints_cam_m(body.restrict())
     # The direction to the person's own left, turned a quarter about the vertical, is the way that the chest faces.
-    left = (joints[:, 16] - joints[:, 17]) @ scene.ground.rotation_cam_world
+    left = (joints[:, SHOULDERS54[0]] - joints[:, SHOULDERS54[1]]) @ scene.ground.rotation_cam_world
     front = np.stack([-left[:, 2], -left[:, 0]], axis=-1)
     return front / np.maximum(np.linalg.norm(front, axis=1, keepdims=True), 1e-9)
 
 
-def _choose_frame(positions: np.ndarray) -> _Frame:
+def _choose_frame(positions: np.ndarray) -> MapWindow:
     """A window around camera and people; a few people far beyond all others do not shrink everybody else."""
     finite = positions[np.isfinite(positions).all(axis=1)]
     near = np.concatenate([finite, np.zeros((1, 2))])
@@ -145,17 +121,17 @@ def _choose_frame(positions: np.ndarray) -> _Frame:
     low, high = low - pad, high + pad
     scale = float(min(*(np.array(_MAP_MAX_PX) / (high - low)), 90.0))
     size = np.maximum(high - low, np.array(_MAP_MIN_PX) / scale)
-    return _Frame(np.array([(low[0] + high[0] - size[0]) / 2.0, low[1]]), size, scale)
+    return MapWindow(np.array([(low[0] + high[0] - size[0]) / 2.0, low[1]]), size, scale)
 
 
-def _inside(frame: _Frame, positions: np.ndarray) -> np.ndarray:
+def _inside(frame: MapWindow, positions: np.ndarray) -> np.ndarray:
     return ((positions >= frame.low) & (positions <= frame.low + frame.size_m)).all(axis=1)
 
 
-def _draw_ground(frame: _Frame, camera: Camera, ground: GroundPlane) -> np.ndarray:
+def _draw_ground(frame: MapWindow, camera: Camera, ground: GroundPlane) -> np.ndarray:
     """The blank picture: margins white, ground that the camera sees lighter than the rest."""
     width, height = frame.size_px
-    image = np.full((height + _TOP + _BOTTOM, width + _LEFT + _RIGHT, 3), 255, np.uint8)
+    image = np.full((height + TOP + _BOTTOM, width + LEFT + RIGHT, 3), 255, np.uint8)
     columns = frame.low[0] + (np.arange(0, width, 2) + 1.0) / frame.scale
     rows = frame.low[1] + (height - np.arange(0, height, 2) - 1.0) / frame.scale
     right, forward = np.meshgrid(columns, rows)
@@ -163,26 +139,17 @@ def _draw_ground(frame: _Frame, camera: Camera, ground: GroundPlane) -> np.ndarr
     seen = np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1), np.float32)
     weight = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
     shade = np.array(_OUTSIDE) * (1.0 - weight) + np.array(_SEEN) * weight
-    image[_TOP : _TOP + height, _LEFT : _LEFT + width] = np.rint(shade)
+    image[TOP : TOP + height, LEFT : LEFT + width] = np.rint(shade)
     return image
 
 
-def _ticks(low: float, size: float, step: int) -> np.ndarray:
-    return np.arange(np.ceil(low / step), np.floor((low + size) / step) + 1.0) * step + 0.0
-
-
-def _draw_grid(image: np.ndarray, frame: _Frame, step: int) -> None:
-    low, high = frame.low, frame.low + frame.size_m
-    x, y = _ticks(low[0], frame.size_m[0], step), _ticks(low[1], frame.size_m[1], step)
-    vertical = np.stack([np.stack([x, np.full_like(x, low[1])], -1), np.stack([x, np.full_like(x, high[1])], -1)], axis=1)
-    horizontal = np.stack([np.stack([np.full_like(y, low[0]), y], -1), np.stack([np.full_like(y, high[0]), y], -1)], axis=1)
-    # Rounded to pixel centres: lines one pixel wide stay equally dark.
-    draw_polylines(image, np.floor(frame.to_px(np.concatenate([vertical, horizontal]))) + 0.5, _GRID, 1)
-    axis = np.array([[[0.0, low[1]], [0.0, high[1]]]])
+def _draw_forward(image: np.ndarray, frame: MapWindow) -> None:
+    """The line straight ahead of the camera."""
+    axis = np.array([[[0.0, frame.low[1]], [0.0, frame.low[1] + frame.size_m[1]]]])
     draw_polylines(image, np.floor(frame.to_px(axis)) + 0.5, _AXIS, 2)
 
 
-def _draw_camera(image: np.ndarray, frame: _Frame, camera: Camera, ground: GroundPlane) -> None:
+def _draw_camera(image: np.ndarray, frame: MapWindow, camera: Camera, ground: GroundPlane) -> None:
     """The camera's foot and the two edges of what it sees."""
     corners_px = np.array([[0.0, camera.height], [camera.width, camera.height]])
     # corners that the lens does not show: as without a lens
@@ -199,7 +166,7 @@ def _draw_camera(image: np.ndarray, frame: _Frame, camera: Camera, ground: Groun
     size = 17.0 / frame.scale
     opening = direction * 2.4 * size
     draw_shapes(image, frame.to_px(np.stack([[0.0, 0.0], opening[0], opening[1]])[None]), np.array([_FAINT]))
-    draw_shapes(image, _discs(frame.to_px(np.zeros((1, 2))), 9.0), np.array([_INK]))
+    draw_shapes(image, _discs(frame.to_px(np.zeros((1, 2))), 9.0), np.array([INK]))
 
 
 def _discs(centres_px: np.ndarray, radius_px: float) -> np.ndarray:
@@ -217,7 +184,7 @@ def _drops(centres_px: np.ndarray, directions: np.ndarray, radius_px: float) -> 
     return centres_px[:, None] + radius_px * (outline[:, :1] * along[:, None] + outline[:, 1:] * across[:, None])
 
 
-def _marker_radius_px(frame: _Frame, positions: np.ndarray) -> float:
+def _marker_radius_px(frame: MapWindow, positions: np.ndarray) -> float:
     """Real size where there is room, larger where that is too small to see, smaller again where people would cover each other."""
     finite = positions[np.isfinite(positions).all(axis=1)]
     spacing_m = float(np.median(cKDTree(finite).query(finite, k=2)[0][:, 1])) if len(finite) > 1 else 1.0
@@ -228,14 +195,14 @@ def _draw_people(image: np.ndarray, centres_px: np.ndarray, directions: np.ndarr
     drops = _drops(centres_px, directions, radius_px)
     shown = np.flatnonzero(np.isfinite(drops).all(axis=(1, 2)))
     far_first = shown[np.argsort(centres_px[shown, 1], kind="stable")]
-    draw_shapes(image, drops[far_first], colours[far_first], _INK)
+    draw_shapes(image, drops[far_first], colours[far_first], INK)
 
 
 def _draw_rings(image: np.ndarray, centres_px: np.ndarray, radius_px: float) -> None:
     draw_polylines(image, _discs(centres_px[np.isfinite(centres_px).all(axis=1)], radius_px), _TRUTH, 2, closed=True)
 
 
-def _draw_ellipses(image: np.ndarray, frame: _Frame, positions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def _draw_ellipses(image: np.ndarray, frame: MapWindow, positions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     known = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(positions).all(axis=1)
     value, vector = np.linalg.eigh(covariance[known])
     half_axes = vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0))[:, None]
@@ -248,7 +215,7 @@ def _draw_ellipses(image: np.ndarray, frame: _Frame, positions: np.ndarray, cova
     return blended
 
 
-def _draw_trails(image: np.ndarray, frame: _Frame, trails: Sequence[Trail], colours: np.ndarray) -> None:
+def _draw_trails(image: np.ndarray, frame: MapWindow, trails: Sequence[Trail], colours: np.ndarray) -> None:
     """Those who are still there above those who have left."""
     for trail in sorted(trails, key=lambda trail: trail.person):
         points = trail.points_m[np.isfinite(trail.points_m).all(axis=1)]
@@ -257,30 +224,19 @@ def _draw_trails(image: np.ndarray, frame: _Frame, trails: Sequence[Trail], colo
             draw_polylines(image, frame.to_px(points)[None], colour, _TRAIL_PX)
 
 
-def _mask_margins(image: np.ndarray, frame: _Frame) -> None:
-    width, height = frame.size_px
-    image[:_TOP] = image[_TOP + height :] = 255
-    image[:, :_LEFT] = image[:, _LEFT + width :] = 255
-    cv2.rectangle(image, (_LEFT - 1, _TOP - 1), (_LEFT + width, _TOP + height), _FAINT, 1)
-
-
-def _axis_texts(frame: _Frame, step: int) -> list[Text]:
-    bottom = _TOP + frame.size_px[1]
-    x, y = _ticks(frame.low[0], frame.size_m[0], step), _ticks(frame.low[1], frame.size_m[1], step)
-    along_x = [(f"{v:.0f}", (frame.to_px(np.array([v, 0.0]))[0], bottom + 12), "mt", 24, _INK) for v in x]
-    along_y = [(f"{v:.0f} m", (_LEFT - 14, frame.to_px(np.array([0.0, v]))[1]), "rm", 24, _INK) for v in y]
-    name = "metres to the right of the camera"
-    return [*along_x, *along_y, (name, (_LEFT + frame.size_px[0] / 2.0, bottom + 50), "mt", 24, _FAINT)]
+def _axis_texts(frame: MapWindow, step: int) -> list[Text]:
+    under = (LEFT + frame.size_px[0] / 2.0, TOP + frame.size_px[1] + 50)
+    return [*tick_texts(frame, step, " m"), ("metres to the right of the camera", under, "mt", 24, _FAINT)]
 
 
 def _title_texts(scene: Scene, width_px: int, beyond: int) -> list[Text]:
     count = len(scene.people)
     title = f"{count} {'person' if count == 1 else 'people'} on the ground of {scene.image}"
     figures = camera_figures(scene) + (f" · {beyond} beyond this map" if beyond else "")
-    lines = [(title, 46, 42, _INK), (figures, 102, 26, _FAINT)]
-    room = width_px - _LEFT - _RIGHT
+    lines = [(title, 46, 42, INK), (figures, 102, 26, _FAINT)]
+    room = width_px - LEFT - RIGHT
     fitted = [(text, y, min(size, size * room // text_size(text, size)[0]), colour) for text, y, size, colour in lines]
-    return [(text, (_LEFT, y), "lm", size, colour) for text, y, size, colour in fitted]
+    return [(text, (LEFT, y), "lm", size, colour) for text, y, size, colour in fitted]
 
 
 def camera_figures(scene: Scene) -> str:
@@ -299,14 +255,11 @@ def camera_figures(scene: Scene) -> str:
     return f"field of view {fov}° · tilt {tilt}° · roll {roll}° · camera {height} m above the ground"
 
 
-def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellipses: bool, trails: bool) -> np.ndarray:
+def _draw_legend(image: np.ndarray, frame: MapWindow, step: int, truth: bool, ellipses: bool, trails: bool) -> np.ndarray:
     """Below the map: scale bar at the right, marker key at the left."""
-    right, y = _LEFT + frame.size_px[0], _TOP + frame.size_px[1] + 118
-    bar = np.array([[right - step * frame.scale, y], [right, y]])
-    ends = bar[:, None] + np.array([[0.0, -7.0], [0.0, 7.0]])
-    draw_polylines(image, np.concatenate([bar[None], ends]), _INK, 3)
-    texts: list[Text] = [(f"{step} m", (bar[0, 0] - 16, y), "rm", 26, _INK)]
-    x = _LEFT + 14.0
+    y = TOP + frame.size_px[1] + 118
+    texts = [draw_scale_bar(image, frame, step, y)]
+    x = LEFT + 14.0
     paths = ["path so far", "path of somebody who left"] * trails
     names = ["person, tip: facing", *(["true position"] * truth), *(["95 % region"] * ellipses), *paths]
     for name in names:
@@ -319,7 +272,7 @@ def _draw_legend(image: np.ndarray, frame: _Frame, step: int, truth: bool, ellip
             colour = _GONE if "left" in name else tuple(HUES[1].tolist())
             draw_polylines(image, (centre + np.array([[-12.0, 0.0], [14.0, 0.0]]))[None], colour, _TRAIL_PX)
         else:
-            draw_shapes(image, _drops(centre, np.array([[1.0, 0.0]]), 10.0), HUES[1:2], _INK)
+            draw_shapes(image, _drops(centre, np.array([[1.0, 0.0]]), 10.0), HUES[1:2], INK)
         texts.append((name, (x + 28, y), "lm", 24, _FAINT))
         x += 28 + text_size(name, 24)[0] + 44
     return draw_texts(image, texts)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from crowd3d.bodies.joints import ANKLES17
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.viewing import ViewingFrames
 from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
-from crowd3d.pose.observations import ANKLES, Observations, person_size_px
+from crowd3d.pose.observations import Observations, person_size_px
+from crowd3d.types import NOMINAL_STATURE_M
 
 STANDING_TORSO_M = 1.13
 """Height of the torso centre of an average standing adult over the ground."""
 LEAST_TORSO_M, MOST_TORSO_M = 0.25, 1.5
-STATURE_M = 1.7
 TORSO_SIGMA_M = 0.15
 """Spread of that height: statures and postures."""
 SIZE_LOG_SIGMA = 0.2
@@ -38,7 +39,7 @@ def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_
     height = (slope * along / squared - foot @ ground.normal) / np.maximum(1.0 - slope**2 / squared, 1e-6)
     height = np.clip(height, LEAST_TORSO_M, MOST_TORSO_M)
     depth_over_hvip = (along + height * slope) / squared
-    by_size = camera.fx * STATURE_M / size_px
+    by_size = camera.fx * NOMINAL_STATURE_M / size_px
     over_torsos = ground.offset_m - STANDING_TORSO_M
     depth_standing = -over_torsos / np.where(np.abs(slope) > 1e-6, slope, np.nan)
     weight = (abs(over_torsos) / TORSO_SIGMA_M) ** 2 * SIZE_LOG_SIGMA**2
@@ -51,8 +52,8 @@ def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_
 def guess_hvip(observed: Observations) -> np.ndarray:
     """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else NaN."""
     size = person_size_px(observed.xy_px)
-    ankles = observed.xy_px[:, ANKLES].mean(1)
-    sure = (observed.sigma_px[:, ANKLES].max(1) < ANKLE_TRUST_PX * size)[:, None]
+    ankles = observed.xy_px[:, ANKLES17].mean(1)
+    sure = (observed.sigma_px[:, ANKLES17].max(1) < ANKLE_TRUST_PX * size)[:, None]
     return np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
 
 

@@ -2,6 +2,6 @@
 
 from crowd3d.synthetic.crop import Crop, sample_crop
 from crowd3d.synthetic.people import sample_skeletons
-from crowd3d.synthetic.truth import Truth
+from crowd3d.synthetic.picture_truth import PictureTruth
 
-__all__ = ["Crop", "Truth", "sample_crop", "sample_skeletons"]
+__all__ = ["Crop", "PictureTruth", "sample_crop", "sample_skeletons"]

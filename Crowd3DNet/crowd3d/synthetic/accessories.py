@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from crowd3d.synthetic import appearance, props
-from crowd3d.synthetic.people import Crowd
+from crowd3d.synthetic.people import PosedCrowd
 from crowd3d.synthetic.poses import STANDING
 from crowd3d.synthetic.props import Part
 
 _SIDES = 14
 
 
-def _skirts(rng: np.random.Generator, crowd: Crowd, rows: np.ndarray, colours: np.ndarray) -> list[Part]:
+def _skirts(rng: np.random.Generator, crowd: PosedCrowd, rows: np.ndarray, colours: np.ndarray) -> list[Part]:
     """Skirts and long coats: rings around both thighs from the waist to a hem above or below the knee."""
     joints = crowd.joints_m[rows].astype(np.float64)
     count, levels = len(rows), 5
@@ -51,7 +51,7 @@ def _attached(part: Part, rotation: np.ndarray, origin: np.ndarray) -> Part:
     return Part(part.points_m @ rotation.T + origin, part.normals @ rotation.T, part.paint, part.faces, part.material, part.row)
 
 
-def _torso_frames(crowd: Crowd) -> np.ndarray:
+def _torso_frames(crowd: PosedCrowd) -> np.ndarray:
     """(N, 3, 3) columns left, up, forward of the chest."""
     joints = crowd.joints_m.astype(np.float64)
     up = joints[:, 12] - joints[:, 3]
@@ -62,7 +62,7 @@ def _torso_frames(crowd: Crowd) -> np.ndarray:
     return axes / np.linalg.norm(axes, axis=1, keepdims=True)
 
 
-def dress_up(rng: np.random.Generator, crowd: Crowd, clothes: np.ndarray, umbrellas: float = 0.02) -> tuple[list[Part], np.ndarray]:
+def dress_up(rng: np.random.Generator, crowd: PosedCrowd, clothes: np.ndarray, umbrellas: float = 0.02) -> tuple[list[Part], np.ndarray]:
     """Extra meshes for a crowd.
 
     Returns:

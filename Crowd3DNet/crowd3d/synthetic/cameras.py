@@ -1,4 +1,4 @@
-"""Cameras above public places: the four published with LargeCrowd's test scenes, and a sampler."""
+"""Cameras above public places."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
-
-# Plane A, B, C, D (the published pre_grounds), focal length in pixels, width, height. LargeCrowd test scenes, Crowd3D (CVPR 2023).
-PUBLISHED: dict[str, tuple[tuple[float, float, float, float], float, int, int]] = {
-    "playground1_00": ((-0.0245936, -0.9854221, -0.1683400, 16.0341339), 29199.908, 19200, 6518),
-    "playground1_01": ((-0.0169564, -0.9664450, -0.2563134, 16.8036003), 27030.473, 19200, 6525),
-    "stadiumEntrance_00": ((-0.0397546, -0.9753692, -0.2169669, 15.9905996), 30984.170, 19200, 6285),
-    "stadiumEntrance_01": ((0.0046281, -0.9736459, -0.2280179, 13.4040442), 23311.191, 19200, 6286),
-}
-STATURE_M = 1.7
+from crowd3d.types import NOMINAL_STATURE_M
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """A camera above the ground.
 
     Attributes:
@@ -30,14 +22,14 @@ class View:
     camera: Camera
     ground: GroundPlane
 
-    def window(self, left: float, top: float, side_px: float, size: int) -> View:
+    def window(self, left: float, top: float, side_px: float, size: int) -> Viewpoint:
         """The square window of `side_px` image pixels at (left, top), resized to `size` pixels."""
         scale, c = size / side_px, self.camera
-        return View(Camera(c.fx * scale, c.fy * scale, (c.cx - left) * scale, (c.cy - top) * scale, size, size), self.ground)
+        return Viewpoint(Camera(c.fx * scale, c.fy * scale, (c.cx - left) * scale, (c.cy - top) * scale, size, size), self.ground)
 
     def person_px(self, foot_px: np.ndarray) -> np.ndarray:
         """(..., 2) → (...) height in pixels of an average adult standing at a pixel; NaN above the horizon."""
-        return STATURE_M * self.ground.pixels_per_metre(self.camera, foot_px)
+        return NOMINAL_STATURE_M * self.ground.pixels_per_metre(self.camera, foot_px)
 
     def elevation_rad(self, pixel: np.ndarray) -> np.ndarray:
         """(..., 2) → (...) how far below the horizon a pixel looks."""
@@ -45,13 +37,7 @@ class View:
         return np.arcsin(-(rays @ self.ground.normal) / np.linalg.norm(rays, axis=-1))
 
 
-def published_view(name: str, image_size: tuple[int, int]) -> View:
-    """A published camera; another image size keeps its field of view and plane."""
-    plane, focal, width, _ = PUBLISHED[name]
-    return View(Camera.from_focal(focal * image_size[0] / width, image_size), GroundPlane.from_coefficients(np.array(plane)))
-
-
-def sample_view(rng: np.random.Generator, image_size: tuple[int, int]) -> View:
+def sample_view(rng: np.random.Generator, image_size: tuple[int, int]) -> Viewpoint:
     """Random camera: FOV 20–100°, tilt 2–45°, height 2.5–30 m (logarithmic), roll σ 1.5°.
 
     Rejected are views that cannot show a crowd: at the lower edge an adult is higher than the image is or closer than
@@ -61,7 +47,7 @@ def sample_view(rng: np.random.Generator, image_size: tuple[int, int]) -> View:
     while True:
         camera = Camera.from_fov(rng.uniform(20, 100), image_size)
         tilt, roll = np.deg2rad(rng.uniform(2, 45)), np.deg2rad(np.clip(rng.normal(0, 1.5), -5, 5))
-        view = View(camera, GroundPlane.from_angles(tilt, roll, np.exp(rng.uniform(np.log(2.5), np.log(30)))))
+        view = Viewpoint(camera, GroundPlane.from_angles(tilt, roll, np.exp(rng.uniform(np.log(2.5), np.log(30)))))
         probes = np.array([[width / 2, height - 1.0], [width / 2, 0.62 * height]])
         near, middle = view.ground.intersect(camera, probes)[:, 2]
         heights = view.person_px(probes)

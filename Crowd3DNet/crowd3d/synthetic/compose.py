@@ -13,8 +13,8 @@ from crowd3d.raster.buffers import to_window
 from crowd3d.synthetic import shading
 from crowd3d.synthetic.accessories import dress_up
 from crowd3d.synthetic.appearance import cloth_thickness, landmarks, sample_clothes
-from crowd3d.synthetic.cameras import View
-from crowd3d.synthetic.people import Crowd
+from crowd3d.synthetic.cameras import Viewpoint
+from crowd3d.synthetic.people import PosedCrowd
 from crowd3d.synthetic.world import World
 
 
@@ -33,7 +33,7 @@ class Stage:
         marks: landmarks of the body.
     """
 
-    view: View
+    view: Viewpoint
     world: World
     meshes: Meshes
     shadows: Meshes
@@ -44,7 +44,7 @@ class Stage:
     marks: np.ndarray
 
 
-def set_stage(rng: np.random.Generator, view: View, world: World, crowd: Crowd, body: Body) -> Stage:
+def set_stage(rng: np.random.Generator, view: Viewpoint, world: World, crowd: PosedCrowd, body: Body) -> Stage:
     """Dress the people and project everything."""
     marks = landmarks(body)
     clothes = sample_clothes(rng, len(crowd), marks)
@@ -93,7 +93,7 @@ def set_stage(rng: np.random.Generator, view: View, world: World, crowd: Crowd, 
 
 
 def _clothed(
-    rng: np.random.Generator, crowd: Crowd, body: Body, marks: np.ndarray, clothes: np.ndarray
+    rng: np.random.Generator, crowd: PosedCrowd, body: Body, marks: np.ndarray, clothes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and normals (N, V, 3) with the thickness of clothes and hair; feet, hands and face keep their place."""
     normals = np.empty_like(crowd.vertices_m)

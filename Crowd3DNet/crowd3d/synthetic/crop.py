@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 
 from crowd3d.bodies import Body
-from crowd3d.synthetic.cameras import PUBLISHED, View, published_view, sample_view
+from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
+from crowd3d.synthetic.cameras import Viewpoint, sample_view
 from crowd3d.synthetic.compose import draw_window, set_stage
 from crowd3d.synthetic.develop import develop, sample_development
 from crowd3d.synthetic.people import MIN_SPACING_M, Placement, place_groups, pose_crowd, thin
-from crowd3d.synthetic.truth import Truth, describe, observe, silhouettes
+from crowd3d.synthetic.picture_truth import PictureTruth, describe, observe, silhouettes
 from crowd3d.synthetic.world import World, furnish, ground_points
 
-MAX_PEOPLE = 30
+MOST_PEOPLE = 30
 MEAN_PEOPLE = 16.0
 EMPTY_SHARE = 0.05
 SUPERSAMPLE = 2
@@ -28,8 +29,8 @@ _SIZES = ((19200, 6480), (19200, 6480), (26000, 15000), (6000, 4000), (3840, 216
 
 
 @dataclass(frozen=True)
-class Crop(Truth):
-    """A picture and what is true about it; see `Truth`. Everybody of whom a pixel can be seen is listed.
+class Crop(PictureTruth):
+    """A picture and what is true about it; see `PictureTruth`. Everybody of whom a pixel can be seen is listed.
 
     Attributes:
         image: (S, S, 3) uint8 red, green, blue.
@@ -40,7 +41,7 @@ class Crop(Truth):
     scene_width_px: float
 
 
-def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, float]) -> tuple[View, float, float]:
+def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, float]) -> tuple[Viewpoint, float, float]:
     """A camera, and a window of it resized to `size` in which an adult at a random place is `person_px` high.
 
     Returns:
@@ -51,7 +52,7 @@ def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, f
     while True:
         image_size = _SIZES[rng.integers(len(_SIZES))]
         published = rng.random() < 0.25
-        view = published_view(str(rng.choice(list(PUBLISHED))), image_size) if published else sample_view(rng, image_size)
+        view = Viewpoint(*published_camera(str(rng.choice(list(PUBLISHED))), image_size)) if published else sample_view(rng, image_size)
         foot = rng.random(2) * image_size
         if steep and view.elevation_rad(foot) < STEEP_RAD:
             continue
@@ -65,7 +66,7 @@ def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, f
         return view.window(left, top, side, size), side / size, image_size[0] * size / side
 
 
-def _place(rng: np.random.Generator, view: View, world: World, people: int, farthest: float) -> Placement:
+def _place(rng: np.random.Generator, view: Viewpoint, world: World, people: int, farthest: float) -> Placement:
     """About `people` people around the visible ground, none inside furniture, none far too small or too near, some of them lively."""
     sociability = rng.uniform(0.0, 0.9)
     anchors = ground_points(rng, view, people, margin=0.12, below=0.7)
@@ -83,7 +84,7 @@ def _place(rng: np.random.Generator, view: View, world: World, people: int, fart
     size = view.camera.height
     order = rng.permutation(len(height))
     good = (height > 0.07 * size) & (height < 1.5 * size) & (foot[:, 2] > 1.5) & (np.hypot(*together.xz_m.T) < farthest)
-    rows = order[good[order]][:MAX_PEOPLE]
+    rows = order[good[order]][:MOST_PEOPLE]
     chosen = together.take(rows)
     lively = (chosen.kind != "sit") & (rng.random(len(rows)) < LIVELY_SHARE)
     return replace(chosen, kind=np.where(lively, rng.choice(LIVELY, len(rows)), chosen.kind))
@@ -127,7 +128,7 @@ def sample_crop(
     farthest = float(np.percentile(np.hypot(*probes.T), 90)) if len(probes) else 30.0
     skyline = farthest * float(np.exp(rng.uniform(0.0, 1.4))) + 2 if rng.random() < 0.8 else None
     world = furnish(rng, view, body, int(rng.integers(4, 14) if empty else rng.poisson(2.2)), int(rng.integers(0, 5)), skyline)
-    people = 0 if empty else int(min(1 + rng.geometric(1 / MEAN_PEOPLE), MAX_PEOPLE))
+    people = 0 if empty else int(min(1 + rng.geometric(1 / MEAN_PEOPLE), MOST_PEOPLE))
     placement = _place(rng, view, world, people, 0.9 * skyline if skyline else np.inf)
     if empty:
         placement = placement.take(np.zeros(0, int))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numba import njit
@@ -34,7 +34,7 @@ _ON_GROUND = {"sit_ground": 0.85, "crouch": 0.08, "stand": 0.07}
 
 
 @dataclass(frozen=True)
-class Crowd:
+class PosedCrowd:
     """N posed people in the upright world.
 
     Attributes:
@@ -56,9 +56,9 @@ class Crowd:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def take(self, rows: np.ndarray) -> Crowd:
+    def take(self, rows: np.ndarray) -> PosedCrowd:
         """The people selected by a mask or indices."""
-        return Crowd(self.kind[rows], self.pose_rad[rows], self.betas[rows], self.vertices_m[rows], self.joints_m[rows], self.yaw_rad[rows])
+        return PosedCrowd(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _lean(rng: np.random.Generator, count: int) -> Rotation:
     return Rotation.from_rotvec(np.deg2rad(rng.normal(0, 2.0, (count, 3))) * [1, 0, 1])
 
 
-def pose_crowd(rng: np.random.Generator, body: Body, placement: Placement, betas: np.ndarray | None = None) -> Crowd:
+def pose_crowd(rng: np.random.Generator, body: Body, placement: Placement, betas: np.ndarray | None = None) -> PosedCrowd:
     """Pose everybody and put the lowest vertex of each on the ground; shapes are random unless `betas` (N, 10) gives them."""
     n = len(placement.kind)
     pose = sample_poses(rng, placement.kind)
@@ -172,7 +172,7 @@ def pose_crowd(rng: np.random.Generator, body: Body, placement: Placement, betas
     shift[:, 0, 0], shift[:, 0, 2] = placement.xz_m.T
     shift[:, 0, [0, 2]] -= joints[:, 0, [0, 2]]
     shift[:, 0, 1] = -vertices[:, :, 1].min(axis=1)
-    return Crowd(placement.kind, pose, betas, vertices + shift, joints + shift, placement.yaw_rad)
+    return PosedCrowd(placement.kind, pose, betas, vertices + shift, joints + shift, placement.yaw_rad)
 
 
 def sample_skeletons(rng: np.random.Generator, count: int, body: Body | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from crowd3d.bodies import Body
 from crowd3d.synthetic import shading
-from crowd3d.synthetic.cameras import View
+from crowd3d.synthetic.cameras import Viewpoint
 from crowd3d.synthetic.people import Placement, place_groups, thin
 from crowd3d.synthetic.props import Part
 from crowd3d.synthetic.world import World, furniture, make_patch, sample_facades, sample_light, skyline
@@ -18,7 +18,7 @@ FAR_EDGE = 90  # percentile of the visible ground's pixels by distance where the
 FARTHEST_M = 450.0
 
 
-def usable_ground(view: View, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
+def usable_ground(view: Viewpoint, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     """Ground where people may stand: points (K, 2) x, z on a grid of pixels, and the area (K,) m² that each stands for."""
     c = view.camera
     u, v = np.meshgrid((np.arange(2 * rows) + 0.5) / (2 * rows) * c.width, (np.arange(rows) + 0.5) / rows * c.height)
@@ -34,7 +34,7 @@ def usable_ground(view: View, rows: int = 120) -> tuple[np.ndarray, np.ndarray]:
     return view.ground.to_world(points)[:, [0, 2]], area
 
 
-def has_room(view: View, people: int) -> bool:
+def has_room(view: Viewpoint, people: int) -> bool:
     """Whether `people` people find room, most of them more than 1/190 of the image's width tall."""
     points, area = usable_ground(view)
     return len(points) > 0 and float(area.sum()) > ROOM_M2 * people + 20 and float(np.percentile(np.hypot(*points.T), 98)) < FARTHEST_M
@@ -80,7 +80,7 @@ class _Layout:
         self.patches.append(row)
 
 
-def build_square(rng: np.random.Generator, view: View, body: Body) -> World:
+def build_square(rng: np.random.Generator, view: Viewpoint, body: Body) -> World:
     """A square that fills the ground on which `usable_ground` lets people stand."""
     points, _ = usable_ground(view)
     light, facades = sample_light(rng, sunny=0.8), sample_facades(rng)
@@ -182,7 +182,7 @@ def _behind(rng: np.random.Generator, layout: _Layout, depth: float, half: float
         across += rng.uniform(6, 14)
 
 
-def place_people(rng: np.random.Generator, view: View, world: World, people: int) -> Placement:
+def place_people(rng: np.random.Generator, view: Viewpoint, world: World, people: int) -> Placement:
     """Exactly `people` people whose feet are in the picture: on seats, in groups near attractions and everywhere else."""
     points, area = usable_ground(view)
     square = -points[:, 1] < np.percentile(-points[:, 1], FAR_EDGE)
@@ -208,7 +208,7 @@ def place_people(rng: np.random.Generator, view: View, world: World, people: int
     return found
 
 
-def in_picture(view: View, placement: Placement) -> np.ndarray:
+def in_picture(view: Viewpoint, placement: Placement) -> np.ndarray:
     """(N,) whether feet are inside the picture and heights within the limits of `usable_ground`."""
     c = view.camera
     foot = view.camera.project(view.ground.from_world(np.insert(placement.xz_m, 1, 0.0, axis=1)))

@@ -13,13 +13,14 @@ from tqdm import tqdm
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import UnsolvableGround
 from crowd3d.files import atomic_path, write_json, write_npz
+from crowd3d.geometry.published_cameras import published_camera
 from crowd3d.raster import in_bands
-from crowd3d.synthetic.cameras import View, published_view, sample_view
+from crowd3d.synthetic.cameras import Viewpoint, sample_view
 from crowd3d.synthetic.compose import Stage, draw_window, set_stage
 from crowd3d.synthetic.develop import develop, sample_development
-from crowd3d.synthetic.people import Crowd, Placement, pose_crowd
+from crowd3d.synthetic.people import Placement, PosedCrowd, pose_crowd
+from crowd3d.synthetic.picture_truth import Observation, PictureTruth, describe, observe, silhouettes
 from crowd3d.synthetic.plaza import build_square, has_room, place_people
-from crowd3d.synthetic.truth import Observation, Truth, describe, observe, silhouettes
 
 IMAGE_NAME = "image.jpg"
 _STRIP_PIXELS = 8_000_000
@@ -39,13 +40,13 @@ class SyntheticScene:
     """
 
     image: np.ndarray
-    truth: Truth
+    truth: PictureTruth
     body: str
 
     def save(self, folder: Path) -> None:
         """Write ``image.jpg``, ``annotation.json`` (LargeCrowd's format, see `annotation`) and ``truth.npz`` into `folder`.
 
-        ``truth.npz`` holds the arrays of `Truth` and K (3, 3), ground (4,) A, B, C, D, image_size (width, height), body.
+        ``truth.npz`` holds the arrays of `PictureTruth` and K (3, 3), ground (4,) A, B, C, D, image_size (width, height), body.
         """
         folder = Path(folder)
         self.save_image(folder / IMAGE_NAME)
@@ -71,7 +72,7 @@ class SyntheticScene:
         )
 
 
-def annotation(truth: Truth) -> dict:
+def annotation(truth: PictureTruth) -> dict:
     """LargeCrowd's annotation of one image.
 
     ``frame_info[image]`` lists people: bbox left, top, right, bottom in pixels; 34 keypoint numbers x, y as fractions of width
@@ -94,14 +95,14 @@ def annotation(truth: Truth) -> dict:
     return {"image_shape": {"height": height, "width": width}, "frame_info": {IMAGE_NAME: people}}
 
 
-def choose_view(rng: np.random.Generator, camera: str, people: int, size: tuple[int, int]) -> View:
+def choose_view(rng: np.random.Generator, camera: str, people: int, size: tuple[int, int]) -> Viewpoint:
     """A published camera by name, or a random one under which the people find room.
 
     Raises:
         UnsolvableGround: the named camera, or any random one, is too close for so many people.
     """
     if camera != "random":
-        view = published_view(camera, size)
+        view = Viewpoint(*published_camera(camera, size))
         if not has_room(view, people):
             raise UnsolvableGround(f"{people} people do not fit into the view of camera {camera} at {size[0]}x{size[1]}; ask for fewer")
         return view
@@ -141,14 +142,14 @@ def synthesize_scene(
     return SyntheticScene(image, truth, body.name)
 
 
-def choose_body(view: View, placement: Placement) -> Body:
+def choose_body(view: Viewpoint, placement: Placement) -> Body:
     """The detailed body for a picture of large people, else the coarse one."""
     foot = view.camera.project(view.ground.from_world(np.insert(placement.xz_m, 1, 0.0, axis=1)))
     return load_body("free" if np.median(view.person_px(foot)) > _DETAILED_PX else "free_low")
 
 
 def draw_picture(
-    rng: np.random.Generator, stage: Stage, crowd: Crowd, threads: int | None, progress: bool
+    rng: np.random.Generator, stage: Stage, crowd: PosedCrowd, threads: int | None, progress: bool
 ) -> tuple[np.ndarray, Observation]:
     """The developed picture, and what is visible in it."""
     width, height = stage.view.camera.width, stage.view.camera.height

@@ -10,7 +10,7 @@ from crowd3d.bodies import Body
 from crowd3d.raster.kernels import vertex_normals
 from crowd3d.synthetic import props, shading
 from crowd3d.synthetic.appearance import sample_fabrics
-from crowd3d.synthetic.cameras import View
+from crowd3d.synthetic.cameras import Viewpoint
 from crowd3d.synthetic.poses import sample_poses
 from crowd3d.synthetic.props import Part
 
@@ -66,7 +66,7 @@ class World:
     obstacles_m: np.ndarray
 
 
-def ground_points(rng: np.random.Generator, view: View, count: int, margin: float = 0.15, below: float = 0.5) -> np.ndarray:
+def ground_points(rng: np.random.Generator, view: Viewpoint, count: int, margin: float = 0.15, below: float = 0.5) -> np.ndarray:
     """Up to `count` ground points (K, 2) x, z seen by a view or a `margin` beside and `below` it (fractions of its size)."""
     c = view.camera
     u = rng.uniform(-margin * c.width, (1 + margin) * c.width, count)
@@ -233,7 +233,7 @@ FURNITURE = {"tree": 0.16, "lamp": 0.1, "pole": 0.08, "sign": 0.08, "car": 0.08,
              "planter": 0.06, "bush": 0.06, "tent": 0.03, "statue": 0.03, "bollard": 0.05}  # fmt: skip
 
 
-def furnish(rng: np.random.Generator, view: View, body: Body, things: int, patches: int, skyline_m: float | None = None) -> World:
+def furnish(rng: np.random.Generator, view: Viewpoint, body: Body, things: int, patches: int, skyline_m: float | None = None) -> World:
     """A random place for a view: about `things` pieces of street furniture, and buildings across it at `skyline_m` if given."""
     light, facades = sample_light(rng), sample_facades(rng)
     yaw = rng.uniform(-np.pi, np.pi)

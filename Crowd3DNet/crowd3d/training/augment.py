@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from crowd3d.bodies.joints import SMPL54_NAMES, SMPL_POSE_FLIP
-from crowd3d.model.supervision.annotation import Annotation
+from crowd3d.training.supervision.annotation import Annotation
 
 
 def _mirrored_name(name: str) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
-from crowd3d.model.supervision import Batch, collate
 from crowd3d.training.config import TrainConfig
-from crowd3d.training.datasets import SYNTHETIC, Bodies, Mixture, SyntheticTiles, TileSource, open_datasets
+from crowd3d.training.datasets import SYNTHETIC, Bodies, MixedData, SyntheticTiles, TileSource, open_datasets
 from crowd3d.training.loop import Batches
 from crowd3d.training.numbered import NumberedBatch, NumberedBatches, start_worker
+from crowd3d.training.supervision import Batch, collate
 
 HELD_OUT_SEED = 900
 HELD_OUT_BATCH = 8
@@ -34,7 +34,7 @@ def open_source(config: TrainConfig, root: Path, smpl_folder: Path) -> TileSourc
     datasets = open_datasets(
         names, root, config.tile_px, bodies=Bodies(smpl_folder), augmentation=config.augmentation, seed=config.seed
     )
-    return Mixture(datasets, config.shares)
+    return MixedData(datasets, config.shares)
 
 
 def held_out(config: TrainConfig) -> list[Batch]:

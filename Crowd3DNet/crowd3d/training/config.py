@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from crowd3d.errors import BadConfig
-from crowd3d.model.crowd3dnet import BACKBONES
-from crowd3d.model.supervision import LossWeights
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
+from crowd3d.model import compact
+from crowd3d.model.crowd3dnet import BACKBONES, MAP_STRIDE
 from crowd3d.training.augment import Augmentation
+from crowd3d.training.supervision import LossWeights
 
-DATASETS = ("muco", "h36m", "agora", "largecrowd", "synthetic")
-STRIDE = 8
-"""Pixels of a tile per cell of the maps."""
-TILE_PX = {"compact": 256}
-RELEASE_TILE_PX = 512
+DATASET_NAMES = ("muco", "h36m", "agora", "largecrowd", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class TrainConfig:
         tag: name of the run; by default ``<backbone>_cm<cells>``. Files go to ``train_log/<tag>_<tab>/``.
         backbone: hrnet_w32, resnet50 or compact.
         body: smpl, free_low, or auto for the free body when there are only synthetic crowds.
-        dataset: names of `DATASETS` with commas between.
+        dataset: names of `DATASET_NAMES` with commas between.
         probabilities: how often a sample comes from each; those of the chosen data sets are scaled to sum to 1.
         epoch: epochs of this stage.
         steps_per_epoch: 0 for what the data sets' sizes give.
@@ -75,7 +73,7 @@ class TrainConfig:
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("backbone", self.backbone in BACKBONES, f"one of {', '.join(BACKBONES)}")
         self._check("body", self.body in ("auto", "smpl", "free_low"), "one of auto, smpl, free_low")
-        self._check("dataset", bool(self.datasets) and set(self.datasets) <= set(DATASETS), f"of {', '.join(DATASETS)}")
+        self._check("dataset", bool(self.datasets) and set(self.datasets) <= set(DATASET_NAMES), f"of {', '.join(DATASET_NAMES)}")
         missing = [name for name in self.datasets if self.probabilities.get(name, 0.0) <= 0]
         self._check("probabilities", not missing, f"above 0 for {', '.join(missing)}")
 
@@ -97,7 +95,7 @@ class TrainConfig:
     @property
     def tile_px(self) -> int:
         """Side of a tile."""
-        return TILE_PX.get(self.backbone, RELEASE_TILE_PX)
+        return compact.TILE_PX if self.backbone == "compact" else RELEASE_TILE_PX
 
     @property
     def body_name(self) -> str:
@@ -113,5 +111,5 @@ class TrainConfig:
     @property
     def run_name(self) -> str:
         """Name of the folder."""
-        tag = self.tag or f"{self.backbone.split('_')[0]}_cm{self.tile_px // STRIDE}"
+        tag = self.tag or f"{self.backbone.split('_')[0]}_cm{self.tile_px // MAP_STRIDE}"
         return f"{tag}_{self.tab}"

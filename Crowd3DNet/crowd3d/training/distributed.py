@@ -2,7 +2,7 @@
 
 ``torchrun --nproc_per_node N -m crowd3d.cli.main train …`` starts N processes on each machine; each takes its part of every batch. The
 result is that of one process with all of the batch: losses are divided by numbers of people of all processes
-(`crowd3d.model.supervision.averages`), gradients are averaged, and batch normalisation uses the statistics of the whole batch.
+(`crowd3d.training.supervision.averages`), gradients are averaged, and batch normalisation uses the statistics of the whole batch.
 """
 
 from __future__ import annotations

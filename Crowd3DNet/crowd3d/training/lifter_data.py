@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORSO54, load_body
+from crowd3d.bodies.joints import TORSO17
 from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, all_views, decode_crop_points
@@ -150,7 +151,7 @@ class PairMaker:
 
 def _recentred(measured: LifterInput, truth: LifterTruth) -> tuple[LifterInput, LifterTruth]:
     """Move the tangent plane's origin to where the measured shoulders and hips put the torso centre, as `measure` does."""
-    shift = measured.tangent_m[:, [5, 6, 11, 12]].mean(1)
+    shift = measured.tangent_m[:, TORSO17].mean(1)
     moved = measured._replace(tangent_m=measured.tangent_m - shift[:, None], hvip_tangent_m=measured.hvip_tangent_m - shift)
     return moved, truth._replace(hvip_tangent_m=truth.hvip_tangent_m - shift, torso_tangent_m=truth.torso_tangent_m - shift)
 

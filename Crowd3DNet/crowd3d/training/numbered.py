@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from crowd3d.model.supervision import Batch, Sample, collate
 from crowd3d.training.datasets import TileSource
+from crowd3d.training.supervision import Batch, Sample, collate
 
 
 class NumberedBatch(NamedTuple):

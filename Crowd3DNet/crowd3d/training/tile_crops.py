@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from crowd3d.geometry.rotations import axis_angle_to_matrix
+from crowd3d.model.compact import TILE_PX
+from crowd3d.model.crowd3dnet import MAP_STRIDE
 from crowd3d.model.keypoint_net import HVIP, TORSO
 from crowd3d.training.person_crops import cut_square, vary_colours
 from crowd3d.training.scene_store import SceneStore
+from crowd3d.types import NOMINAL_STATURE_M
 
-TILE_PX = 256
-STRIDE = 8
 SMALLEST_PERSON, LARGEST_PERSON = 0.12, 1.1
 """Stature as a share of the tile's side: people outside of this range are other tiles' business."""
 LEAST_VISIBLE, SURELY_VISIBLE = 0.12, 0.3
-STATURE_M = 1.7
 FOCAL_SHARE = (0.42, 2.8)
 """Focal length over image width for 100° to 20°; a tile does not show how much was around it."""
 
@@ -54,7 +54,7 @@ class TileBatch(NamedTuple):
 
 def sample_tiles(store: SceneStore, scenes: np.ndarray, rng: np.random.Generator, *, augment: bool = True) -> TileBatch:
     """One tile of every scene, at a random place and scale."""
-    size = TILE_PX // STRIDE
+    size = TILE_PX // MAP_STRIDE
     count = len(scenes)
     images = np.zeros((count, TILE_PX, TILE_PX, 3), np.uint8)
     camera, ground = np.zeros((count, 3), np.float32), np.zeros((count, 4), np.float32)
@@ -65,7 +65,7 @@ def sample_tiles(store: SceneStore, scenes: np.ndarray, rng: np.random.Generator
         rows = np.arange(store.first[scene], store.first[scene + 1])
         points = store.points_cam_m[rows].astype(np.float64)
         pixels = store.project(scene, points)
-        stature_px = STATURE_M * store.intrinsics[scene, 0] / np.maximum(points[:, TORSO, 2], 0.1)
+        stature_px = NOMINAL_STATURE_M * store.intrinsics[scene, 0] / np.maximum(points[:, TORSO, 2], 0.1)
         left, top, side = _window(pixels[:, TORSO], stature_px, image.shape[0], rng)
         images[index] = cut_square(image, np.array([top, left, top + side, left + side]), TILE_PX)
         cx, cy = store.intrinsics[scene, 2:]

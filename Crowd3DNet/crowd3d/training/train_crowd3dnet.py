@@ -19,8 +19,6 @@ from crowd3d.files import write_json
 from crowd3d.model import Crowd3DNet, Maps, load_network
 from crowd3d.model.checkpoints import load_backbone, save_released_checkpoint
 from crowd3d.model.configs import read_config
-from crowd3d.model.supervision import Batch, PosePriorGmm, supervise
-from crowd3d.optimise.network_prior import load_network_prior
 from crowd3d.training.batches import held_out, loader, open_source
 from crowd3d.training.config import TrainConfig
 from crowd3d.training.datasets import TileSource
@@ -28,6 +26,8 @@ from crowd3d.training.distributed import make_fabric, synchronise_batch_norm
 from crowd3d.training.loop import BEST_FILE, WEIGHTS_FILE, Loss, fit
 from crowd3d.training.numbered import NumberedBatch
 from crowd3d.training.recipe import Recipe, milestones
+from crowd3d.training.supervision import Batch, PosePriorGmm, supervise
+from crowd3d.training.supervision.network_prior import load_network_prior
 from crowd3d.training.validation import figures, picture
 
 log = logging.getLogger(__name__)

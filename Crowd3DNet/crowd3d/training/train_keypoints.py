@@ -15,11 +15,12 @@ from crowd3d.training.loop import fit, made_ahead
 from crowd3d.training.person_crops import PersonBatch, sample_person_crops
 from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
+from crowd3d.types import NOMINAL_STATURE_M
 
 BATCH = 64
 SCENES_PER_BATCH = 9
 HELD_OUT_SCENES = 120
-STATURE_PX = 1.7 / CROP_HEIGHT_M * CROP_SIZE[0]
+STATURE_PX = NOMINAL_STATURE_M / CROP_HEIGHT_M * CROP_SIZE[0]
 
 
 def train_keypoints(network: KeypointNet, scenes: Path, held_out: Path, folder: Path, recipe: Recipe) -> None:

@@ -14,11 +14,11 @@ from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.evaluation.metrics import aligned_joint_errors_mm
 from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import Lifter, LifterInput
-from crowd3d.model.supervision.losses import pa_mpjpe_loss
 from crowd3d.training.lifter_data import LifterPairs, LifterTruth, PairMaker, predicted_pairs
 from crowd3d.training.loop import fit, made_ahead
 from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
+from crowd3d.training.supervision.losses import pa_mpjpe_loss
 
 BATCH_SIMULATED, BATCH_REAL = 112, 400
 SCENES = 2000

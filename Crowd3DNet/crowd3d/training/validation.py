@@ -11,11 +11,12 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import HIPS54
 from crowd3d.evaluation import metrics
 from crowd3d.geometry.hvip import ground_points
 from crowd3d.model import Detections, Maps, decode_maps, lift_people
 from crowd3d.model.lifting import torso_root
-from crowd3d.model.supervision import Batch, Label
+from crowd3d.training.supervision import Batch, Label
 
 GATE_CELLS = 2.0
 """A predicted centre is right within so many map cells of the true one; predicted centres are at least three cells apart."""
@@ -101,7 +102,7 @@ def _errors(
     predicted, true = body.forward(chosen.pose_rad, chosen.betas).joints54, batch.joints_cam_m[truth]
     known = batch.joints_known[truth][:, :BODY_JOINTS].all(1)
     pair = (joints[:, :BODY_JOINTS][known].double().cpu().numpy() for joints in (predicted, true))
-    true_torso = batch.root_cam_m[truth] + torso_root(true) - true[:, [45, 46]].mean(1)
+    true_torso = batch.root_cam_m[truth] + torso_root(true) - true[:, HIPS54].mean(1)
     return (
         (lifted.hvip_cam_m - true_hvip).norm(dim=1).cpu().numpy(),
         metrics.aligned_joint_errors_mm(*pair),

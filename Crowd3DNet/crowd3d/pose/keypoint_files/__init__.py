@@ -18,10 +18,10 @@ from crowd3d.pose.keypoint_files.openpifpaf import read_openpifpaf
 from crowd3d.pose.keypoint_files.openpose import read_openpose
 from crowd3d.pose.keypoint_files.people import people
 from crowd3d.pose.keypoint_files.scores import unit_scores
-from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, Picture
+from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture
 from crowd3d.pose.keypoint_files.ultralytics import read_ultralytics
 
-__all__ = ["SUFFIXES", "BadEntry", "KeypointTable", "Picture", "everybody", "read_keypoint_file", "read_npy"]
+__all__ = ["SUFFIXES", "BadEntry", "KeypointTable", "NamedPicture", "everybody", "read_keypoint_file", "read_npy"]
 
 SUFFIXES = (".npy", ".npz", ".json", ".jsonl")
 ARRAYS = (".npy", ".npz")
@@ -47,9 +47,9 @@ def read_keypoint_file(path: Path) -> KeypointTable:
 
 def _read(path: Path) -> KeypointTable:
     if path.suffix.lower() in ARRAYS:
-        return KeypointTable.of([(Picture(path.stem, by_file=True), list(read_npy(path)))])
+        return KeypointTable.of([(NamedPicture(path.stem, by_file=True), list(read_npy(path)))])
     content = _parse(path)
-    own = Picture(_ENDINGS.sub("", path.stem), by_file=True)
+    own = NamedPicture(_ENDINGS.sub("", path.stem), by_file=True)
     # COCO first: its entries tell their picture, besides what other formats have, too.
     readers = [read_results, read_annotations, *(lambda value, read=read: read(value, own) for read in _OF_ONE_PICTURE)]
     table = next((table for read in readers if (table := read(content)) is not None), None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from crowd3d.errors import MissingAsset
 from crowd3d.pose.keypoint_files.layouts import coco17
-from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, Picture
+from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture
 
 _POINTS = ("keypoints", "pred_keypoints", "xy", "poses", "arr_0")
 _SCORES = ("keypoint_confidence", "keypoint_scores", "keypoints_scores", "confidence", "scores")
@@ -76,7 +76,7 @@ def _scores(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     return scores if scores.shape == shape else None
 
 
-def read_instances(content: Any, own: Picture) -> KeypointTable | None:
+def read_instances(content: Any, own: NamedPicture) -> KeypointTable | None:
     """JSON of arrays, perhaps below ``instances``; None when it is none.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from crowd3d.pose.keypoint_files.people import person
-from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, Picture, base_name
+from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture, base_name
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,12 @@ def read_annotations(content: Any) -> KeypointTable | None:
         return None
     if not isinstance(content["annotations"], list):
         raise BadEntry("annotations is no list")
-    pictures: dict[Any, Picture] = {}
+    pictures: dict[Any, NamedPicture] = {}
     for number, image in enumerate(content["images"], 1):
         if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
             raise BadEntry(f"image {number} of {len(content['images'])} has no id")
         named = isinstance(image.get("file_name"), str)
-        pictures[image["id"]] = Picture(
+        pictures[image["id"]] = NamedPicture(
             base_name(image["file_name"]) if named else "",
             None if named or not isinstance(image["id"], int) else image["id"],
             _size(image.get("width"), image.get("height")),
@@ -75,9 +75,9 @@ def _key(entry: Any) -> str | None:
     return next((key for key in _IMAGE_KEYS if key in entry), None) if isinstance(entry, dict) else None
 
 
-def _picture(value: Any, where: str) -> Picture:
+def _picture(value: Any, where: str) -> NamedPicture:
     if isinstance(value, int) and not isinstance(value, bool):
-        return Picture(number=value)
+        return NamedPicture(number=value)
     if not isinstance(value, str) or not value:
         raise BadEntry(f"{where} has the image_id {value!r}, not a name or a number")
-    return Picture(base_name(value))
+    return NamedPicture(base_name(value))

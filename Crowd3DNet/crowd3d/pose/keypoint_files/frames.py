@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crowd3d.pose.keypoint_files.people import people
-from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, Picture
+from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture
 
 
 def frames(content: list[Any], number_key: str, people_key: str, order: list[int] | None = None) -> KeypointTable:
@@ -29,5 +29,5 @@ def frames(content: list[Any], number_key: str, people_key: str, order: list[int
     first = min(frame[number_key] for frame in content)
     start = 1 if first == 1 else 0
     return KeypointTable.of(
-        (Picture(number=frame[number_key] - start), people(frame[people_key], f"frame {frame[number_key]}")) for frame in content
+        (NamedPicture(number=frame[number_key] - start), people(frame[people_key], f"frame {frame[number_key]}")) for frame in content
     )

@@ -7,10 +7,10 @@ from typing import Any
 from crowd3d.pose.keypoint_files.frames import frames
 from crowd3d.pose.keypoint_files.layouts import order_by_names
 from crowd3d.pose.keypoint_files.people import people
-from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, Picture
+from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture
 
 
-def read_mmpose(content: Any, own: Picture) -> KeypointTable | None:
+def read_mmpose(content: Any, own: NamedPicture) -> KeypointTable | None:
     """People of one picture or of a video's frames; None when it is none.
 
     Args:

@@ -6,10 +6,10 @@ from typing import Any
 
 from crowd3d.pose.keypoint_files.frames import frames
 from crowd3d.pose.keypoint_files.people import people
-from crowd3d.pose.keypoint_files.table import KeypointTable, Picture
+from crowd3d.pose.keypoint_files.table import KeypointTable, NamedPicture
 
 
-def read_openpifpaf(content: Any, own: Picture) -> KeypointTable | None:
+def read_openpifpaf(content: Any, own: NamedPicture) -> KeypointTable | None:
     """People with a box and a list of numbers, who name no picture; None when it is none.
 
     Args:

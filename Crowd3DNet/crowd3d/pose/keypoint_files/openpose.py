@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from crowd3d.pose.keypoint_files.people import people
-from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, Picture, base_name
+from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture, base_name
 
 _LISTS = ("people", "bodies")
 
 
-def read_openpose(content: Any, own: Picture) -> KeypointTable | None:
+def read_openpose(content: Any, own: NamedPicture) -> KeypointTable | None:
     """The people of one picture, or of several by their names; None when it is none.
 
     Args:
@@ -29,7 +29,7 @@ def read_openpose(content: Any, own: Picture) -> KeypointTable | None:
         key = _list_of(image)
         if key is None:
             raise BadEntry(f"the picture {name!r} has neither people nor bodies")
-        groups.append((Picture(base_name(name)), people(image[key], f"{key} of {name!r}")))
+        groups.append((NamedPicture(base_name(name)), people(image[key], f"{key} of {name!r}")))
     return KeypointTable.of(groups)
 
 

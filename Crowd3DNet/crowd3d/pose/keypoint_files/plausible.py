@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-SHOULDERS, HIPS = [5, 6], [11, 12]
+from crowd3d.bodies.joints import HIPS17, SHOULDERS17
+
 _ROOM = 0.1
 """Estimators guess keypoints beyond the edge of the photograph: up to so many widths or heights are no fault."""
 _MOST_OUTSIDE = 0.2
@@ -65,6 +66,6 @@ def _outside(xy: np.ndarray, known: np.ndarray, image_size: tuple[int, int]) -> 
 
 def _lying(xy: np.ndarray, known: np.ndarray) -> float:
     """Share of the people whose hips are beside their shoulders rather than below or above, of those whose shoulders and hips are known."""
-    seen = known[:, SHOULDERS].all(1) & known[:, HIPS].all(1)
-    torso = np.abs(xy[seen][:, HIPS].mean(1) - xy[seen][:, SHOULDERS].mean(1))
+    seen = known[:, SHOULDERS17].all(1) & known[:, HIPS17].all(1)
+    torso = np.abs(xy[seen][:, HIPS17].mean(1) - xy[seen][:, SHOULDERS17].mean(1))
     return float((torso[:, 0] > 1.5 * torso[:, 1]).mean()) if seen.any() else 0.0

@@ -14,7 +14,7 @@ class BadEntry(ValueError):
     """A keypoint file is wrong; the message says what and where."""
 
 
-class Picture(NamedTuple):
+class NamedPicture(NamedTuple):
     """A picture as the file speaks of it.
 
     Attributes:
@@ -43,14 +43,14 @@ class KeypointTable:
         keypoints: (N, 17, 3) float64 u, v, score of COCO-17 keypoints in pixels of their picture; score 0 is unknown.
     """
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[NamedPicture, ...]
     picture: np.ndarray
     keypoints: np.ndarray
 
     @classmethod
-    def of(cls, groups: Iterable[tuple[Picture, Sequence[np.ndarray]]]) -> KeypointTable:
+    def of(cls, groups: Iterable[tuple[NamedPicture, Sequence[np.ndarray]]]) -> KeypointTable:
         """From pictures and the (17, 3) keypoints of everybody in them; a picture may come several times."""
-        pictures: dict[Picture, int] = {}
+        pictures: dict[NamedPicture, int] = {}
         rows: list[int] = []
         people: list[np.ndarray] = []
         for picture, found in groups:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from crowd3d.pose.keypoint_files.people import people
-from crowd3d.pose.keypoint_files.table import KeypointTable, Picture
+from crowd3d.pose.keypoint_files.table import KeypointTable, NamedPicture
 
 
-def read_ultralytics(content: Any, own: Picture) -> KeypointTable | None:
+def read_ultralytics(content: Any, own: NamedPicture) -> KeypointTable | None:
     """The people of one picture; None when it is none. Objects of other classes than person are left out.
 
     Args:

@@ -11,7 +11,7 @@ from crowd3d.training.datasets.agora import AgoraScale
 from crowd3d.training.datasets.base import ANNOTATIONS, IMAGES, AnnotatedTiles, Bodies, ReleasedTiles, TileSource
 from crowd3d.training.datasets.h36m import H36MScale
 from crowd3d.training.datasets.largecrowd import LargeCrowdScale
-from crowd3d.training.datasets.mixing import Mixture
+from crowd3d.training.datasets.mixing import MixedData
 from crowd3d.training.datasets.muco import MuCoScale
 from crowd3d.training.datasets.synthetic import SyntheticTiles
 
@@ -22,7 +22,7 @@ __all__ = [
     "AnnotatedTiles",
     "Augmentation",
     "Bodies",
-    "Mixture",
+    "MixedData",
     "ReleasedTiles",
     "SyntheticTiles",
     "TileSource",

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crowd3d.model.supervision.annotation import Annotation, unlabelled
-from crowd3d.model.supervision.annotation_files import intrinsics, numbers, upright_plane
+from crowd3d.bodies.joints import HIPS54
 from crowd3d.training.augment import NONE, Augmentation
 from crowd3d.training.datasets.base import Bodies, ReleasedTiles, place, rotations_of, with_keypoints
+from crowd3d.training.supervision.annotation import Annotation, unlabelled
+from crowd3d.training.supervision.annotation_files import intrinsics, numbers, upright_plane
 
 SCENE_PX = 1280.0
-HIPS54 = (45, 46)
 LEAST_INSIDE = 2
 
 

@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import BadImage, MissingAsset
-from crowd3d.model.supervision import Sample
-from crowd3d.model.supervision.annotation import Annotation, Labels, pad_square, torso_of
-from crowd3d.model.supervision.annotation_files import read_entries, read_rgb
 from crowd3d.training.augment import NONE, Augmentation, augment
+from crowd3d.training.supervision import Sample
+from crowd3d.training.supervision.annotation import Annotation, Labels, pad_square, torso_of
+from crowd3d.training.supervision.annotation_files import read_entries, read_rgb
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def rotations_of(pose_rad: np.ndarray) -> np.ndarray:
     return Rotation.from_rotvec(pose_rad.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)[:, :22]
 
 
-class Picture(NamedTuple):
+class PaddedPicture(NamedTuple):
     """A picture padded to a square, and where it lies in the scene.
 
     Attributes:
@@ -180,12 +180,12 @@ def require_folder(folder: Path) -> None:
         )
 
 
-def place(image: np.ndarray, corner_px: np.ndarray, long_side_px: float) -> Picture:
+def place(image: np.ndarray, corner_px: np.ndarray, long_side_px: float) -> PaddedPicture:
     """A stored picture whose longer side covers `long_side_px` scene pixels, in a black square."""
     size = np.array(image.shape[1::-1], np.float64)
     scale = long_side_px / size.max()
     square, offset = pad_square(image)
-    return Picture(square, corner_px - offset * scale, len(square) * scale, corner_px, scale, size)
+    return PaddedPicture(square, corner_px - offset * scale, len(square) * scale, corner_px, scale, size)
 
 
 def with_keypoints(people: Labels, keypoints_px: np.ndarray, known: np.ndarray) -> Labels:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crowd3d.model.supervision.annotation import Annotation, unlabelled
-from crowd3d.model.supervision.annotation_files import numbers, upright_plane
 from crowd3d.training.augment import NONE, Augmentation
 from crowd3d.training.datasets.base import Bodies, ReleasedTiles, place, rotations_of, with_keypoints
+from crowd3d.training.supervision.annotation import Annotation, unlabelled
+from crowd3d.training.supervision.annotation_files import numbers, upright_plane
 
 SCENE_PX = 1000.0
 TARGETS = np.array([4, 5, 7, 8, 12, 16, 17, 18, 19, 20, 21, 29, 30, 32, 33, 45, 46, 49, 51, 52, 53])

@@ -9,9 +9,9 @@ import numpy as np
 
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.model.supervision.annotation import Annotation, torso_of, unlabelled
-from crowd3d.model.supervision.annotation_files import coco_to_54, intrinsics, named_square, numbers, upright_plane
 from crowd3d.training.datasets.base import ReleasedTiles, place
+from crowd3d.training.supervision.annotation import Annotation, torso_of, unlabelled
+from crowd3d.training.supervision.annotation_files import coco_to_54, intrinsics, named_square, numbers, upright_plane
 
 SCENE_SIZES = {
     "playground0_00": (19200, 6515),

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crowd3d.model.supervision import Sample
 from crowd3d.training.datasets.base import AnnotatedTiles
+from crowd3d.training.supervision import Sample
 
 
-class Mixture:
+class MixedData:
     """One pass is as long as the release's: until the data set that lasts longest at its probability has been seen once.
 
     Of the places of a pass each data set has a share equal to its probability. Its places divide its items evenly among them, and the

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crowd3d.model.supervision.annotation import Annotation, unlabelled
-from crowd3d.model.supervision.annotation_files import intrinsics, numbers, upright_plane
 from crowd3d.training.datasets.base import ReleasedTiles, place, with_keypoints
+from crowd3d.training.supervision.annotation import Annotation, unlabelled
+from crowd3d.training.supervision.annotation_files import intrinsics, numbers, upright_plane
 
 SCENE_PX = 2048.0
 TARGETS = np.array([4, 5, 7, 8, 16, 17, 18, 19, 20, 21, 22, 23, 29, 32, 45, 46, 48, 49, 53])

@@ -8,19 +8,19 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crowd3d.bodies import Body, load_body
-from crowd3d.model.supervision import Sample
-from crowd3d.model.supervision.annotation import Annotation, Labels
+from crowd3d.bodies.joints import HIPS54
 from crowd3d.synthetic import Crop, sample_crop
 from crowd3d.training.augment import NONE, Augmentation, augment
 from crowd3d.training.datasets.base import AnnotatedTiles
+from crowd3d.training.supervision import Sample
+from crowd3d.training.supervision.annotation import Annotation, Labels
+from crowd3d.types import NOMINAL_STATURE_M
 
 PERSON_SHARE = (0.16, 0.75)
 """Height of an adult at the place that a tile is cut for, as a share of its side."""
 SURELY_VISIBLE, HARDLY_VISIBLE = 0.3, 0.02
 SMALLEST_PERSON, LARGEST_PERSON = 0.12, 1.1
 """Of the stature over the tile's side: people outside of this range are the business of other tiles."""
-STATURE_M = 1.7
-HIPS54 = (45, 46)
 
 
 class SyntheticTiles(AnnotatedTiles):
@@ -77,7 +77,7 @@ def labels_of(crop: Crop) -> Labels:
     joints = _body().pose(rows["pose_rad"], rows["betas"])[1] + rows["translation_cam_m"][:, None]
     keypoints = crop.camera.project(joints)
     known = np.isfinite(keypoints).all(2) & (keypoints >= 0).all(2) & (keypoints < size).all(2)
-    share = STATURE_M * crop.camera.fx / rows["torso_cam_m"][:, 2] / size
+    share = NOMINAL_STATURE_M * crop.camera.fx / rows["torso_cam_m"][:, 2] / size
     fitting = (share > SMALLEST_PERSON) & (share < LARGEST_PERSON)
     return Labels(
         keypoints_px=np.nan_to_num(keypoints),
