@@ -29,10 +29,12 @@ class Engines:
     Attributes:
         name: see `crowd3d.model.engines.make_engine`.
         cache: folder where compiled networks are kept; None compiles them every time.
+        device: see `crowd3d.model.engines.choose_device`.
     """
 
     name: EngineName = "auto"
     cache: Path | None = None
+    device: str = "auto"
 
     def load(self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor]) -> Engine:
         """A network ready to run, compiled earlier if it was.
@@ -45,13 +47,13 @@ class Engines:
         Raises:
             MissingAsset, BackendFailed: as `read` and `make_engine`.
         """
-        if self.cache is None or chosen_engine(self.name, example) != "openvino":
-            return make_engine(read(weights), example, self.name)
+        if self.cache is None or chosen_engine(self.name, self.device)[0] != "openvino":
+            return make_engine(read(weights), example, self.name, device=self.device)
         path = self.cache / f"{_key(read, weights, example)}.bin"
         content = _read(path)
         if content is not None:
             return OpenVINOEngine.of_compiled(content, torch.get_num_threads())
-        engine = make_engine(read(weights), example, "openvino")
+        engine = make_engine(read(weights), example, "openvino", device="cpu")
         assert isinstance(engine, OpenVINOEngine)
         _keep(path, engine.compiled.export_model().getvalue())
         return engine
