@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -107,3 +108,17 @@ def test_any_order_of_options_and_kills_ends_as_a_fresh_run(
     found, fresh = contents(root / "work"), contents(root / "fresh")
     assert {name: found.get(name) == content for name, content in fresh.items()} == dict.fromkeys(fresh, True)
     assert all("extract_mesh" in name for name in found.keys() - fresh.keys()), "meshes of the same scene may stay"
+
+
+def test_both_halves_in_one_folder(inputs: Path, disk: Disk, tmp_path: Path) -> None:
+    disk.left = 10**9
+    image, known, folder = GigapixelImage(inputs / "photo.png"), Known(CAMERA, GROUND), tmp_path / "all"
+    options = InferOptions(SHIPPED, known=known, optimise="none", pictures=False)
+    for overwrite in (False, True):
+        process(image, MidFolder(folder), ProcessOptions(FileBackend(inputs / "4.npy"), known=known))
+        first = folder / MANIFEST
+        before = first.stat().st_mtime_ns
+        scene = infer(image, MidFolder(folder), ResultFolder(folder), replace(options, overwrite=overwrite))
+        assert len(scene.people) == 4
+        assert first.stat().st_mtime_ns > before
+    assert infer(image, MidFolder(folder), ResultFolder(folder), options).source == scene.source

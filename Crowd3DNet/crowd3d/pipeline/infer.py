@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,11 @@ def infer(image: GigapixelImage, mid: MidFolder, results: ResultFolder, options:
         check_tunable(options.network)
     check_processed(image, mid)
     options = replace(options, known=options.known.resolved(image.reduced, image.size))
-    with locked(mid.root), Run(results.root, owner_of(image), overwrite=options.overwrite) as run:
+    # Some keep everything in one folder.
+    reading = nullcontext() if mid.root.resolve() == results.root.resolve() else locked(mid.root)
+    with reading, Run(results.root, owner_of(image)) as run:
+        if options.overwrite:
+            run.drop("ground")  # and with it all that follows
         work = _Work(run, image, mid, results, options, read_observations(mid))
         world = work.world()
         work = work.tuned(world)
@@ -151,7 +155,7 @@ class _Work:
         reads = [results.estimate, *self._people, *([] if network is None else [results.network])]
         weights = self.options.weights.lifter_digest if network is None else network.key()
         return self.run.do(
-            Stage("people", 1, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
+            Stage("bodies", 1, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
             lambda: place(self.image, self.observed, world, seen, self.options),
             lambda placed: write_lifted(*placed, results),
             lambda: read_lifted(results),

@@ -250,8 +250,8 @@ REGISTRY: dict[str, Callable[[Assets], PoseBackend]] = {
     "movenet": _movenet,
     "embedded": _embedded,
     "alphapose": _alphapose,
-    "torchvision": lambda assets: TileBackend(TorchvisionPose()),
-    "rtmpose": lambda assets: TileBackend(RtmPose()),
+    "torchvision": lambda assets: TileBackend(TorchvisionPose(assets.engines.device)),
+    "rtmpose": lambda assets: TileBackend(RtmPose(assets.engines.device)),
     "file": _file,
 }
 """How each backend is made. To add one, write a value with the shape of `PoseBackend` (or a `TileDetector`) and name it here."""
