@@ -190,9 +190,10 @@ def test_a_manifest_from_elsewhere_removes_nothing_outside_of_its_folder(work: W
     mine = work.folder.parent / "mine"
     mine.write_text("mine")
     path = work.folder / MANIFEST
-    for name in ("../mine", "..", ".", "", str(mine)):
+    for name in ("../mine", "..", ".", "", str(mine), "\0"):
         manifest = json.loads(path.read_text())
         manifest["stages"]["c"] |= {"key": "", "writes": {name: None}}
+        manifest["stages"]["a"]["reads"] = [name]
         path.write_text(json.dumps(manifest))
         work.go(SAME)
         assert mine.read_text() == "mine"

@@ -93,6 +93,15 @@ class Run(AbstractContextManager["Run"]):
 
     def __enter__(self) -> Run:
         self._lock.__enter__()
+        try:
+            self._begin()
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        return self
+
+    def _begin(self) -> None:
+        """Read what was done, and remove what must not stay."""
         manifest = _read(self.folder)
         self._records = manifest["stages"]
         before = _owner(manifest)
@@ -108,7 +117,6 @@ class Run(AbstractContextManager["Run"]):
         for name in list(self._records) if self._overwrite or foreign else unfinished:
             self.drop(name)
         self._store()
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._lock.__exit__(None, None, None)
@@ -148,9 +156,10 @@ class Run(AbstractContextManager["Run"]):
         record = self._records.get(name)
         if record is None:
             return
+        self._records[name] = {**record, "reads": []}
         for other in [key for key, known in self._records.items() if key != name and set(known["reads"]) & set(record["writes"])]:
             self.drop(other)
-        self._records[name] = {**record, "key": ""}
+        self._records[name]["key"] = ""
         self._store()
         for path in record["writes"]:
             self._remove(self._path(path))
@@ -251,7 +260,7 @@ def _read(folder: Path) -> dict[str, Any]:
         whole &= all(isinstance(part, str) for part in owner.values())
         for record in stages.values():
             whole &= isinstance(record["key"], str) and isinstance(record["reads"], list) and isinstance(record["writes"], dict)
-            set(record["reads"])
+            whole &= all("\0" not in name for name in {*record["reads"], *record["writes"]})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     return content if whole else {"stages": {}}
