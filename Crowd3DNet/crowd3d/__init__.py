@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crowd3d.pipeline.api import Known, load, reconstruct
+    from crowd3d.pipeline.api import Crowd3D, Known, load, reconstruct
 
-__all__ = ["Known", "__version__", "load", "reconstruct"]
+__all__ = ["Crowd3D", "Known", "__version__", "load", "reconstruct"]
 
 __version__: str
 

@@ -35,6 +35,10 @@ class BadOutput(Crowd3DError):
     """Results cannot be written: read-only folder, full disk, or a path of the wrong kind."""
 
 
+class FolderInUse(BadOutput):
+    """Another run works in the folder."""
+
+
 class BadConfig(Crowd3DError):
     """A yml file, an argument or an option has an unknown key, a value of the wrong kind, or one that cannot be meant."""
 

@@ -6,11 +6,16 @@ import codecs
 import hashlib
 import json
 import os
+import re
 import secrets
+import struct
+import tokenize
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,6 +23,10 @@ from crowd3d.errors import BadOutput
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """Byte order marks that PowerShell, Excel and Notepad put before a text → Python's name of its encoding."""
+
+PLAIN = "array"
+"""What the only array of a file is called."""
+_OF_ARCHIVES = (BadZipFile, zlib.error, struct.error, tokenize.TokenError)
 
 
 def read_text(path: Path) -> str:
@@ -38,10 +47,58 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is no JSON, is cut off, or is nested too deeply.
     """
+    return parse_json(read_text(path))
+
+
+def parse_json(text: str) -> Any:
+    """The value in a text.
+
+    Raises:
+        ValueError: it is no JSON, is cut off, or is nested too deeply.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a ``.npy`` file; nothing in it is executed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or holds no plain array.
+    """
+    arrays = load_arrays(path)
+    if list(arrays) != [PLAIN]:
+        raise ValueError("several arrays instead of one")
+    return arrays[PLAIN]
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz`` file by their names, or the one of a ``.npy`` file as `PLAIN`; nothing in it is executed.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged, or holds something else.
+    """
+    with _numpy_errors():
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {PLAIN: content}
+        with content:
+            return {name: content[name] for name in content.files}
+
+
+@contextmanager
+def _numpy_errors() -> Iterator[None]:
+    """NumPy lets the errors of all that it reads with through: ZIP, its decompressors, its parser of headers."""
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except (EOFError, LookupError, TypeError, RuntimeError, MemoryError, OverflowError, SyntaxError, *_OF_ARCHIVES) as error:
+        raise ValueError(f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})") from error
 
 
 @contextmanager
@@ -78,6 +135,11 @@ def _new_file(path: Path) -> Path:
         with suppress(FileExistsError):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             return temporary
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one of those of `atomic_path`, which only a killed process leaves behind."""
+    return re.fullmatch(r"\.[0-9a-f]{12}", path.name.removesuffix(path.suffix)) is not None and path.is_file()
 
 
 def _to_disk(path: Path) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 
-from crowd3d.errors import MissingAsset
-from crowd3d.files import write_json, write_npz
+from crowd3d.errors import Crowd3DError, MissingAsset
+from crowd3d.files import load_arrays, read_json, write_json, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 
 SCHEMA_VERSION = 2
@@ -149,6 +147,19 @@ class People(Rows):
     score: np.ndarray
     keypoints_px: np.ndarray
 
+    @classmethod
+    def nobody(cls) -> People:
+        """No people."""
+        pose, betas = np.zeros((0, 24, 3), np.float32), np.zeros((0, 10), np.float32)
+        return cls(pose, betas, np.zeros((0, 3)), np.zeros((0, 2)), np.zeros((0, 3)), np.zeros(0), np.zeros((0, 17, 3)))
+
+    def check(self) -> None:
+        """Raises: ValueError: an array is of another shape or kind."""
+        for name, empty in vars(People.nobody()).items():
+            array = getattr(self, name)
+            if array.dtype.kind != "f" or array.shape != (len(self.pose_rad), *empty.shape[1:]):
+                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+
     def vertices_cam_m(self, body: Poser) -> np.ndarray:
         """(N, V, 3) mesh vertices of everybody in the camera frame, metres."""
         return body.pose(self.pose_rad, self.betas)[0] + self.translation_cam_m[:, None]
@@ -170,6 +181,7 @@ class Scene:
         image: file name of the photograph.
         ground_covariance: (4, 4) of (log focal, tilt, roll, log height), or None when camera and ground were given.
         remarks: what camera, ground and all lengths rest on, and why they are uncertain, for the user.
+        source: what made it: version of this package, source of the keypoints, weights with a digest.
     """
 
     camera: Camera
@@ -179,6 +191,7 @@ class Scene:
     image: str
     ground_covariance: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, folder: str | Path) -> None:
         """Write ``scene.npz`` (arrays over people) and ``scene.json`` (everything else) into `folder`."""
@@ -196,6 +209,7 @@ class Scene:
                 "ground": self.ground.coefficients.tolist(),
                 "ground_covariance": None if covariance is None else covariance.tolist(),
                 "remarks": self.remarks,
+                "source": dict(self.source),
             },
         )
 
@@ -208,20 +222,24 @@ class Scene:
         """
         folder = Path(folder)
         try:
-            info = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
-            with np.load(folder / "scene.npz") as arrays:
-                people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People)})
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+            info = read_json(folder / "scene.json")
+            version = info["schema_version"]
+            arrays = load_arrays(folder / "scene.npz")
+            people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People)})
+            people.check()
+            covariance = info["ground_covariance"]
+            scene = cls(
+                camera=Camera(**info["camera"]),
+                ground=GroundPlane.from_coefficients(info["ground"]),
+                people=people,
+                body=str(info["body"]),
+                image=str(info["image"]),
+                ground_covariance=None if covariance is None else np.array(covariance, np.float64).reshape(4, 4),
+                remarks=tuple(map(str, info.get("remarks", ()))),
+                source=dict(info.get("source", {})),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, Crowd3DError) as error:
             raise MissingAsset(f"no readable scene in {folder}: {error}; run single_image/inference.py first") from error
-        if info["schema_version"] not in range(1, SCHEMA_VERSION + 1):
-            raise MissingAsset(f"{folder}/scene.json has schema {info['schema_version']}, this version reads 1 to {SCHEMA_VERSION}")
-        covariance = info["ground_covariance"]
-        return cls(
-            camera=Camera(**info["camera"]),
-            ground=GroundPlane.from_coefficients(info["ground"]),
-            people=people,
-            body=info["body"],
-            image=info["image"],
-            ground_covariance=None if covariance is None else np.array(covariance),
-            remarks=tuple(info.get("remarks", ())),
-        )
+        if version not in range(1, SCHEMA_VERSION + 1):
+            raise MissingAsset(f"{folder}/scene.json has schema {version}, this version reads 1 to {SCHEMA_VERSION}")
+        return scene

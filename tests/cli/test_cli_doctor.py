@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from crowd3d.cli import doctor
 from crowd3d.cli.main import main
@@ -29,6 +30,12 @@ def test_a_bare_checkout_lacks_what_the_default_path_needs(tmp_path: Path) -> No
     assert all(found.remedy for found in missing)
     fill(settings.pretrained_root, ("crowd3dnet.safetensors",))
     assert finding(settings, "default weights").found
+
+
+def test_it_says_where_networks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
+    assert finding(load_settings(tmp_path), "machine").detail.endswith("GPU: A GPU; networks run on cuda by torch")
 
 
 def test_networks_for_photographs_must_be_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

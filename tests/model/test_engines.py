@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from crowd3d.errors import BackendFailed, MissingAsset
-from crowd3d.model import Crowd3DNet, make_engine
+from crowd3d.errors import BackendFailed, BadConfig, MissingAsset
+from crowd3d.model import Crowd3DNet, engines, make_engine
+from crowd3d.model.engines import choose_device, chosen_engine
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="optional engine, not installed: pip install openvino")
 needs_onnx = pytest.mark.skipif(
@@ -92,3 +93,43 @@ class Stubborn(nn.Module):
 def test_networks_that_an_engine_cannot_run_are_reported() -> None:
     with pytest.raises(BackendFailed, match="openvino cannot run this network"):
         make_engine(Stubborn(), (torch.zeros(1, 3, 3),), "openvino")
+
+
+class Elsewhere(nn.Module):
+    """Notes where it and its inputs are, on a device that computes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.seen: list[str] = []
+
+    def forward(self, images: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+        self.seen += [self.weight.device.type, images.device.type, camera.device.type]
+        return torch.full((2, 3), 7.0)
+
+
+def test_weights_and_inputs_go_to_the_device_and_answers_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "choose_device", lambda name: torch.device("meta"))
+    module = Elsewhere()
+    run = make_engine(module, inputs(2)[:2], device="cuda")
+    assert run.name == "torch", "OpenVINO is for CPUs"
+    (answer,) = run(*inputs(2)[:2])
+    assert module.seen == ["meta"] * 3
+    assert (answer.device.type, answer[0, 0].item()) == ("cpu", 7.0)
+    with pytest.raises(BadConfig, match="openvino runs on the CPU, not on meta"):
+        chosen_engine("openvino", "cuda")
+
+
+@pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 if cuda else 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device().type == chosen
+    assert choose_device("cpu").type == chosen_engine("onnx", "auto")[1].type == "cpu"
+    if cuda:
+        assert choose_device("cuda:1") == torch.device("cuda", 1)
+        assert chosen_engine("auto", "auto") == ("torch", torch.device("cuda"))
+    for absent in ("cuda:2", "cuda:x", "tpu", "") if cuda else ("cuda", "cuda:0"):
+        with pytest.raises(BadConfig, match=f"no device '{absent}' in this machine; choose auto or .*cpu"):
+            choose_device(absent)

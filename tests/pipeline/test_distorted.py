@@ -23,7 +23,7 @@ LENSES = {"plain": None, "radial": RadialTangential(k1=-0.3), "fisheye": Fisheye
 
 
 @pytest.mark.parametrize("optimise", ["none", "all"])
-def test_positions_are_those_of_the_undistorted_photograph(tmp_path: Path, no_network: None, optimise: str) -> None:
+def test_positions_are_those_of_the_undistorted_photograph(tmp_path: Path, optimise: str) -> None:
     crowd = simulate_crowd(PLAIN, GROUND, 60, np.random.default_rng(5)).keypoints
     inside = ((crowd[..., :2] > 20) & (crowd[..., :2] < np.array(SIZE) - 20)).all((1, 2))
     crowd = crowd[inside]

@@ -53,7 +53,7 @@ def run(root: Path, work: Path, *given: str, sequence: bool = False) -> Scene:
 
 
 @pytest.mark.parametrize("sequence", [False, True])
-def test_together(folder: Path, tmp_path: Path, no_network: None, sequence: bool) -> None:
+def test_together(folder: Path, tmp_path: Path, sequence: bool) -> None:
     lens, world = ["--camera_json", str(folder / "lens.json")], ["--camera_json", str(folder / "camera.json")]
     plain = run(folder, tmp_path, *lens, sequence=sequence)
     assert plain.camera == CAMERA
@@ -78,12 +78,12 @@ def test_together(folder: Path, tmp_path: Path, no_network: None, sequence: bool
     assert measured.ground.offset_m == pytest.approx(6.0, rel=0.03)
 
 
-def test_optimising_all_keeps_the_scale_that_the_stature_gives(folder: Path, tmp_path: Path, no_network: None) -> None:
+def test_optimising_all_keeps_the_scale_that_the_stature_gives(folder: Path, tmp_path: Path) -> None:
     found = run(folder, tmp_path, "--fov_deg", str(CAMERA.fov_x_deg), "--stature", str(STATURE_M), "--optimise", "all")
     assert found.ground.offset_m == pytest.approx(6.0, rel=0.12)
 
 
-def test_a_second_opinion_is_asked_and_counts(folder: Path, tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_opinion_is_asked_and_counts(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = []
 
     class StandIn:

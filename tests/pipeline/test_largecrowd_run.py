@@ -9,18 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-import crowd3d.pipeline.infer as infer_module
 import crowd3d.pipeline.largecrowd as benchmark
 from crowd3d.cli import inference_eval, preprocess
 from crowd3d.errors import BadImage, MissingAsset
-from crowd3d.files import write_npz
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import write_release_files
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
-from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.largecrowd import BenchmarkFolder, Picture, merge_results, published_ground, reconstruct_pictures, selected_frames
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
+from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.file_backend import STANDING, FileBackend
 from crowd3d.scene import validate_predict_json
@@ -83,20 +81,24 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Instead of the second half: people who lie where their HVIPs are. The pictures that it was asked for."""
     called: list[str] = []
 
-    def infer(image_path, mid, results, weights, options):
+    def infer(image, mid, results, options):
         if (results.root / "scene.npz").is_file():
             return
-        called.append(image_path.stem)
+        called.append(image.path.stem)
         keypoints = np.load(mid.keypoints)
         hvip_px = keypoints[:, [15, 16], :2].mean(1)
         camera, ground = options.known.world
         hvip = ground.intersect(camera, hvip_px)
         zeros = np.zeros((len(hvip), 24, 3), np.float32), np.zeros((len(hvip), 10), np.float32)
         people = People(*zeros, hvip, hvip_px, hvip, np.ones(len(hvip)), keypoints)
-        Scene(camera, ground, people, "free", image_path.name).save(results.root)
+        Scene(camera, ground, people, "free", image.path.name).save(results.root)
 
     monkeypatch.setattr(benchmark, "infer", infer)
     return called
+
+
+def options() -> InferOptions:
+    return InferOptions(DefaultWeights.shipped(load_settings()), pictures=False)
 
 
 def run(module, data: LargeCrowdFolder, *more: str) -> int:
@@ -138,20 +140,19 @@ def test_all_pictures_in_one_file_whatever_the_number_of_processes(
     np.testing.assert_array_equal(tiles[0], tiles[2])
 
     other = BenchmarkFolder(prepared.mid_root.parent / "mid2", prepared.res_root.parent / "res2")
-    weights = DefaultWeights.shipped(load_settings())
     pictures = [
         Picture(
             scene,
             image,
             benchmark.prepared_ground(prepared, scene),
             ProcessOptions(backend=FileBackend(data.root.parent / "keypoints.json")),
-            infer_module.InferOptions(),
+            options(),
         )
         for scene in SCENES
         for image in data.frames(scene)
     ]
     for rank in (1, 0):
-        assert reconstruct_pictures(other, "t", Shard(rank, 2).part(pictures), weights) == {}
+        assert reconstruct_pictures(other, "t", Shard(rank, 2).part(pictures)) == {}
     merged = merge_results(other, "t", [(picture.scene, picture.frame) for picture in reversed(pictures)])
     assert merged.read_bytes() == path.read_bytes()
     assert (merged.parent / "predict_extra.json").read_bytes() == (path.parent / "predict_extra.json").read_bytes()
@@ -162,10 +163,10 @@ def test_a_run_that_was_killed_does_only_what_is_missing(
 ) -> None:
     stand_in = benchmark.infer
 
-    def killed(image_path, *others):
-        if image_path.stem == "place_01_000000":
+    def killed(image, *others):
+        if image.path.stem == "place_01_000000":
             raise KeyboardInterrupt
-        return stand_in(image_path, *others)
+        return stand_in(image, *others)
 
     monkeypatch.setattr(benchmark, "infer", killed)
     assert run(inference_eval, data) == 130
@@ -221,10 +222,10 @@ def test_a_picture_of_another_size_is_refused(data: LargeCrowdFolder, settings: 
         image,
         (Camera.from_focal(FOCAL, (500, 300)), GroundPlane.from_angles(0.3, 0, 5)),
         ProcessOptions(FileBackend(data.root.parent / "keypoints.json")),
-        infer_module.InferOptions(),
+        options(),
     )
     with pytest.raises(BadImage, match="480x300"):
-        benchmark.reconstruct_picture(settings, "t", picture, DefaultWeights.shipped(load_settings()))
+        benchmark.reconstruct_picture(settings, "t", picture)
 
 
 def test_published_planes(tmp_path: Path) -> None:
@@ -251,22 +252,12 @@ def test_selected_frames() -> None:
     assert selected_frames("other", frames, 99) == frames
 
 
-def test_known_camera_and_ground_stay(data: LargeCrowdFolder, settings: BenchmarkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real second half, without the network."""
-
-    def run_network(image, name, mid, results: ResultFolder, *others) -> None:
-        nobody = People(
-            *(np.zeros((0, *shape)) for shape in ((24, 3), (10,), (3,), (2,), (3,))), score=np.zeros(0), keypoints_px=np.zeros((0, 17, 3))
-        )
-        write_npz(results.network, **vars(nobody))
-        results.all_result.touch()
-
-    monkeypatch.setattr(infer_module, "run_network", run_network)
-    options = infer_module.InferOptions(pictures=False)
+def test_known_camera_and_ground_stay(data: LargeCrowdFolder, settings: BenchmarkFolder) -> None:
+    """The real second half."""
     picture = Picture(
-        "place_00", data.frames("place_00")[1], KNOWN, ProcessOptions(backend=FileBackend(data.root.parent / "keypoints.json")), options
+        "place_00", data.frames("place_00")[1], KNOWN, ProcessOptions(backend=FileBackend(data.root.parent / "keypoints.json")), options()
     )
-    benchmark.reconstruct_picture(settings, "t", picture, DefaultWeights.shipped(load_settings()))
+    benchmark.reconstruct_picture(settings, "t", picture)
     scene = Scene.load(settings.results("t", "place_00", "place_00_000050").root)
     assert scene.camera == KNOWN[0]
     np.testing.assert_array_equal(scene.ground.coefficients, KNOWN[1].coefficients)

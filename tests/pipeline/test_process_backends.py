@@ -14,7 +14,7 @@ import pytest
 
 import crowd3d
 from crowd3d.cli import process as process_cli
-from crowd3d.errors import MissingAsset, NoPeopleFound
+from crowd3d.errors import MissingAsset
 from crowd3d.imaging import GigapixelImage, PartParams, parse_tile_name, plan_tiles_release
 from crowd3d.pipeline import process as process_module
 from crowd3d.pipeline.folders import MidFolder
@@ -82,7 +82,7 @@ def test_a_backend_of_tiles(image: Path, people: np.ndarray, tmp_path: Path) -> 
     folder, planted = MidFolder(tmp_path / "mid"), Planted(people)
     backend = TileBackend(planted)
     options = ProcessOptions(backend=backend, part_params=PART_PARAMS)
-    process(image, folder, options)
+    process(GigapixelImage(image), folder, options)
     layout = read_layout(folder, SIZE)
     np.testing.assert_array_equal(layout.boxes, plan_tiles_release(*PART_PARAMS, SIZE).boxes)
     np.testing.assert_allclose(by_place(np.load(folder.keypoints)), by_place(people), atol=1e-6)
@@ -92,9 +92,9 @@ def test_a_backend_of_tiles(image: Path, people: np.ndarray, tmp_path: Path) -> 
     sightings = json.loads(folder.alphapose.read_text(encoding="utf-8"))
     assert len(sightings) == len(tile_sightings(people, layout)[0]) > len(people)
     assert len(np.load(folder.standing_keypoints)) == len(people)
-    process(image, folder, options)
+    process(GigapixelImage(image), folder, options)
     assert planted.calls == [len(layout)]
-    process(image, folder, ProcessOptions(backend=backend, part_params=PART_PARAMS, overwrite=True))
+    process(GigapixelImage(image), folder, ProcessOptions(backend=backend, part_params=PART_PARAMS, overwrite=True))
     assert len(planted.calls) == 2
 
 
@@ -102,19 +102,22 @@ def test_a_layout_that_another_backend_replaced_is_planned_again(image: Path, pe
     folder, keypoints = MidFolder(tmp_path / "mid"), tmp_path / "k.npy"
     np.save(keypoints, people)
     planted = ProcessOptions(backend=TileBackend(Planted(people)), part_params=PART_PARAMS)
-    process(image, folder, planted)
-    process(image, folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PartParams(80, 150, 60, 590)))
+    process(GigapixelImage(image), folder, planted)
+    process(GigapixelImage(image), folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PartParams(80, 150, 60, 590)))
     assert not np.array_equal(read_layout(folder, SIZE).boxes, plan_tiles_release(*PART_PARAMS, SIZE).boxes)
-    process(image, folder, planted)
+    process(GigapixelImage(image), folder, planted)
     np.testing.assert_array_equal(read_layout(folder, SIZE).boxes, plan_tiles_release(*PART_PARAMS, SIZE).boxes)
 
 
-def test_nobody_is_an_error_and_not_remembered(image: Path, people: np.ndarray, tmp_path: Path) -> None:
+def test_nobody_is_a_result_that_says_so(image: Path, people: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = MidFolder(tmp_path / "mid")
-    for _ in range(2):
-        with pytest.raises(NoPeopleFound, match=r"crowd\.v2\.jpg"):
-            process(image, folder, ProcessOptions(backend=TileBackend(Planted(people[:0])), part_params=PART_PARAMS))
-    assert folder.tiles.is_dir()
+    for backend in (TileBackend(Planted(people[:0])), FileBackend(tmp_path / "nobody.npy")):
+        np.save(tmp_path / "nobody.npy", people[:0])
+        assert len(process(GigapixelImage(image), folder, ProcessOptions(backend, part_params=PART_PARAMS))) == 0
+        assert "nobody found in" in caplog.text
+        caplog.clear()
+        assert np.load(folder.keypoints).shape == np.load(folder.standing_keypoints).shape == (0, 17, 3)
+        assert json.loads(folder.alphapose.read_text()) == json.loads(folder.occupied_tiles.read_text()) == []
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,12 @@ def glancing(people: np.ndarray) -> Any:
 
 def test_a_backend_of_tiles_needs_to_know_their_sizes(image: Path, people: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(MissingAsset, match="part_params"):
-        process(image, MidFolder(tmp_path / "mid"), ProcessOptions(backend=TileBackend(Planted(people))))
+        process(GigapixelImage(image), MidFolder(tmp_path / "mid"), ProcessOptions(backend=TileBackend(Planted(people))))
 
 
 def test_tiles_follow_from_the_first_look(image: Path, people: np.ndarray, tmp_path: Path) -> None:
     folder = MidFolder(tmp_path / "mid")
-    process(image, folder, ProcessOptions(TileBackend(Planted(people)), glancing(people[::2])))
+    process(GigapixelImage(image), folder, ProcessOptions(TileBackend(Planted(people)), glancing(people[::2])))
     layout = read_layout(folder, SIZE)
     person, tile = tile_sightings(people, layout)
     ratio = np.diff(layout.boxes[tile][:, [0, 2]])[:, 0] / np.ptp(people[..., 1], axis=1)[person]
@@ -179,7 +182,7 @@ def test_changed_keypoints_are_read_again(image: Path, people: np.ndarray, tmp_p
     keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
     for count in (16, 12):
         np.save(keypoints, people[:count])
-        process(image, folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
+        process(GigapixelImage(image), folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
         assert len(np.load(folder.keypoints)) == count
 
 
@@ -189,7 +192,7 @@ def test_without_a_ground_tiles_suit_most_people(
     monkeypatch.setattr(process_module, "quick_world", lambda *arguments: None)
     keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
     np.save(keypoints, people)
-    process(image, folder, ProcessOptions(backend=FileBackend(keypoints)))
+    process(GigapixelImage(image), folder, ProcessOptions(backend=FileBackend(keypoints)))
     height = np.median(np.ptp(people[..., 1], axis=1))
     sides = np.diff(read_layout(folder, SIZE).boxes[:, [0, 2]])
     assert len(np.unique(sides)) == 1
@@ -200,13 +203,15 @@ def test_a_wrong_choice_is_one_line(image: Path, tmp_path: Path, capsys: pytest.
     arguments = ["--scene_image_path", str(image), "--save_mid_folder", str(tmp_path / "mid"), "--pose_backend", "file"]
     assert process_cli.main(arguments) == 1
     assert capsys.readouterr().err == "crowd3d: error: --pose_backend file has no keypoints; give them by --keypoints PATH\n"
+    assert process_cli.main([*arguments, "--device", "tpu"]) == 1
+    assert "no device 'tpu' in this machine; choose auto or" in capsys.readouterr().err
 
 
 def test_edited_keypoints_replace_what_was_measured(image: Path, people: np.ndarray, tmp_path: Path) -> None:
     """Of the edited people only, whatever the edit: a place, or a score."""
     keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
     np.save(keypoints, people)
-    process(image, folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
+    process(GigapixelImage(image), folder, ProcessOptions(backend=FileBackend(keypoints), part_params=PART_PARAMS))
     measured = replace(Observations.load(folder.observations), depth_m=np.full((len(people), 17), 0.5))
     measured.save(folder.observations)
     edited = np.load(folder.keypoints)

@@ -17,6 +17,7 @@ from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
 from crowd3d.evaluation.identity import identity_scores
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.frames import is_sequence, read_frames
 from crowd3d.pipeline.sequence import spread_over
 from crowd3d.pose.file_backend import STANDING
@@ -60,13 +61,13 @@ def folder(tmp_path: Path) -> Path:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the pictures whose people were lifted."""
     called: list[str] = []
-    join = infer_module._join
+    place = infer_module.place
 
-    def recording(image_path: Path, *others: Any) -> None:
-        called.append(image_path.stem)
-        join(image_path, *others)
+    def recording(image: GigapixelImage, *others: Any) -> Any:
+        called.append(image.path.stem)
+        return place(image, *others)
 
-    monkeypatch.setattr(infer_module, "_join", recording)
+    monkeypatch.setattr(infer_module, "place", recording)
     return called
 
 
@@ -132,6 +133,20 @@ def test_a_second_run_does_nothing_and_a_bad_picture_is_skipped(
     broken.write_bytes(whole)
     assert run(folder) == 0
     assert len(table(result / "trajectories.csv")) > 4 * PEOPLE
+
+
+def test_a_picture_of_nobody_is_a_result_and_the_numbers_stay(folder: Path) -> None:
+    path = folder.parent / "keypoints.json"
+    people = json.loads(path.read_text())
+    path.write_text(json.dumps([person for person in people if person["image_id"] not in ("plaza_9.jpg", "plaza_11.jpg")]))
+    assert run(folder) == 0
+    result = folder.parent / "res" / "plaza"
+    assert {row["frame"] for row in table(result / "trajectories.csv")} == {"0", "1", "3"}
+    frames = json.loads((result / "predict.json").read_text())
+    assert [len(frames[f"{name}.jpg"]["person_list"]) for name in NAMES] == [PEOPLE, PEOPLE, 0, PEOPLE, 0]
+    empty = Scene.load(result / "frames" / "plaza_9")
+    assert (len(empty.people), empty.remarks[0]) == (0, "nobody was found")
+    assert empty.camera == Scene.load(result / "frames" / "plaza_1").camera
 
 
 def test_one_array_for_a_folder_is_refused_before_anything_is_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +14,20 @@ import torch
 from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import write_release_files
+from crowd3d.imaging import GigapixelImage
 from crowd3d.model import Crowd3DNet
 from crowd3d.model.checkpoints import ReleasedCheckpoint
 from crowd3d.pipeline import tuning
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.network import NetworkChoice
+from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.tuning import Tuning, tuned_network
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import load_settings
 
 CONFIG = Path(__file__).resolve().parents[2] / "Crowd3DNet" / "configs" / "optim" / "optim_single_image.yml"
+WORLD = Camera.from_focal(600.0, (800, 600)), GroundPlane.from_angles(0.4, 0.0, 6.0)
 TILE = "crowd_0_0_0_0_256_256.jpg"
 
 
@@ -47,7 +48,6 @@ def mid(tmp_path: Path) -> MidFolder:
     cv2.imwrite(str(mid.tiles / TILE), np.random.default_rng(0).integers(0, 255, (512, 512, 3)))
     person = np.concatenate([np.random.default_rng(1).uniform(150, 350, (17, 2)), np.ones((17, 1))], 1)
     mid.optimisation_annotations.write_bytes(pickle.dumps([[TILE, [person]]]))
-    write_release_files(mid.ground, Camera.from_focal(600.0, (800, 600)), GroundPlane.from_angles(0.4, 0.0, 6.0))
     return mid
 
 
@@ -63,7 +63,7 @@ def choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NetworkChoice:
 
 def test_tuned_weights_are_kept_under_the_releases_name(mid: MidFolder, choice: NetworkChoice, tmp_path: Path) -> None:
     how = Tuning(epochs=2, batch_size=64, config=CONFIG, checkpoints=tmp_path / "checkpoints")
-    tuned = tuned_network(choice, "crowd", mid, how)
+    tuned = tuned_network(choice, "crowd", mid, WORLD, how)
     assert tuned.path == tmp_path / "checkpoints" / "hrnet_cm64_crowd_on_gpu0,1_val" / "hrnet_cm64_crowd_epoch_1.pkl"
     assert tuned.released
     state, start = torch.load(tuned.path, weights_only=True), Smaller().state_dict()
@@ -74,19 +74,19 @@ def test_tuned_weights_are_kept_under_the_releases_name(mid: MidFolder, choice: 
         return tuned.path.stat().st_mtime_ns
 
     first = written()
-    assert tuned_network(choice, "crowd", mid, how) == tuned
+    assert tuned_network(choice, "crowd", mid, WORLD, how) == tuned
     assert written() == first
-    os.utime(choice.path, (1, 1))
-    tuned_network(choice, "crowd", mid, how)
+    choice.path.write_bytes(b"other weights")
+    tuned_network(choice, "crowd", mid, WORLD, how)
     assert written() > first
-    longer = tuned_network(choice, "crowd", mid, replace(how, epochs=1))
+    longer = tuned_network(choice, "crowd", mid, WORLD, replace(how, epochs=1))
     assert longer.path.name == "hrnet_cm64_crowd_epoch_0.pkl"
 
 
 def test_without_anybody_to_tune_on_the_weights_stay(mid: MidFolder, choice: NetworkChoice, tmp_path: Path) -> None:
     mid.optimisation_annotations.write_bytes(pickle.dumps([]))
     how = Tuning(epochs=2, batch_size=64, config=CONFIG, checkpoints=tmp_path / "checkpoints")
-    assert tuned_network(choice, "crowd", mid, how) == choice
+    assert tuned_network(choice, "crowd", mid, WORLD, how) == choice
     assert not how.checkpoints.exists()
 
 
@@ -96,6 +96,6 @@ def test_shipped_weights_are_not_tuned_and_nothing_is_begun(mid: MidFolder, tmp_
     np.save(mid.keypoints, np.zeros((1, 17, 3)))
     how = Tuning(epochs=2, batch_size=64, config=CONFIG, checkpoints=tmp_path / "checkpoints")
     with pytest.raises(MissingAsset, match="--weights"):
-        infer(photograph, mid, results, DefaultWeights.shipped(load_settings()), InferOptions(tuning=how))
+        infer(GigapixelImage(photograph), mid, results, InferOptions(DefaultWeights.shipped(load_settings()), tuning=how))
     assert not how.checkpoints.exists()
     assert not results.estimate.exists()

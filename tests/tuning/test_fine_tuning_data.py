@@ -12,7 +12,6 @@ import torch
 
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground.release_files import write_release_files
 from crowd3d.optimise.pose_prior import load_pose_prior
 from crowd3d.pose.alphapose_json import write_optim_annotations
 from crowd3d.training.supervision import Label
@@ -34,14 +33,13 @@ def folder(tmp_path: Path) -> Path:
     layout = TileLayout(TILE[None], np.array([[3, 4]]), (19200, 6480))
     write_optim_annotations(tmp_path / "optim_annots_scale.pkl", keypoints, layout, "my_scene")
     np.save(tmp_path / "truth.npy", keypoints)
-    write_release_files(tmp_path / "ground", CAMERA, GROUND)
     (tmp_path / "tiles").mkdir()
     cv2.imwrite(str(tmp_path / "tiles" / "my_scene_3_4_2000_5000_3100_6100.jpg"), np.full((512, 512, 3), (200, 100, 50), np.uint8))
     return tmp_path
 
 
 def data(folder: Path, **options: int) -> FineTuningData:
-    return FineTuningData(folder / "optim_annots_scale.pkl", folder / "tiles", folder / "ground", **options)
+    return FineTuningData(folder / "optim_annots_scale.pkl", folder / "tiles", CAMERA, GROUND, **options)
 
 
 def test_items_are_what_the_pipeline_wrote(folder: Path) -> None:

@@ -19,6 +19,7 @@ from crowd3d.bodies import load_body
 from crowd3d.bodies.assets import GENDERS
 from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
+from crowd3d.model.engines import chosen_engine
 from crowd3d.pipeline.photo_models import NETWORKS, photo_models
 from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
@@ -87,7 +88,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _machine() -> Finding:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return Finding("machine", True, f"{versions}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads, GPU: {gpu}", needed=True)
+    engine, device = chosen_engine("auto", "auto")
+    used = f"networks run on {device} by {engine}"
+    threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+    return Finding("machine", True, f"{versions}, {threads}, GPU: {gpu}; {used}", needed=True)
 
 
 def _shipped_body() -> Finding:

@@ -12,12 +12,16 @@ from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, kno
 from crowd3d.cli.process import add_image_arguments, mid_folder
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import GigapixelImage
+from crowd3d.model.compiled import Engines
 from crowd3d.model.configs import read_config
+from crowd3d.model.engines import chosen_engine
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.infer import InferOptions, infer
+from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import Known
-from crowd3d.pipeline.network import InferenceConfig
+from crowd3d.pipeline.network import InferenceConfig, NetworkChoice
 from crowd3d.pipeline.optimise import OptimiseChoice
+from crowd3d.pipeline.solve import InferOptions
+from crowd3d.pipeline.stages import own_folder, owner_of
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.raster import find_renderer
@@ -93,17 +97,33 @@ def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
     return path
 
 
+def chosen_network(given: Path | None, settings: Settings, args: argparse.Namespace) -> NetworkChoice | None:
+    """The network that the arguments ask for.
+
+    Raises:
+        MissingAsset: there are no such weights.
+        BadConfig: it cannot run as the user wants.
+    """
+    chosen_engine(args.engine, args.device)
+    path = chosen_weights(given, settings)
+    return None if path is None else NetworkChoice.of(path, settings.smpl_model_root, Engines(args.engine, device=args.device))
+
+
 def run(args: argparse.Namespace) -> int:
     """Reconstruct the photograph."""
     check_camera_arguments(args, args.scene_image_path.name)
-    settings = load_settings()
-    mid = mid_folder(args, settings)
-    results = ResultFolder((args.save_res_folder or settings.single_image_res_root) / args.scene_image_path.stem)
-    known = known_of(args, GigapixelImage(args.scene_image_path).size, args.scene_image_path.name)
-    options = infer_options(args, settings, known)
-    infer(args.scene_image_path, mid, results, DefaultWeights.shipped(settings), options)
-    print(results.root)
+    infer_image(args, GigapixelImage(args.scene_image_path))
     return 0
+
+
+def infer_image(args: argparse.Namespace, image: GigapixelImage) -> None:
+    """The second half, by the arguments."""
+    settings = load_settings()
+    mid = mid_folder(args, settings, image)
+    results = ResultFolder(own_folder(args.save_res_folder or settings.single_image_res_root, image.path.stem, owner_of(image)))
+    known = known_of(args, image.size, image.path.name)
+    infer(image, mid, results, infer_options(args, settings, known))
+    print(results.root)
 
 
 def infer_options(args: argparse.Namespace, settings: Settings, known: Known) -> InferOptions:
@@ -111,10 +131,9 @@ def infer_options(args: argparse.Namespace, settings: Settings, known: Known) ->
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
     find_renderer(args.renderer)
     return InferOptions(
-        weights=chosen_weights(args.weights, settings),
-        smpl_folder=settings.smpl_model_root,
+        weights=DefaultWeights.shipped(settings),
+        network=chosen_network(args.weights, settings, args),
         known=known,
-        engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,
         optimise=chosen_optimisation(args),

@@ -6,6 +6,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from crowd3d.cli.camera import known_people
@@ -13,9 +14,9 @@ from crowd3d.cli.inference import (
     LARGEST_BATCH,
     add_optimise_argument,
     add_tuning_arguments,
+    chosen_network,
     chosen_optimisation,
     chosen_tuning,
-    chosen_weights,
 )
 from crowd3d.cli.preprocess import add_data_arguments, benchmark_folder, data_folder, process_options
 from crowd3d.cli.run import run_cli
@@ -23,7 +24,6 @@ from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.model.configs import read_config
-from crowd3d.pipeline.infer import InferOptions
 from crowd3d.pipeline.largecrowd import (
     BenchmarkFolder,
     Picture,
@@ -37,6 +37,7 @@ from crowd3d.pipeline.largecrowd import (
 )
 from crowd3d.pipeline.network import InferenceConfig
 from crowd3d.pipeline.shards import Shard
+from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.settings import Settings, load_settings
 
@@ -64,16 +65,16 @@ def run(args: argparse.Namespace) -> int:
     """Reconstruct everybody."""
     settings = load_settings()
     data, folder = data_folder(args, settings), benchmark_folder(settings)
-    weights = DefaultWeights.shipped(settings)
     tag = "use_pre_optim" if args.use_pre_optim else f"ground_epoch_{args.optim_epoch - 1}"
-    scenes = [_pictures(args, settings, data, folder, scene) for scene in data.scenes(args.scenes)]
+    names, whole = data.scenes(args.scenes), _options(args, settings)
+    scenes = [_pictures(args, settings, data, folder, scene, whole) for scene in names]
     shard = Shard.join()
     tuning = None if args.use_pre_optim else chosen_tuning(args, settings, "optim.yml")
     if tuning is not None:
-        tuned = shard.gather({pictures[0].scene: tune_scene(folder, pictures, weights, tuning) for pictures in shard.part(scenes)})
-        scenes = [[with_weights(picture, tuned[picture.scene]) for picture in pictures] for pictures in scenes]
+        tuned = shard.gather({pictures[0].scene: tune_scene(folder, pictures, tuning) for pictures in shard.part(scenes)})
+        scenes = [with_weights(pictures, tuned[pictures[0].scene]) for pictures in scenes]
     pictures = [picture for pictures in scenes for picture in pictures]
-    failures = shard.gather(reconstruct_pictures(folder, tag, shard.part(pictures), weights))
+    failures = shard.gather(reconstruct_pictures(folder, tag, shard.part(pictures)))
     if shard.rank > 0:
         return 0
     path = merge_results(folder, tag, [(picture.scene, picture.frame) for picture in pictures if picture.frame not in failures])
@@ -82,29 +83,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pictures(
-    args: argparse.Namespace, settings: Settings, data: LargeCrowdFolder, folder: BenchmarkFolder, scene: str
-) -> list[Picture]:
-    """The pictures of a scene with what they have in common."""
-    frames = data.frames(scene)
-    pre_optimised = settings.released_weights.parent / PRE_OPTIMISED / scene / PRE_OPTIMISED_NAME
-    if args.use_pre_optim:
-        camera_ground = published_ground(settings.root, scene, _image_size(frames))
-        given = args.weights or (pre_optimised if pre_optimised.is_file() else None)
-    else:
-        camera_ground, given = prepared_ground(folder, scene), args.weights
+def _options(args: argparse.Namespace, settings: Settings) -> InferOptions:
+    """The user's choices for all scenes."""
     config = read_config(settings.configs_root / "inference" / "eval_largecrowd.yml", InferenceConfig)
-    whole = InferOptions(
-        weights=chosen_weights(given, settings),
-        smpl_folder=settings.smpl_model_root,
+    return InferOptions(
+        weights=DefaultWeights.shipped(settings),
+        network=chosen_network(args.weights, settings, args),
         known=known_people(args),
-        engine=args.engine,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),
         threshold=config.centermap_conf_thresh,
         optimise=chosen_optimisation(args),
         pictures=False,
         overwrite=args.overwrite,
     )
+
+
+def _pictures(
+    args: argparse.Namespace, settings: Settings, data: LargeCrowdFolder, folder: BenchmarkFolder, scene: str, whole: InferOptions
+) -> list[Picture]:
+    """The pictures of a scene with what they have in common."""
+    frames = data.frames(scene)
+    pre_optimised = settings.released_weights.parent / PRE_OPTIMISED / scene / PRE_OPTIMISED_NAME
+    if args.use_pre_optim:
+        camera_ground = published_ground(settings.root, scene, _image_size(frames))
+        if args.weights is None and pre_optimised.is_file():
+            whole = replace(whole, network=chosen_network(pre_optimised, settings, args))
+    else:
+        camera_ground = prepared_ground(folder, scene)
     part = process_options(args, settings, scene)
     return [Picture(scene, path, camera_ground, part, whole) for path in frames]
 

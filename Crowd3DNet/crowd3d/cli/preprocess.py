@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from crowd3d.cli.camera import add_stature_argument, known_people
-from crowd3d.cli.process import pose_options
+from crowd3d.cli.process import add_machine_arguments, pose_options
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import PartParams, read_part_params
 from crowd3d.imaging.largecrowd_folder import SPLITS, LargeCrowdFolder
@@ -33,8 +33,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pose_backend", choices=BACKEND_NAMES, default="auto", help="who finds people, as for single_image/process.py")
     parser.add_argument("--keypoints", type=Path, help="keypoints for the backend file, as for single_image/process.py")
     add_stature_argument(parser)
-    parser.add_argument("--engine", choices=["auto", "torch", "openvino", "onnx"], default="auto", help="what runs the networks")
-    parser.add_argument("--overwrite", action="store_true", help="do everything again instead of keeping what is done")
+    add_machine_arguments(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.run import run_cli
-from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage, PartParams, read_part_params
+from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.known import Known
+from crowd3d.pipeline.predictor import part_of
 from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import pose_assets
-from crowd3d.pose.backends import BACKEND_NAMES, SearchBackend, choose_backend, scout
+from crowd3d.pipeline.stages import own_folder, owner_of
+from crowd3d.pose.backends import BACKEND_NAMES, SearchBackend
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -32,8 +35,15 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The same without the photograph."""
     parser.add_argument("--save_mid_folder", type=Path, help="intermediate files (default: single_image/single_image_mid/NAME)")
-    parser.add_argument("--engine", choices=["auto", "torch", "openvino", "onnx"], default="auto", help="what runs the networks")
+    add_machine_arguments(parser)
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the work is done, whatever it is."""
+    parser.add_argument("--engine", choices=get_args(EngineName), default="auto", help="what runs the networks")
+    parser.add_argument("--device", default="auto", help="where they run: auto (a GPU if there is one), cpu, cuda, cuda:N or mps")
     parser.add_argument("--overwrite", action="store_true", help="do everything again instead of keeping what is done")
+    parser.add_argument("--quiet", action="store_true", help="say only what is wrong: no progress, no report")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,26 +78,26 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def mid_folder(args: argparse.Namespace, settings: Settings) -> MidFolder:
-    """Where the intermediate files of the photograph are.
-
-    Raises:
-        BadImage: there is no such file.
-    """
-    if not args.scene_image_path.is_file():
-        raise BadImage(f"no image at {args.scene_image_path}; check the path")
-    return MidFolder(args.save_mid_folder or settings.single_image_mid_root / args.scene_image_path.stem)
+def mid_folder(args: argparse.Namespace, settings: Settings, image: GigapixelImage) -> MidFolder:
+    """Where the intermediate files of the photograph are: in a folder of its own, unless the user names one."""
+    return MidFolder(args.save_mid_folder or own_folder(settings.single_image_mid_root, image.path.stem, owner_of(image)))
 
 
 def run(args: argparse.Namespace) -> int:
     """Process the photograph."""
     check_camera_arguments(args, args.scene_image_path.name)
-    settings = load_settings()
-    folder = mid_folder(args, settings)
-    known = known_of(args, GigapixelImage(args.scene_image_path).size, args.scene_image_path.name)
-    process(args.scene_image_path, folder, process_options(args, settings, args.scene_image_path.name, known))
-    print(folder.root)
+    image = GigapixelImage(args.scene_image_path)
+    process_image(args, image)
     return 0
+
+
+def process_image(args: argparse.Namespace, image: GigapixelImage) -> None:
+    """The first half, by the arguments."""
+    settings = load_settings()
+    folder = mid_folder(args, settings, image)
+    known = known_of(args, image.size, image.path.name)
+    process(image, folder, process_options(args, settings, image.path.name, known))
+    print(folder.root)
 
 
 def process_options(args: argparse.Namespace, settings: Settings, name: str, known: Known) -> ProcessOptions:
@@ -109,12 +119,11 @@ def pose_options(args: argparse.Namespace, settings: Settings, part_params: Part
     Raises:
         MissingAsset: the backend cannot run here.
     """
-    assets = pose_assets(settings, args.engine, args.keypoints)
-    backend = choose_backend(args.pose_backend, assets)
-    log.info("2D pose: %s", backend.name)
-    if isinstance(backend, SearchBackend) and backend.remark:
-        log.warning("%s", backend.remark)
-    return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, part_params, known, overwrite=args.overwrite)
+    part = part_of(settings, args.pose_backend, args.engine, args.device, args.keypoints)
+    log.info("2D pose: %s", part.backend.name)
+    if isinstance(part.backend, SearchBackend) and part.backend.remark:
+        log.warning("%s", part.backend.remark)
+    return replace(part, part_params=part_params, known=known, overwrite=args.overwrite)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

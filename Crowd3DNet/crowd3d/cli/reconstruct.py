@@ -11,10 +11,10 @@ from crowd3d.cli import inference, process
 from crowd3d.cli.camera import check_camera_arguments, known_of
 from crowd3d.errors import BadImage, Crowd3DError
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pipeline.frames import Frame, is_sequence, read_frames
+from crowd3d.pipeline.frames import Frame, is_sequence, read_frames, sequence_owner
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.sequence import SequenceFolder, SequenceOptions, reconstruct_frames
-from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pipeline.stages import own_folder
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import load_settings
 
@@ -57,16 +57,19 @@ def run(args: argparse.Namespace) -> int:
         NetworkChoice.of(args.weights, settings.smpl_model_root)
     if sequence:
         return _run_sequence(args, path)
-    args.scene_image_path = path
-    return process.run(args) or inference.run(args)
+    image = GigapixelImage(path)
+    process.process_image(args, image)
+    inference.infer_image(args, image)
+    return 0
 
 
 def _run_sequence(args: argparse.Namespace, source: Path) -> int:
     settings = load_settings()
     # A folder may be given as "." or with a slash at its end.
-    name = source.resolve().stem if source.is_file() else source.resolve().name
+    name, owner = source.resolve().stem if source.is_file() else source.resolve().name, sequence_owner(source)
     folder = SequenceFolder(
-        args.save_mid_folder or settings.single_image_mid_root / name, (args.save_res_folder or settings.single_image_res_root) / name
+        args.save_mid_folder or own_folder(settings.single_image_mid_root, name, owner),
+        own_folder(args.save_res_folder or settings.single_image_res_root, name, owner),
     )
     frames = read_frames(source, folder.video, args.fps)
     known = known_of(args, _image_size(frames), frames[0].path.name)
@@ -74,11 +77,12 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
     if isinstance(part.backend, FileBackend):
         part = replace(part, backend=part.backend.for_pictures([frame.path for frame in frames]))
     options = SequenceOptions(
+        source=source,
         part=part,
         whole=replace(inference.infer_options(args, settings, known), pictures=args.frame_pictures),
         ground_frames=args.ground_frames,
     )
-    found = reconstruct_frames(frames, folder, DefaultWeights.shipped(settings), options)
+    found = reconstruct_frames(frames, folder, options)
     print(folder.res_root)
     if found.failures:
         first, reason = next(iter(found.failures.items()))

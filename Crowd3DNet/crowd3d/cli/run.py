@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from crowd3d.cli.console import make_streams_safe
 from crowd3d.errors import Crowd3DError
+from crowd3d.progress import telling
 
 FAILED = 1
 INTERRUPTED = 130
@@ -40,14 +41,20 @@ def run_cli(
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("crowd3d").setLevel(logging.INFO)
+    quiet = getattr(arguments, "quiet", False)
+    logging.getLogger("crowd3d").setLevel(logging.WARNING if quiet else logging.INFO)
     try:
-        return run(arguments)
+        with telling(_nobody if quiet else None):
+            return run(arguments)
     except (Crowd3DError, ModuleNotFoundError, OSError) as error:
         return report(error)
     except KeyboardInterrupt:
         _print("interrupted; what was finished is kept, the same command continues")
         return INTERRUPTED
+
+
+def _nobody(done: float, text: str) -> None:
+    """Is told how far the work is."""
 
 
 def report(error: Crowd3DError | ModuleNotFoundError | OSError) -> int:

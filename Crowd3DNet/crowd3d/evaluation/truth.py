@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import load_arrays
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import People, Scene
 
@@ -46,8 +46,7 @@ def load_truth(path: str | Path) -> Truth:
     """
     path = Path(path)
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_arrays(path)
         keypoints = np.array(arrays["keypoints_px"], np.float64)
         keypoints[..., 2] /= _VISIBLE
         count = len(keypoints)
@@ -68,6 +67,6 @@ def load_truth(path: str | Path) -> Truth:
             image="image.jpg",
         )
         eligible = (arrays["height_px"] >= MIN_HEIGHT_PX) & (arrays["visible_fraction"] >= MIN_VISIBLE_FRACTION)
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise MissingAsset(f"no readable truth in {path}: {error}; give the truth.npz that `crowd3d synthesize` wrote") from error
     return Truth(scene, eligible, arrays)

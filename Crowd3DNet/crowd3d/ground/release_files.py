@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from crowd3d.errors import MissingAsset
-from crowd3d.files import write_npy
+from crowd3d.files import read_array, write_npy
 from crowd3d.geometry import Camera, GroundPlane
 
 ANKLE_TO_SOLE_M = 0.1
@@ -57,8 +57,8 @@ def read_release_ground(folder: Path) -> tuple[Camera, GroundPlane]:
     arrays = []
     for name, shape in (("ground.npy", (4,)), ("cam_para.npy", (3, 3)), ("scene_shape.npy", (2,))):
         try:
-            array = np.load(folder / name)
-        except (OSError, ValueError, EOFError) as error:
+            array = read_array(folder / name)
+        except (OSError, ValueError) as error:
             raise MissingAsset(f"cannot read {folder / name}: {error}; run single_image/process.py first") from error
         if array.shape != shape:
             raise MissingAsset(f"{folder / name} has shape {array.shape}, expected {shape}; write it again with process.py")

@@ -1,5 +1,6 @@
 """Reading gigapixel images crop by crop, and tile layouts."""
 
+from crowd3d.imaging.given import Given, opened
 from crowd3d.imaging.part_params import PartParams, read_part_params
 from crowd3d.imaging.reader import GigapixelImage, turned, turned_square
 from crowd3d.imaging.tiles import TileName, format_tile_name, parse_tile_name, plan_pyramid, plan_tiles, plan_tiles_release
@@ -7,9 +8,11 @@ from crowd3d.imaging.writer import path_for_size, write_jpeg, write_png, write_s
 
 __all__ = [
     "GigapixelImage",
+    "Given",
     "PartParams",
     "TileName",
     "format_tile_name",
+    "opened",
     "parse_tile_name",
     "path_for_size",
     "plan_pyramid",

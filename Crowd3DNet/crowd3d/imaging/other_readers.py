@@ -90,7 +90,7 @@ def _by_pillow(path: Path, kind: Format | None) -> Decoded | None:
                     told = f"{image.width}×{image.height} pixels"
                     raise BadImage(f"cannot read image {path}: {told} of this format need too much memory; save it as JPEG or tiled TIFF")
                 image.load()
-                return _from_pillow(image)
+                return from_pillow(image)
         except UnidentifiedImageError:
             return None
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, TypeError, IndexError, RuntimeError) as error:
@@ -102,7 +102,8 @@ def _by_pillow(path: Path, kind: Format | None) -> Decoded | None:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _from_pillow(image: Image.Image) -> Decoded:
+def from_pillow(image: Image.Image) -> Decoded:
+    """A picture that Pillow has loaded."""
     exif = image.getexif()
     named = {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}
     tags = {_NAMES.get(tag) or ExifTags.TAGS.get(tag, str(tag)): _text(value) for tag, value in named.items()}

@@ -16,6 +16,7 @@ import numpy as np
 from crowd3d.errors import BadImage
 from crowd3d.imaging import exif
 from crowd3d.imaging.disk_pixels import ORIENTED, DiskPixels
+from crowd3d.imaging.other_readers import Decoded
 from crowd3d.imaging.stored import StoredPicture, decoding
 
 HELD_BYTES = 600_000_000
@@ -29,6 +30,10 @@ class GigapixelImage:
     that are installed; any number of bits, grey, palette, CMYK, Lab; transparency over white.
     At most one decoded copy is held: in memory, or for images above `HELD_BYTES` in a temporary file (folder: ``TMPDIR``).
 
+    Args:
+        path: the file.
+        decoded: the picture, where a program has it and no file is read; `path` is then only what it is called.
+
     Attributes:
         path: the file.
         size: (width, height) in pixels, upright.
@@ -37,18 +42,26 @@ class GigapixelImage:
         BadImage: at construction when the file is missing, empty or no image; at the first use of pixels when it is truncated or damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, decoded: Decoded | None = None) -> None:
         self.path = Path(path)
-        self._stored = StoredPicture(self.path)
+        self._decoded = decoded
+        self._stored = StoredPicture(self.path, decoded)
         self._lock = Lock()
         self._held: np.ndarray | None = None
+        if decoded is not None and decoded.pixels.dtype == np.uint8 and decoded.pixels.shape[2:] == (3,) and not decoded.lab:
+            self._held = ORIENTED[self._stored.orientation](decoded.pixels)
         self._on_disk: DiskPixels | None = None
         self.size = self._stored.size if self._stored.orientation < 5 else self._stored.size[::-1]
 
     @cached_property
     def content_hash(self) -> str:
-        """Hexadecimal BLAKE2b-128 of the file's bytes."""
+        """Hexadecimal BLAKE2b-128 of the file's bytes, or of the pixels that a program gave."""
         digest = hashlib.blake2b(digest_size=16)
+        if self._decoded is not None:
+            pixels = self._decoded.pixels
+            digest.update(repr((pixels.shape, pixels.dtype.str, self._decoded.orientation, sorted(self._decoded.tags.items()))).encode())
+            digest.update(np.ascontiguousarray(pixels).data)
+            return digest.hexdigest()
         with self.path.open("rb") as file:
             while block := file.read(1 << 22):
                 digest.update(block)

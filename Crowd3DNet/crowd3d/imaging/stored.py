@@ -42,27 +42,22 @@ class StoredPicture:
         orientation: EXIF orientation 1…8.
         tags: EXIF tag name → value as text.
 
+    Args:
+        path: of the file.
+        decoded: the picture, where a program has it and no file is read.
+
     Raises:
         BadImage: the file is missing, empty, no picture, or in a format that no installed reader knows, which the message names.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, decoded: Decoded | None = None) -> None:
         self.path = path
-        head = read_head(path)
-        if not head:
-            raise BadImage(f"image {path} is an empty file; copy or download it again")
-        self._kind = format_of(head, path.suffix)
-        if self._kind is not None and self._kind.kind != "picture":
-            raise BadImage(f"cannot read image {path}: it is {self._kind.name}; {self._kind.remedy}")
-        self._tiff = read_tiff_tags(path) if self._kind is TIFF else None
+        self._tiff: TiffTags | None = None
         self._array: pyvips.Image | None = None
         self.tags: Mapping[str, str] = {}
-        if self._kind is BMP:
-            self._array = _from_array(_decode_bmp(path))
-        elif not self._libvips_reads():
-            decoded = decode(path, self._kind, self._tiff.bits if self._tiff else None)
-            if decoded is None:
-                raise _unreadable(path, self._kind, self._tiff)
+        if decoded is None:
+            self._examine()
+        else:
             self._array, self.tags = _from_decoded(decoded), decoded.tags
         header = self._open("sequential")
         self.size = (header.width, header.height)
@@ -70,6 +65,24 @@ class StoredPicture:
         self.orientation = value if value in range(1, 9) else _UPRIGHT
         if self._array is None:
             self.tags = {name.rsplit("-", 1)[1]: str(header.get(name)) for name in header.get_fields() if name.startswith("exif-ifd")}
+
+    def _examine(self) -> None:
+        """Find out who can read the file."""
+        path = self.path
+        head = read_head(path)
+        if not head:
+            raise BadImage(f"image {path} is an empty file; copy or download it again")
+        self._kind = format_of(head, path.suffix)
+        if self._kind is not None and self._kind.kind != "picture":
+            raise BadImage(f"cannot read image {path}: it is {self._kind.name}; {self._kind.remedy}")
+        self._tiff = read_tiff_tags(path) if self._kind is TIFF else None
+        if self._kind is BMP:
+            self._array = _from_array(_decode_bmp(path))
+        elif not self._libvips_reads():
+            decoded = decode(path, self._kind, self._tiff.bits if self._tiff else None)
+            if decoded is None:
+                raise _unreadable(path, self._kind, self._tiff)
+            self._array, self.tags = _from_decoded(decoded), decoded.tags
 
     def srgb(self, access: str) -> pyvips.Image:
         """8-bit sRGB with three bands, transparency over white; `access` as in libvips. Nothing is decoded before it is asked for."""

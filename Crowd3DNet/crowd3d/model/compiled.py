@@ -31,10 +31,12 @@ class Engines:
     Attributes:
         name: see `crowd3d.model.engines.make_engine`.
         cache: folder where compiled networks are kept; None compiles them every time.
+        device: see `crowd3d.model.engines.choose_device`.
     """
 
     name: EngineName = "auto"
     cache: Path | None = None
+    device: str = "auto"
 
     def load(
         self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor], precision: Precision = "fp32"
@@ -50,17 +52,17 @@ class Engines:
         Raises:
             MissingAsset, BackendFailed: as `read` and `make_engine`.
         """
-        if chosen_engine(self.name, example) != "openvino":
-            return make_engine(read(weights), example, self.name)
+        if chosen_engine(self.name, self.device)[0] != "openvino":
+            return make_engine(read(weights), example, self.name, device=self.device)
         if not in_hardware(precision):
             precision = "fp32"
         if self.cache is None:
-            return make_engine(read(weights), example, "openvino", precision)
+            return make_engine(read(weights), example, "openvino", precision, device="cpu")
         path = self.cache / f"{_key(read, weights, example, precision)}.bin"
         content = _read(path)
         if content is not None:
             return OpenVINOEngine.of_compiled(content, precision, torch.get_num_threads())
-        engine = make_engine(read(weights), example, "openvino", precision)
+        engine = make_engine(read(weights), example, "openvino", precision, device="cpu")
         assert isinstance(engine, OpenVINOEngine)
         _keep(path, engine.compiled.export_model().getvalue())
         return engine

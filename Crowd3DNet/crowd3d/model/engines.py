@@ -9,15 +9,17 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
-from crowd3d.errors import BackendFailed, MissingAsset
+from crowd3d.errors import BackendFailed, BadConfig, MissingAsset
 
 EngineName = Literal["auto", "torch", "openvino", "onnx"]
+ON_CPU = ("openvino", "onnx")
 Precision = Literal["fp32", "bf16", "fp16"]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -39,54 +41,83 @@ def make_engine(
     engine: EngineName = "auto",
     precision: Precision = "fp32",
     threads: int | None = None,
+    device: str = "auto",
 ) -> Engine:
     """Prepare `module` for inference. The module is put into eval mode.
 
     Args:
         module: takes tensors positionally and returns a tensor or a tuple of tensors.
-        example: inputs of the right shapes and dtypes, on the module's device.
+        example: inputs of the right shapes and dtypes.
         engine: ``auto`` takes OpenVINO on a CPU where it is installed, PyTorch otherwise.
         precision: of the arithmetic inside; fp32 agrees with eager PyTorch to 1e-3, the others to about 1e-2.
         threads: CPU threads; by default what PyTorch uses.
+        device: see `choose_device`; OpenVINO and ONNX Runtime run on the CPU only.
 
     Raises:
+        BadConfig: there is no such engine or device, or they do not go together.
         MissingAsset: the engine is not installed.
         BackendFailed: the engine cannot run this network.
     """
     module.eval()
     threads = threads or torch.get_num_threads()
-    engine = chosen_engine(engine, example)
+    engine, where = chosen_engine(engine, device)
     if engine == "openvino":
         return OpenVINOEngine(module, example, precision, threads)
     if engine == "onnx":
         return ONNXEngine(module, example, precision, threads)
-    return TorchEngine(module, precision, threads)
+    return TorchEngine(module, precision, threads, where)
 
 
-def chosen_engine(engine: EngineName, example: Sequence[Tensor]) -> EngineName:
-    """What ``auto`` means for such inputs on this machine."""
+def chosen_engine(engine: EngineName, device: str) -> tuple[EngineName, torch.device]:
+    """What ``auto`` means on this machine: the engine, and the device that it runs on.
+
+    Raises:
+        BadConfig: as of `make_engine`.
+    """
+    if engine not in get_args(EngineName):
+        raise BadConfig(f"no engine {engine!r}; there are {', '.join(get_args(EngineName))}")
+    where = torch.device("cpu") if engine in ON_CPU and device == "auto" else choose_device(device)
+    if engine in ON_CPU and where.type != "cpu":
+        raise BadConfig(f"engine {engine} runs on the CPU, not on {where}; choose --engine torch, or --device cpu")
     if engine != "auto":
-        return engine
-    return "openvino" if example[0].device.type == "cpu" and find_spec("openvino") is not None else "torch"
+        return engine, where
+    return ("openvino" if where.type == "cpu" and find_spec("openvino") is not None else "torch"), where
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Where networks run: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``auto`` is a GPU if there is one.
+
+    Raises:
+        BadConfig: there is no such device in this machine.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, usable in there.items() if usable))
+    kind, _, number = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there.get(kind, False) or (number and not (number.isdecimal() and int(number) < count)):
+        usable = ", ".join(kind for kind, usable in there.items() if usable)
+        raise BadConfig(f"no device {name!r} in this machine; choose auto or {usable}")
+    return torch.device(name)
 
 
 class TorchEngine:
-    """Eager PyTorch on the module's device."""
+    """Eager PyTorch on any device; inputs are taken there, and outputs come back to where the inputs were."""
 
     name = "torch"
 
-    def __init__(self, module: nn.Module, precision: Precision, threads: int) -> None:
+    def __init__(self, module: nn.Module, precision: Precision, threads: int, device: torch.device) -> None:
         torch.set_num_threads(threads)
-        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision = precision
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision, self.device = precision, device
 
     @torch.inference_mode()
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         reduced = AUTOCAST.get(self.precision)
-        with torch.autocast(inputs[0].device.type, dtype=reduced, enabled=reduced is not None):
-            outputs = self.module(*inputs)
+        with nullcontext() if reduced is None else torch.autocast(self.device.type, dtype=reduced):
+            outputs = self.module(*(tensor.to(self.device) for tensor in inputs))
         outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-        return tuple(output.float() for output in outputs)
+        return tuple(output.float().to(inputs[0].device) for output in outputs)
 
 
 class OpenVINOEngine:

@@ -1,72 +1,54 @@
-"""The system as two functions, for notebooks and programs."""
+"""The system as functions, for notebooks and programs."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera
+from crowd3d.imaging import Given
 from crowd3d.model.engines import EngineName
-from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.infer import InferOptions, infer
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.optimise import OptimiseChoice
-from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import DefaultWeights, pose_assets
-from crowd3d.pose.backends import BackendName, choose_backend, scout
-from crowd3d.settings import load_settings
+from crowd3d.pipeline.predictor import Crowd3D, KeypointsGiven
+from crowd3d.pose.backends import BackendName
+from crowd3d.progress import Report
 from crowd3d.types import Scene
+
+__all__ = ["Crowd3D", "Known", "load", "reconstruct"]
 
 
 def reconstruct(
-    image: str | Path,
+    image: Given,
     *,
     weights: str | Path | None = None,
     pose_backend: BackendName = "auto",
-    keypoints: str | Path | None = None,
+    keypoints: KeypointsGiven | None = None,
     camera: Camera | None = None,
     known: Known = NOTHING,
+    device: str = "auto",
     engine: EngineName = "auto",
     optimise: OptimiseChoice = "auto",
+    progress: Report | None = None,
     folder: str | Path | None = None,
 ) -> Scene:
-    """Reconstruct everybody in a photograph.
+    """Reconstruct everybody in one photograph; for several, `Crowd3D` loads the networks once.
 
     Args:
-        image: path of the photograph.
-        weights: Crowd3DNet in the release's format or the project's; by default the shipped estimator.
-        pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
-        keypoints: file or folder of people who are known already, as ``--keypoints`` of process.py.
+        image, keypoints, known, progress, folder: see `Crowd3D.reconstruct`.
+        weights, pose_backend, device, engine, optimise: see `Crowd3D`.
         camera: exact intrinsics, if known; short for ``known=Known(camera)``.
-        known: everything else that is known of camera, ground and people.
-        engine: what runs the networks.
-        optimise: ``auto``, ``people``, ``all`` or ``none``, as ``--optimise`` of inference.py.
-        folder: keep all files of the run here, pictures included, and resume from them; by default nothing is kept.
 
     Raises:
-        BadConfig, BadImage, NoPeopleFound, UnsolvableGround, MissingAsset, BadOutput: see `crowd3d.errors`.
+        BadConfig, BadImage, UnsolvableGround, MissingAsset, BackendFailed, BadOutput: see `crowd3d.errors`.
     """
-    if camera is not None:
-        known = replace(known, camera=camera)
-    settings = load_settings()
-    shipped = DefaultWeights.shipped(settings)
-    assets = pose_assets(settings, engine, None if keypoints is None else Path(keypoints))
-    backend = choose_backend(pose_backend, assets)
-    part = ProcessOptions(backend, scout(assets) if backend.wants_tiles else None, known=known)
-    options = InferOptions(
-        weights=None if weights is None else Path(weights),
-        smpl_folder=settings.smpl_model_root,
-        known=known,
-        engine=engine,
-        optimise=optimise,
-        pictures=folder is not None,
-    )
-    with tempfile.TemporaryDirectory() as temporary:
-        root = Path(folder or temporary)
-        mid, results = MidFolder(root / "mid"), ResultFolder(root)
-        process(Path(image), mid, part)
-        return infer(Path(image), mid, results, shipped, options)
+    if keypoints is not None:
+        if pose_backend not in ("auto", "file"):
+            raise MissingAsset(f"keypoints go with pose_backend file, not {pose_backend}; leave one of them out")
+        pose_backend = "file"
+    predictor = Crowd3D(weights, pose_backend, device, engine, optimise)
+    return predictor.reconstruct(image, known if camera is None else replace(known, camera=camera), keypoints, progress, folder)
 
 
 def load(folder: str | Path) -> Scene:

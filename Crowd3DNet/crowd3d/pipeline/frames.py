@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-from tqdm import tqdm
 
 from crowd3d.errors import BadImage
 from crowd3d.files import read_json, write_json
 from crowd3d.imaging import write_jpeg
 from crowd3d.imaging.formats import PICTURE_SUFFIXES, UNREAD_SUFFIXES, VIDEO_SUFFIXES, format_of, read_head
-from crowd3d.pipeline.manifest import Run
+from crowd3d.pipeline.stages import Owner, Run, Stage
+from crowd3d.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -71,22 +72,21 @@ def read_frames(source: Path, store: Path, per_second: float) -> list[Frame]:
         raise BadImage(f"no folder and no video at {source}; check the path")
     status = source.stat()
     listed = store / "frames.json"
-    inputs = {"video": [source.name, status.st_size, status.st_mtime_ns], "per_second": per_second}
-    if not _listed(listed):
-        listed.unlink(missing_ok=True)
-    # The list is complete only with the pictures that it names: whoever deletes one gets it again.
-    outputs = [listed, *(path for path, _ in _listed(listed))]
-    Run(store).stage("frames", inputs, outputs, lambda: _extract(source, store, per_second))
-    return [Frame(path, time_s) for path, time_s in _listed(listed)]
+    # A video is known by size and time: reading gigabytes would take as long as what is to be saved.
+    values = {"video": [source.name, status.st_size, status.st_mtime_ns], "per_second": per_second}
+    with Run(store.parent, sequence_owner(source)) as run:
+        return run.do(Stage("frames", 1, [], values, [store]), lambda: _extract(source, store, per_second), load=lambda: _listed(listed))
 
 
-def _listed(path: Path) -> list[tuple[Path, float]]:
-    """The pictures that `_extract` wrote and their times; none before it has."""
-    try:
-        content = read_json(path)
-        return [(path.with_name(name), number / content["pictures_per_second"]) for name, number in content["names"].items()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
-        return []
+def sequence_owner(source: Path) -> Owner:
+    """Folders of a folder or video have this owner: pictures may come to it and go."""
+    return Owner(os.path.abspath(source))
+
+
+def _listed(path: Path) -> list[Frame]:
+    """The pictures that `_extract` wrote and their times."""
+    content = read_json(path)
+    return [Frame(path.with_name(name), number / content["pictures_per_second"]) for name, number in content["names"].items()]
 
 
 def _frames_of_folder(folder: Path, per_second: float) -> list[Frame]:
@@ -146,17 +146,15 @@ def _utf8_name(video: Path) -> Iterator[str]:
     yield str(video)
 
 
-def _extract(video: Path, store: Path, per_second: float) -> None:
+def _extract(video: Path, store: Path, per_second: float) -> list[Frame]:
     """Write the wanted pictures; only the one at hand is in memory."""
-    for old in store.glob("*.jpg"):
-        old.unlink()
     capture, rate = _open(video)
     step = max(1.0, rate / per_second)
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     number = taken = 0
     names: dict[str, int] = {}
     try:
-        with tqdm(total=max(announced, 0) or None, desc="reading the video", unit="picture") as bar:
+        with progress_bar(total=max(announced, 0) or None, desc="reading the video", unit="picture") as bar:
             while capture.grab():
                 if number >= round(taken * step):
                     taken += 1
@@ -176,6 +174,7 @@ def _extract(video: Path, store: Path, per_second: float) -> None:
     if number < announced:
         log.warning("%s ends after %d of %d announced pictures", video, number, announced)
     write_json(store / "frames.json", {"pictures": number, "pictures_per_second": rate, "names": names})
+    return _listed(store / "frames.json")
 
 
 def _safe(stem: str) -> str:

@@ -1,177 +1,90 @@
-"""Second half: keypoints and tiles → camera, ground, everybody's body in one metric world, and the pictures of it."""
+"""Second half: keypoints → camera, ground, everybody's body in one metric world, and the pictures of it, in files."""
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from crowd3d.bodies import load_body
-from crowd3d.errors import MissingAsset, NoPeopleFound
+import crowd3d
+from crowd3d.errors import Crowd3DError, MissingAsset
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
-from crowd3d.files import file_digest, write_json
-from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import HVIP_SIGMA_M, StaturePrior, ground_position_covariance, write_release_ground
+from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage, path_for_size
-from crowd3d.model.decoding import INFERENCE_THRESHOLD
-from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.ground import estimate_from
-from crowd3d.pipeline.known import NOTHING, Known
-from crowd3d.pipeline.manifest import Run
-from crowd3d.pipeline.network import NetworkChoice, check_tunable, prepare, read_people, result_body, run_network
-from crowd3d.pipeline.optimise import (
-    OptimiseChoice,
-    OptimiseMode,
-    match_observations,
-    observations_of,
-    optimised,
-    read_lifted,
-    resolve,
-    write_lifted,
-    write_result,
-)
-from crowd3d.pipeline.process import read_layout
-from crowd3d.pipeline.tuning import Tuning, tuned_network
-from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pipeline.locks import locked
+from crowd3d.pipeline.network import NetworkChoice, check_tunable, read_people, result_body, run_network, write_network
+from crowd3d.pipeline.optimise import read_lifted, resolve, write_lifted, write_result
+from crowd3d.pipeline.process import read_keypoints, read_layout
+from crowd3d.pipeline.solve import InferOptions, finish, place
+from crowd3d.pipeline.stages import Run, Stage, known_owner, owner_of
+from crowd3d.pipeline.tuning import tuned_network
+from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.observations import Observations
 from crowd3d.raster import find_renderer
 from crowd3d.render import Style, person_colours, render_overlay, render_overview, top_view
-from crowd3d.scene.measuring import guess_hvip
-from crowd3d.scene.placing import load_lifter, look_alike, reconstruct_people
 from crowd3d.types import Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
 
 
-
-@dataclass(frozen=True)
-class InferOptions:
-    """Choices of the user for the second half.
-
-    Attributes:
-        weights: Crowd3DNet in the release's format or trained here: its people are the result. By default the shipped lifter makes people
-            of the keypoints and no such network runs.
-        smpl_folder: folder of the official SMPL files.
-        known: what the user knows of camera, ground and people.
-        engine: what runs the networks.
-        batch_size: tiles per batch of the network.
-        threshold: score above which the network sees a person.
-        optimise: what is made to agree with the keypoints after lifting; see `pipeline.optimise`.
-        before_after: draw the pictures of the scene before the optimisation, too.
-        with_hvip: mark HVIPs in the overlay.
-        blur_faces: make heads unrecognisable in the pictures.
-        renderer: what draws the bodies, ``builtin`` or ``pytorch3d``.
-        tuning: fine-tune the weights, which are in the release's format, to this photograph first; None to use them as they are.
-        mesh_mode: ``single``, ``multi`` or ``all`` to write the release's OBJ files; None for none.
-        pictures: draw overlay and map, write the mesh.
-        overwrite: do everything again.
-    """
-
-    weights: Path | None = None
-    smpl_folder: Path | None = None
-    known: Known = NOTHING
-    engine: EngineName = "auto"
-    batch_size: int = 32
-    threshold: float = INFERENCE_THRESHOLD
-    optimise: OptimiseChoice = "auto"
-    before_after: bool = False
-    with_hvip: bool = False
-    blur_faces: bool = False
-    renderer: str = "builtin"
-    tuning: Tuning | None = None
-    mesh_mode: str | None = None
-    pictures: bool = True
-    overwrite: bool = False
-
-
-def infer(image_path: Path, mid: MidFolder, results: ResultFolder, weights: DefaultWeights, options: InferOptions) -> Scene:
-    """Reconstruct everybody that `process` found and write the files of `ResultFolder`.
+def infer(image: GigapixelImage, mid: MidFolder, results: ResultFolder, options: InferOptions) -> Scene:
+    """Reconstruct everybody that `process` found and write the files of `ResultFolder`; stages that were finished before are kept.
 
     Raises:
         MissingAsset: `process` has not run for this photograph, or weights are absent or of the wrong kind.
         UnsolvableGround: the people do not determine camera and ground.
         BadConfig: what is known cannot be about this photograph.
-        BadOutput: the folder cannot be written.
+        BadOutput: the folder cannot be written, or another run works in it.
     """
-    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
     if options.tuning is not None:
-        check_tunable(choice)
-    if not (mid.keypoints.is_file() and mid.observations.is_file()):
-        raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image_path} first")
-    image = GigapixelImage(image_path)
-    known = options.known.resolved(image.reduced, image.size)
-    observed = read_observations(mid)
-    run = Run(results.root, overwrite=options.overwrite)
-    inputs = {"image": image.content_hash, "keypoints": file_digest(mid.keypoints), "known": known.key()}
-    raw = results.estimate
-
-    def estimate_ground() -> None:
-        with ThreadPoolExecutor(1) as worker:
-            if options.tuning is None and choice is not None:
-                # needed next; should it fail, the network's stage fails again and says why
-                worker.submit(prepare, choice, options.engine)
-            _estimate(image, mid, raw, observed, known)
-
-    run.stage("ground", inputs, [raw, mid.ground / "ground.npy"], estimate_ground)
-    world = _read_world(raw)
-
-    layout = read_layout(mid, image.size)
-    outputs = [results.all_result, results.network]
-    name = image_path.stem
-    if choice is not None:
-        if options.tuning is not None and world.camera.distortion is not None:
-            log.warning("fine-tuning takes the photograph for one without distortion: the release's files have no place for a lens")
-        chosen = choice if options.tuning is None else tuned_network(choice, name, mid, options.tuning)
-        run.stage(
-            "network",
-            {"weights": chosen.fingerprint(), "threshold": options.threshold, "tiles": file_digest(mid.position)},
-            outputs,
-            partial(
-                run_network, image, name, mid, results, chosen, layout, world[:2], options.engine, options.batch_size, options.threshold
-            ),
-        )
-        choice = chosen
-    run.stage(
-        "people",
-        {"weights": weights.fingerprint()},
-        [results.lifted / "scene.npz", results.lifted / "rows.npy"],
-        lambda: _join(image_path, results, choice, weights, observed, world),
-    )
-    mode = resolve(options.optimise, observed)
-    run.stage(
-        "optimise",
-        {"mode": mode},
-        [results.predict, results.root / "scene.npz"],
-        lambda: _optimise(mid, results, choice, weights, observed, mode, known.stature),
-    )
-    scene = Scene.load(results.root)
-    if options.pictures and options.before_after:
-        before = ResultFolder(results.lifted)
-        drawn = [path_for_size(before.overlay, image.size)]
-        run.stage("pictures before", {}, drawn, lambda: _draw(read_lifted(results)[0], image, before, choice, options))
-    if options.pictures:
-        pictures = [path_for_size(results.overlay, image.size), results.overview, results.top_view, results.mesh, results.table]
-        style = {name: getattr(options, name) for name in ("with_hvip", "blur_faces", "renderer")}
-        run.stage("pictures", style, pictures, lambda: _draw(scene, image, results, choice, options))
-    if options.mesh_mode:
-        mesh = results.root / "extract_mesh"
-        body = result_body(choice, detailed=True)
-        which = options.mesh_mode
-        run.stage("meshes", {"mode": which}, [mesh / "ground.obj"], lambda: write_release_objs(mesh, name, scene, body, which))
+        check_tunable(options.network)
+    check_processed(image, mid)
+    options = replace(options, known=options.known.resolved(image.reduced, image.size))
+    # Some keep everything in one folder.
+    reading = nullcontext() if mid.root.resolve() == results.root.resolve() else locked(mid.root)
+    with reading, Run(results.root, owner_of(image)) as run:
+        if options.overwrite:
+            run.drop("ground")  # and with it all that follows
+        work = _Work(run, image, mid, results, options, read_observations(mid))
+        world = work.world()
+        work = work.tuned(world)
+        seen = work.network(world)
+        scene = work.optimise(*work.people(world, seen))
+        work.release_ground(scene)
+        work.pictures(scene)
     return scene
 
 
+def check_processed(image: GigapixelImage, mid: MidFolder) -> None:
+    """Raise unless the intermediate files are there and about this photograph.
+
+    Raises:
+        MissingAsset: `process` has to run, or to run again.
+    """
+    if not (mid.keypoints.is_file() and mid.observations.is_file()):
+        raise MissingAsset(f"{mid.root} has no keypoints; run process.py on {image.path} first")
+    about = known_owner(mid.root)
+    if about is not None and about.digest != image.content_hash:
+        if about.is_another(owner_of(image)):
+            raise MissingAsset(f"{mid.root} is about another photograph, {about.path}; run process.py on {image.path} first")
+        raise MissingAsset(f"{image.path} has changed since process.py found people in it; run process.py again")
+
+
 def read_observations(mid: MidFolder) -> Observations:
-    """What the first half measured; keypoints that were edited in its file since then replace those measurements."""
+    """What the first half measured; keypoints that were edited in its file since then replace those measurements.
+
+    Raises:
+        MissingAsset: a file is damaged.
+    """
     observed = Observations.load(mid.observations)
-    edited = Keypoints.from_array(np.load(mid.keypoints))
+    edited = Keypoints.from_array(read_keypoints(mid))
     if len(edited) != len(observed):
         return Observations.from_keypoints(edited, observed.source)
     changed = (edited.array != observed.keypoints.array).any((1, 2))
@@ -181,90 +94,138 @@ def read_observations(mid: MidFolder) -> Observations:
     return Observations.joined([observed[~changed], Observations.from_keypoints(edited[changed], observed.source)])[order]
 
 
-def _estimate(image: GigapixelImage, mid: MidFolder, raw: Path, observed: Observations, known: Known) -> None:
-    if known.world is not None:
-        camera, ground = known.world
-        spread = known.world_covariance
-        covariance = None if spread is None else spread.tolist()
-        doubts: dict[str, object] = {"weak": "; ".join(known.remarks or ()), "assumption": _scale_is_given(known, ground)}
-    else:
-        estimate = estimate_from(image, observed, known)
-        camera, ground, covariance = estimate.camera, estimate.ground, estimate.covariance.tolist()
-        doubts = {"weak": estimate.reason, "assumption": estimate.assumption, "height_range_m": list(estimate.height_range_m)}
-    write_release_ground(mid.raw_ground, mid.ground, camera, ground)
-    told = {"camera": asdict(camera), "ground": ground.coefficients.tolist(), "covariance": covariance}
-    write_json(raw, {**told, **doubts})
+@dataclass(frozen=True)
+class _Work:
+    """The stages of the second half."""
+
+    run: Run
+    image: GigapixelImage
+    mid: MidFolder
+    results: ResultFolder
+    options: InferOptions
+    observed: Observations
+
+    @property
+    def _people(self) -> list[Path]:
+        """Files of everybody who was observed."""
+        return [self.mid.observations, self.mid.keypoints]
+
+    def world(self) -> World:
+        """Camera and ground."""
+        image, path, options = self.image, self.results.estimate, self.options
+        values = {"image": image.content_hash, "known": options.known.key()}
+        with _prepared(options.network if options.tuning is None else None):
+            return self.run.do(
+                Stage("ground", 1, self._people, values, [path]),
+                lambda: find_world(image, self.observed, options.known),
+                lambda world: world.save(path),
+                lambda: World.load(path),
+            )
+
+    def tuned(self, world: World) -> _Work:
+        """With the network fine-tuned to this photograph, where the user wants that."""
+        options, camera = self.options, world.camera
+        if options.tuning is None or options.network is None:
+            return self
+        if camera.distortion is not None:
+            log.warning("fine-tuning takes the photograph for one without distortion: the release's files have no place for a lens")
+        network = tuned_network(options.network, self.image.path.stem, self.mid, (camera, world.ground), options.tuning)
+        return replace(self, options=replace(options, network=network))
+
+    def network(self, world: World) -> People | None:
+        """The network's people, everybody once; None without a network."""
+        image, mid, results, options = self.image, self.mid, self.results, self.options
+        network = options.network
+        if network is None:
+            self.run.drop("network")
+            return None
+        reads = [results.estimate, mid.keypoints, mid.position, mid.row_col]
+        values = {"image": image.content_hash, "name": image.path.stem, "weights": network.key(), "threshold": options.threshold}
+        scene = world.camera, world.ground
+        layout = read_layout(mid, image.size)
+        self.run.do(
+            Stage("network", 1, reads, values, [results.all_result, results.network]),
+            lambda: run_network(image, network, layout, read_keypoints(mid), scene, options.batch_size, options.threshold),
+            partial(write_network, results),
+        )
+        return read_people(results.network)
+
+    def people(self, world: World, seen: People | None) -> tuple[Scene, np.ndarray]:
+        """Everybody in the world, and their rows among the observed."""
+        results, network = self.results, self.options.network
+        reads = [results.estimate, *self._people, *([] if network is None else [results.network])]
+        weights = self.options.weights.lifter_digest if network is None else network.key()
+        return self.run.do(
+            Stage("bodies", 1, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
+            lambda: place(self.image, self.observed, world, seen, self.options),
+            lambda placed: write_lifted(*placed, results),
+            lambda: read_lifted(results),
+        )
+
+    def optimise(self, scene: Scene, rows: np.ndarray) -> Scene:
+        """The result."""
+        results, known = self.results, self.options.known
+        values = {"mode": resolve(self.options.optimise, self.observed), "stature": known.stature_m}
+        writes = [*_scene(results.root), results.predict, results.predict_extra, results.camera]
+        return self.run.do(
+            Stage("optimise", 1, [*_lifted(results), *self._people], values, writes),
+            lambda: finish(scene, rows, self.observed, self.options),
+            lambda found: write_result(found, results),
+            lambda: Scene.load(results.root),
+        )
+
+    def release_ground(self, scene: Scene) -> None:
+        """Camera and ground in the release's files."""
+        mid = self.mid
+        stage = Stage("release ground", 1, _scene(self.results.root), {}, [mid.raw_ground, mid.ground])
+        self.run.do(stage, lambda: write_release_ground(mid.raw_ground, mid.ground, scene.camera, scene.ground))
+
+    def pictures(self, scene: Scene) -> None:
+        """Overlay, map, meshes and table, as far as the user wants them."""
+        results, options, size, people = self.results, self.options, self.image.size, len(scene.people)
+        style = {name: getattr(options, name) for name in ("with_hvip", "blur_faces", "renderer")}
+        values = {"image": self.image.content_hash, "body": scene.body, **style}
+        if options.pictures and options.before_after:
+            before = ResultFolder(results.lifted)
+            lifted = len(read_lifted(results)[0].people)
+            stage = Stage("pictures before", 1, _lifted(results), values, _drawn(before, size, lifted))
+            self.run.do(stage, lambda: _draw(read_lifted(results)[0], self.image, before, options))
+        if options.pictures:
+            stage = Stage("pictures", 1, _scene(results.root), values, _drawn(results, size, people))
+            self.run.do(stage, lambda: _draw(scene, self.image, results, options))
+        if options.mesh_mode is not None and people:
+            mesh, which, name = results.root / "extract_mesh", options.mesh_mode, self.image.path.stem
+            stage = Stage("meshes", 1, _scene(results.root), {"mode": which, "name": name}, [mesh])
+            self.run.do(stage, lambda: write_release_objs(mesh, name, scene, result_body(options.network, detailed=True), which))
 
 
-def _scale_is_given(known: Known, ground: GroundPlane) -> str:
-    """What becomes of a stature beside a ground that the user gave, in words; empty if none was given."""
-    if known.stature_m is None or known.remarks is not None:
-        return ""
-    height = f"the camera's given height of {ground.offset_m:.2f} m"
-    text = f"all lengths follow from {height}; the stature of {known.stature_m:.2f} m only guides the optimisation of bodies"
-    log.warning("%s", text)
-    return text
+def _scene(folder: Path) -> list[Path]:
+    return [folder / "scene.npz", folder / "scene.json"]
 
 
-class _World(NamedTuple):
-    """Camera, ground, their covariance (4, 4) as in `GroundEstimate` or None, and what the user should know of them."""
-
-    camera: Camera
-    ground: GroundPlane
-    covariance: np.ndarray | None
-    remarks: tuple[str, ...]
+def _lifted(results: ResultFolder) -> list[Path]:
+    return [*_scene(results.lifted), results.lifted / "rows.npy"]
 
 
-def _read_world(path: Path) -> _World:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    covariance = values["covariance"]
-    return _World(
-        Camera(**values["camera"]),
-        GroundPlane.from_coefficients(values["ground"]),
-        None if covariance is None else np.array(covariance),
-        tuple(filter(None, (values["weak"], values["assumption"]))),
-    )
+def _drawn(results: ResultFolder, size: tuple[int, int], people: int) -> list[Path]:
+    """Of nobody there is no mesh."""
+    mesh = [results.mesh] if people else []
+    return [path_for_size(results.overlay, size), results.overview, results.top_view, *mesh, results.table]
 
 
-def _join(
-    image_path: Path, results: ResultFolder, choice: NetworkChoice | None, weights: DefaultWeights, observed: Observations, world: _World
-) -> None:
-    """Everybody once: the network's people where the user chose one, else the observed ones, lifted."""
-    if choice is not None:
-        seen, body = read_people(results.network), choice.body(detailed=False)
-        rows = match_observations(seen, body, world.camera, observed)
-        keypoints = observations_of(rows, observed).keypoints.array
-        people = replace(seen, keypoints_px=np.where((rows >= 0)[:, None, None], keypoints, 0.0))
-    else:
-        people, rows = _lift(weights, observed, world.camera, world.ground)
-    if len(people) == 0:
-        raise NoPeopleFound(f"nobody of {len(observed)} people found in {image_path} stands on the estimated ground")
-    body_name = "smpl_neutral" if choice is not None and choice.released else "free"
-    scene = Scene(world.camera, world.ground, people, body_name, image_path.name, world.covariance, (*world.remarks, *observed.remarks))
-    write_lifted(scene, rows, results)
+@contextmanager
+def _prepared(network: NetworkChoice | None) -> Iterator[None]:
+    """Prepare a network, if there is one, while something else is done."""
+    with ThreadPoolExecutor(1) as worker:
+        if network is not None:
+            worker.submit(_try_to_prepare, network)
+        yield
 
 
-def _lift(weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane) -> tuple[People, np.ndarray]:
-    """People from their observations, and their rows in them."""
-    return reconstruct_people(load_lifter(weights.lifter), load_body("free_low"), camera, ground, observed, guess_hvip(observed))
-
-
-def _optimise(
-    mid: MidFolder,
-    results: ResultFolder,
-    choice: NetworkChoice | None,
-    weights: DefaultWeights,
-    observed: Observations,
-    mode: OptimiseMode,
-    stature: StaturePrior,
-) -> None:
-    scene, rows = read_lifted(results)
-    if mode != "none":
-        lift = partial(_lift, weights, observed) if choice is None else None
-        scene = optimised(scene, rows, observed, result_body(choice, detailed=False), mode, lift, stature)
-    if choice is None and len(scene.people) == len(rows):
-        scene = replace(scene, people=scene.people[look_alike(scene.people, load_body("free_low"), scene.camera, observed[rows])])
-    write_result(scene, mid, results)
+def _try_to_prepare(network: NetworkChoice) -> None:
+    # Should it fail, it fails again where it is needed and says why.
+    with suppress(Crowd3DError):
+        _ = network.ready
 
 
 def _position_covariance(scene: Scene) -> np.ndarray | None:
@@ -277,11 +238,12 @@ def _position_covariance(scene: Scene) -> np.ndarray | None:
     return world * [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
 
 
-def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, choice: NetworkChoice | None, options: InferOptions) -> None:
-    body, low = result_body(choice, detailed=True), result_body(choice, detailed=False)
+def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, options: InferOptions) -> None:
+    body, low = result_body(options.network, detailed=True), result_body(options.network, detailed=False)
     style = Style(blur_faces=options.blur_faces, renderer=find_renderer(options.renderer))
     render_overlay(scene, body, image, results.overlay, replace(style, with_hvip=options.with_hvip))
     render_overview(scene, low, image, results.overview, style)
     top_view(scene, low, results.top_view, position_covariance=_position_covariance(scene))
-    write_glb(results.mesh, scene, low, person_colours(scene.people))
+    if len(scene.people):
+        write_glb(results.mesh, scene, low, person_colours(scene.people))
     write_people_csv(results.table, scene, low)

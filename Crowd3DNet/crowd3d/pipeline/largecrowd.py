@@ -6,26 +6,27 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from crowd3d.errors import BadImage, Crowd3DError, MissingAsset
+from crowd3d.errors import BadImage, Crowd3DError, MissingAsset, NoPeopleFound
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
-from crowd3d.ground import read_release_ground, write_release_files, write_release_ground
+from crowd3d.ground import GroundEstimate, read_release_ground, write_release_files, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.frames import sequence_owner
 from crowd3d.pipeline.ground import estimate_from
-from crowd3d.pipeline.infer import InferOptions, infer, read_observations
+from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import Known
-from crowd3d.pipeline.manifest import Run
-from crowd3d.pipeline.network import NetworkChoice, check_tunable
+from crowd3d.pipeline.network import check_tunable
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.sequence import OF_ONE_PICTURE
+from crowd3d.pipeline.solve import InferOptions
+from crowd3d.pipeline.stages import Run, Stage
 from crowd3d.pipeline.tuning import Tuning, tuned_network
-from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations
 from crowd3d.scene import write_predict_json
 from crowd3d.types import Scene
@@ -91,6 +92,11 @@ class Picture(NamedTuple):
         """Its name."""
         return self.path.stem
 
+    @property
+    def known(self) -> Known:
+        """What the user knows, with the scene's camera and ground."""
+        return self.whole.known.of_world(*self.camera_ground, None, None)
+
 
 def selected_frames(scene: str, frames: Sequence[Path], count: int = 1) -> list[Path]:
     """The picture that the release selects, the first one if it is not there; for `count` > 1 so many, evenly spread over all."""
@@ -115,24 +121,27 @@ def prepare_scene(
         Crowd3DError: what `process` and `estimate_from` raise.
     """
     paths = selected_frames(scene, data.frames(scene), frames)
-    inputs: dict[str, Any] = {
-        "images": [GigapixelImage(path).content_hash for path in paths],
+    images = [GigapixelImage(path) for path in paths]
+    target, raw = folder.ground(scene), folder.raw_ground(scene, paths[0].stem)
+    values = {
+        "images": [image.content_hash for image in images],
         "backend": [options.backend.name, options.backend.key()],
         "part_params": options.part_params,
         "known": options.known.key(),
     }
-    target = folder.ground(scene)
 
-    def estimate() -> None:
-        for path in paths:
-            process(path, folder.mid(scene, path.stem), options)
-        observed = Observations.joined([read_observations(folder.mid(scene, path.stem)) for path in paths])
-        found = estimate_from(GigapixelImage(paths[0]), observed, options.known)
-        write_release_ground(folder.raw_ground(scene, paths[0].stem), target, found.camera, found.ground)
+    def estimate() -> GroundEstimate:
+        observed = Observations.joined([process(image, folder.mid(scene, image.path.stem), options) for image in images])
+        if len(observed) == 0:
+            raise NoPeopleFound(f"nobody found in {', '.join(path.name for path in paths)}; use other pictures (--ground_frames)")
+        return estimate_from(images[0], observed, options.known)
 
     log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))
-    names = ("ground.npy", "cam_para.npy", "scene_shape.npy")
-    Run(target, overwrite=options.overwrite).stage("ground", inputs, [target / name for name in names], estimate)
+    # The folder is that of the scene's ground, whose three files alone are in it.
+    writes = [*(target / name for name in ("ground.npy", "cam_para.npy", "scene_shape.npy")), raw]
+    with Run(target, sequence_owner(data.images / scene), overwrite=options.overwrite) as run:
+        stage = Stage("ground", 1, [], values, writes)
+        run.do(stage, estimate, lambda found: write_release_ground(raw, target, found.camera, found.ground))
 
 
 def prepared_ground(folder: BenchmarkFolder, scene: str) -> CameraGround:
@@ -170,13 +179,12 @@ def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> Cam
     return camera, ground
 
 
-def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: DefaultWeights, tuning: Tuning) -> str:
+def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], tuning: Tuning) -> str:
     """Fine-tune released weights to the selected picture of a scene; kept when done before.
 
     Args:
         folder: where the files go.
         pictures: those of the scene.
-        weights: the shipped networks.
         tuning: how.
 
     Returns:
@@ -186,43 +194,41 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], weights: De
         MissingAsset: the scene's weights are not the release's.
         Crowd3DError: what `process` and `tuned_network` raise.
     """
-    scene, options = pictures[0].scene, pictures[0].whole
-    choice = NetworkChoice.of(options.weights, options.smpl_folder) if options.weights else None
-    check_tunable(choice)
-    assert choice is not None
+    scene, network = pictures[0].scene, pictures[0].whole.network
+    check_tunable(network)
+    assert network is not None
     path = selected_frames(scene, [picture.path for picture in pictures])[0]
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)
-    process(path, mid, replace(picture.part, known=Known(*picture.camera_ground)))
-    write_release_files(mid.ground, *picture.camera_ground)
-    return str(tuned_network(choice, f"optim_{scene}_ground", mid, tuning).path)
+    process(GigapixelImage(path), mid, replace(picture.part, known=picture.known))
+    return str(tuned_network(network, f"optim_{scene}_ground", mid, picture.camera_ground, tuning).path)
 
 
-def with_weights(picture: Picture, weights: str) -> Picture:
-    """The same picture with other weights."""
-    return picture._replace(whole=replace(picture.whole, weights=Path(weights)))
+def with_weights(pictures: Iterable[Picture], weights: str) -> list[Picture]:
+    """The same pictures of a scene with other weights, which are loaded once."""
+    pictures = list(pictures)
+    given = pictures[0].whole.network
+    network = None if given is None else replace(given, path=Path(weights))
+    return [picture._replace(whole=replace(picture.whole, network=network)) for picture in pictures]
 
 
-def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture, weights: DefaultWeights) -> None:
+def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture) -> None:
     """Both halves for one picture, with the scene's camera, ground and tiles; finished stages are kept.
 
     Raises:
         Crowd3DError: what `process` and `infer` raise; BadImage also for a picture that the scene's camera did not take.
     """
-    camera, ground = picture.camera_ground
-    size = GigapixelImage(picture.path).size
-    if size != (camera.width, camera.height):
-        raise BadImage(f"{picture.path} has {size[0]}x{size[1]} pixels, its scene's camera {camera.width}x{camera.height}; replace it")
+    camera, _ = picture.camera_ground
+    image = GigapixelImage(picture.path)
+    if image.size != (camera.width, camera.height):
+        told = "{}x{} pixels".format(*image.size)
+        raise BadImage(f"{picture.path} has {told}, its scene's camera {camera.width}x{camera.height}; replace it")
     mid = folder.mid(picture.scene, picture.frame)
-    known = picture.whole.known.of_world(camera, ground, None, None)
-    process(picture.path, mid, replace(picture.part, known=known))
-    options = replace(picture.whole, known=known)
-    infer(picture.path, mid, folder.results(tag, picture.scene, picture.frame), weights, options)
+    process(image, mid, replace(picture.part, known=picture.known))
+    infer(image, mid, folder.results(tag, picture.scene, picture.frame), replace(picture.whole, known=picture.known))
 
 
-def reconstruct_pictures(
-    folder: BenchmarkFolder, tag: str, pictures: Iterable[Picture], weights: DefaultWeights
-) -> dict[str, str]:
+def reconstruct_pictures(folder: BenchmarkFolder, tag: str, pictures: Iterable[Picture]) -> dict[str, str]:
     """Reconstruct all of them; one that cannot be read or used is reported and skipped.
 
     Returns:
@@ -235,7 +241,7 @@ def reconstruct_pictures(
     for picture in pictures:
         log.info("picture %s", picture.frame)
         try:
-            reconstruct_picture(folder, tag, picture, weights)
+            reconstruct_picture(folder, tag, picture)
         except OF_ONE_PICTURE as error:
             log.error("skipped %s: %s", picture.frame, error)
             failures[picture.frame] = str(error)

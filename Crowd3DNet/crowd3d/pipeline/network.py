@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, Body, load_body
 from crowd3d.errors import MissingAsset
-from crowd3d.files import write_npz
+from crowd3d.files import load_arrays, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, format_tile_name
 from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.model import Crowd3DNet, Maps, TileViews, compact, decode_maps, lift_people, load_network, load_weights
 from crowd3d.model.checkpoints import read_released_checkpoint
+from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
-from crowd3d.model.engines import Engine, EngineName, make_engine
+from crowd3d.model.engines import Engine, make_engine
 from crowd3d.model.lifting import torso_root
-from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.folders import ResultFolder
+from crowd3d.pipeline.weights import weights_digest
 from crowd3d.pose.alphapose_json import tiles_with_people
+from crowd3d.progress import progress_bar
 from crowd3d.scene import duplicate_free, release_results, write_all_result
+from crowd3d.scene.release_results import ReleaseResults
 from crowd3d.types import People, TileLayout
 
 RELEASE_SUFFIX = ".pkl"
@@ -50,14 +54,16 @@ class NetworkChoice:
         path: weights.
         released: true for a file in the release's format, made for SMPL; false for one trained here, made for the free body.
         smpl_folder: folder of the official SMPL files.
+        engines: what runs it.
     """
 
     path: Path
     released: bool
     smpl_folder: Path | None
+    engines: Engines = AUTO
 
     @classmethod
-    def of(cls, path: Path, smpl_folder: Path | None) -> NetworkChoice:
+    def of(cls, path: Path, smpl_folder: Path | None, engines: Engines = AUTO) -> NetworkChoice:
         """From a file of weights.
 
         Raises:
@@ -65,16 +71,32 @@ class NetworkChoice:
         """
         if not path.is_file():
             raise MissingAsset(f"no weights at {path}; choose another file with --weights")
-        return cls(path, path.suffix == RELEASE_SUFFIX, smpl_folder)
+        return cls(path, path.suffix == RELEASE_SUFFIX, smpl_folder, engines)
 
     @property
     def tile_px(self) -> int:
         """Side to which tiles are resized."""
         return RELEASE_TILE_PX if self.released else int(load_weights(self.path)[1].get("tile_px", compact.TILE_PX))
 
-    def fingerprint(self) -> list[str | int]:
-        """Enough to notice that the file was replaced."""
-        return [self.path.name, self.path.stat().st_size, self.path.stat().st_mtime_ns]
+    @property
+    def body_name(self) -> str:
+        """Name of the body that the result's betas belong to."""
+        return "smpl_neutral" if self.released else "free"
+
+    def fingerprint(self) -> str:
+        """Digest of the weights."""
+        return weights_digest(self.path)
+
+    def key(self) -> list[str]:
+        """Changes whenever results may: weights, and what runs them."""
+        return [self.fingerprint(), self.engines.name, self.engines.device]
+
+    @cached_property
+    def ready(self) -> Engine:
+        """The network prepared to run, once for all photographs: compiling takes seconds."""
+        size = self.tile_px
+        inputs = [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)]
+        return make_engine(self.load(), inputs, self.engines.name, device=self.engines.device)
 
     def load(self) -> Crowd3DNet:
         """The network, in eval mode."""
@@ -101,54 +123,54 @@ def result_body(choice: NetworkChoice | None, *, detailed: bool) -> Body:
     return load_body("free" if detailed else "free_low") if choice is None else choice.body(detailed=detailed)
 
 
-def read_people(path: Path) -> People:
-    """People of the network, as `run_network` stored them."""
-    with np.load(path) as arrays:
-        return People(**{field.name: arrays[field.name] for field in fields(People)})
+class TilePeople(NamedTuple):
+    """What the network says.
+
+    Attributes:
+        per_tile: everybody in every tile, in the release's terms.
+        people: everybody once.
+    """
+
+    per_tile: ReleaseResults
+    people: People
 
 
 def run_network(
     image: GigapixelImage,
-    name: str,
-    mid: MidFolder,
-    results: ResultFolder,
     choice: NetworkChoice,
     layout: TileLayout,
+    keypoints: np.ndarray,
     scene: tuple[Camera, GroundPlane],
-    engine: EngineName,
     batch_size: int,
     threshold: float = INFERENCE_THRESHOLD,
-) -> None:
-    """Run the network on the tiles with people; write ``all_result.pkl`` and, everybody once, ``network.npz``."""
+) -> TilePeople:
+    """Run the network on those tiles in which somebody's keypoints (N, 17, 3) are."""
     camera, ground = scene
-    keypoints = np.load(mid.keypoints)
     chosen = np.flatnonzero(tiles_with_people(keypoints, layout))
     layout = TileLayout(layout.boxes[chosen], layout.row_col[chosen], layout.image_size)
-    people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, engine, batch_size, threshold)
+    people, tile, cells, torso_cam = _predict(image, choice, layout, camera, ground, batch_size, threshold)
     body = choice.body(detailed=False)
     vertices, joints54 = body.pose(people.pose_rad, people.betas)
     joints = np.concatenate([joints54, body.joints_h36m17(vertices)], 1)
     root = torso_root(torch.from_numpy(joints54)).numpy()
     people = People(**{**vars(people), "translation_cam_m": torso_cam - root})
     joints_cam = joints + people.translation_cam_m[:, None]
-    names = [format_tile_name(name, row_col, box) for row_col, box in zip(layout.row_col, layout.boxes, strict=True)]
-    write_all_result(results.all_result, release_results(people, joints_cam, cells, tile, names, layout, camera))
-
+    names = [format_tile_name(image.path.stem, row_col, box) for row_col, box in zip(layout.row_col, layout.boxes, strict=True)]
+    per_tile = release_results(people, joints_cam, cells, tile, names, layout, camera)
     joints_px = camera.project(joints_cam[:, COCO17_FROM_SMPL54])
     kept = duplicate_free(joints_px, torso_cam, people.score, _border_distance(joints_px, layout, tile), tile)
-    write_npz(results.network, **vars(people[kept]))
+    return TilePeople(per_tile, people[kept])
 
 
-def prepare(choice: NetworkChoice, engine: EngineName) -> Engine:
-    """The network ready to run; prepared once for all photographs of a run, as compiling takes seconds."""
-    return _prepared(choice, engine, str(choice.fingerprint()))
+def write_network(results: ResultFolder, found: TilePeople) -> None:
+    """Write ``all_result.pkl`` and, everybody once, ``network.npz``."""
+    write_all_result(results.all_result, found.per_tile)
+    write_npz(results.network, **vars(found.people))
 
 
-@lru_cache(maxsize=1)
-def _prepared(choice: NetworkChoice, engine: EngineName, fingerprint: str) -> Engine:
-    """`fingerprint` tells a replaced file from the one before."""
-    size = choice.tile_px
-    return make_engine(choice.load(), [torch.zeros(2, size, size, 3), torch.zeros(2, 3), torch.zeros(2, 4)], engine)
+def read_people(path: Path) -> People:
+    """People of the network, as `write_network` stored them."""
+    return People(**load_arrays(path))
 
 
 def _predict(
@@ -157,16 +179,15 @@ def _predict(
     layout: TileLayout,
     camera: Camera,
     ground: GroundPlane,
-    engine: EngineName,
     batch_size: int,
     threshold: float,
 ) -> tuple[People, np.ndarray, np.ndarray, np.ndarray]:
     """People without translation, their tiles, cells of a 64 × 64 grid, and torso centres (N, 3), duplicates included."""
     size = choice.tile_px
-    network = prepare(choice, engine)
+    network = choice.ready
     views = TileViews.of_scene(layout, camera, ground)
-    parts: list[tuple[np.ndarray, ...]] = []
-    with tqdm(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:
+    parts: list[tuple[np.ndarray, ...]] = [_NOBODY]
+    with progress_bar(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:
         for rows, tiles in image.crops(layout.boxes, size, batch_size, fill=255):
             batch = views[torch.from_numpy(rows)]
             maps = Maps(*network(torch.from_numpy(tiles).float(), batch.camera_inputs, batch.ground_inputs))
@@ -187,6 +208,11 @@ def _predict(
         keypoints_px=np.zeros((len(pose), 17, 3)),
     )
     return people, tile, centers * (64 * 8 // size), torso_cam
+
+
+_SHAPES = ((24, 3), (10,), (2,), (3,), (), (3,), (2,))
+_NOBODY = (*(np.zeros((0, *shape), np.float32) for shape in _SHAPES), np.zeros(0, np.int64))
+"""What a photograph without tiles with people gives."""
 
 
 def _border_distance(joints_px: np.ndarray, layout: TileLayout, tile: np.ndarray) -> np.ndarray:

@@ -9,15 +9,15 @@ from typing import Literal
 
 import numpy as np
 from scipy.spatial import cKDTree
-from tqdm import tqdm
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body
-from crowd3d.files import write_json, write_npy
+from crowd3d.files import read_array, write_json, write_npy
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import StaturePrior, write_release_ground
+from crowd3d.ground import StaturePrior
 from crowd3d.optimise import belief_of, refine, refine_in_rounds
-from crowd3d.pipeline.folders import MidFolder, ResultFolder
+from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pose.observations import Observations, person_size_px
+from crowd3d.progress import progress_bar
 from crowd3d.scene import write_predict_json
 from crowd3d.types import People, Scene
 
@@ -99,7 +99,7 @@ def optimised(
     """
     belief = belief_of(observed)
     seen = observations_of(rows, observed)
-    with tqdm(desc="optimising", unit="iteration") as bar:
+    with progress_bar(desc="optimising", unit="iteration") as bar:
 
         def progress(_: int) -> None:
             bar.update()
@@ -122,14 +122,13 @@ def _counts(refined: np.ndarray) -> tuple[int, int]:
     return int(refined.sum()), len(refined)
 
 
-def write_result(scene: Scene, mid: MidFolder, results: ResultFolder) -> None:
-    """Write the scene, and its camera and ground wherever later programs look for them.
+def write_result(scene: Scene, results: ResultFolder) -> None:
+    """Write the scene, and its camera and ground, for programs that want nothing else.
 
     Raises:
         BadOutput: a folder cannot be written.
     """
     covariance = scene.ground_covariance
-    write_release_ground(mid.raw_ground, mid.ground, scene.camera, scene.ground)
     values = {"camera": asdict(scene.camera), "ground": scene.ground.coefficients.tolist()}
     write_json(results.camera, values | {"covariance": None if covariance is None else covariance.tolist()})
     scene.save(results.root)
@@ -145,4 +144,4 @@ def write_lifted(scene: Scene, rows: np.ndarray, results: ResultFolder) -> None:
 
 def read_lifted(results: ResultFolder) -> tuple[Scene, np.ndarray]:
     """What `write_lifted` wrote."""
-    return Scene.load(results.lifted), np.load(results.lifted / "rows.npy")
+    return Scene.load(results.lifted), read_array(results.lifted / "rows.npy")

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from crowd3d.errors import MissingAsset, NoPeopleFound, UnsolvableGround
-from crowd3d.files import write_npy
-from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.errors import MissingAsset, UnsolvableGround
+from crowd3d.files import read_array, write_npy
 from crowd3d.imaging import GigapixelImage, PartParams, format_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, write_jpeg
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.ground import quick_world
 from crowd3d.pipeline.known import NOTHING, Known
-from crowd3d.pipeline.manifest import Run
+from crowd3d.pipeline.stages import Run, Stage, owner_of
 from crowd3d.pose.alphapose_json import tile_sightings, write_alphapose, write_optim_annotations, write_tiles_with_people
 from crowd3d.pose.backends import PoseBackend, SearchBackend
 from crowd3d.pose.filtering import is_upright
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.search import Surroundings
+from crowd3d.progress import progress_bar
 from crowd3d.types import TileLayout
 
 log = logging.getLogger(__name__)
@@ -55,71 +55,157 @@ class ProcessOptions:
     known: Known = NOTHING
     overwrite: bool = False
 
-    @property
-    def camera_ground(self) -> tuple[Camera, GroundPlane] | None:
-        """Camera and ground, if they are known."""
-        return self.known.world
 
-
-def process(image_path: Path, folder: MidFolder, options: ProcessOptions) -> None:
+def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions) -> Observations:
     """Find everybody in the photograph and write the files of `MidFolder`; stages that were finished before are kept.
 
     Args:
-        image_path: the photograph.
-        folder: where the files go.
+        image: the photograph.
+        folder: where the files go; what it holds of another photograph is replaced.
         options: the user's choices.
+
+    Returns:
+        Everybody, perhaps nobody.
 
     Raises:
         BadImage: the photograph cannot be read.
-        NoPeopleFound: nobody is in it.
         MissingAsset: weights, or what the backend needs, are absent or of the wrong kind.
         BackendFailed: the backend did not work.
         BadConfig: what is known cannot be about this photograph.
-        BadOutput: the folder cannot be written.
+        BadOutput: the folder cannot be written, or another run works in it.
     """
-    image = GigapixelImage(image_path)
     options.known.check_size(image.size)
-    run = Run(folder.root, overwrite=options.overwrite)
-    name, backend = image_path.stem, options.backend
-    backend.check()
-    inputs: dict[str, Any] = {"image": image.content_hash, "backend": [backend.name, backend.key()], "part_params": options.part_params}
-    inputs["known"] = options.known.key()
-    found, planned = [folder.observations, folder.keypoints], [folder.position, folder.row_col]
+    options.backend.check()
+    with Run(folder.root, owner_of(image), overwrite=options.overwrite) as run:
+        work = _Work(run, image, folder, options)
+        if options.backend.wants_tiles:
+            layout = work.layout(())
+            work.tiles(layout)
+            observed = work.people(layout)
+        else:
+            observed = work.people(None)
+            layout = work.layout((folder.observations,), observed)
+            work.tiles(layout)
+        work.keypoint_files(layout)
+    return observed
 
-    def write_tiles() -> None:
-        _write_tiles(image, folder, read_layout(folder, image.size), name)
 
-    if backend.wants_tiles:
-        if options.scout is not None and not (options.part_params or options.camera_ground):
-            inputs["scout"] = options.scout.key()
-        run.stage("layout", inputs, planned, lambda: _write_layout(folder, _plan_blindly(image, options)))
-        run.stage("tiles", {}, [folder.tiles], write_tiles)
-        run.stage("people", {}, [*found, folder.alphapose], lambda: _find_people(image, folder, options))
-    else:
-        # Whatever another backend planned is replaced together with the people.
-        run.stages.pop("layout", None)
-        run.stage("people", inputs, found + planned, lambda: _find_people(image, folder, options))
-        run.stage("tiles", {}, [folder.tiles], write_tiles)
-    outputs = [folder.standing_keypoints, folder.alphapose, folder.occupied_tiles, folder.optimisation_annotations]
-    run.stage("keypoints", {}, outputs, lambda: _write_keypoints(folder, name, read_layout(folder, image.size), backend.wants_tiles))
+@dataclass(frozen=True)
+class _Work:
+    """The stages of the first half."""
+
+    run: Run
+    image: GigapixelImage
+    folder: MidFolder
+    options: ProcessOptions
+
+    def layout(self, reads: Sequence[Path], observed: Observations | None = None) -> TileLayout:
+        """Tiles for those who were observed; for a backend that has not seen the photograph yet None."""
+        image, folder, options = self.image, self.folder, self.options
+        values: dict[str, Any] = {"image": image.content_hash, "part_params": options.part_params, "known": options.known.key()}
+        if observed is None and options.scout is not None and not (options.part_params or options.known.world):
+            values["scout"] = options.scout.key()
+        return self.run.do(
+            Stage("layout", 1, reads, values, [folder.position, folder.row_col]),
+            lambda: _plan_blindly(image, options) if observed is None else layout_for(observed, image.size, options),
+            partial(_write_layout, folder),
+            lambda: read_layout(folder, image.size),
+        )
+
+    def tiles(self, layout: TileLayout) -> None:
+        """The photograph in tiles."""
+        folder, name = self.folder, self.image.path.stem
+        values = {"image": self.image.content_hash, "name": name}
+        stage = Stage("tiles", 1, [folder.position, folder.row_col], values, [folder.tiles])
+        self.run.do(stage, lambda: _write_tiles(self.image, folder, layout, name))
+
+    def people(self, layout: TileLayout | None) -> Observations:
+        """Everybody; `layout` of the tiles for a backend that wants them."""
+        folder, backend = self.folder, self.options.backend
+        reads = [] if layout is None else [folder.position, folder.row_col, folder.tiles]
+        values: dict[str, Any] = {"image": self.image.content_hash, "name": self.image.path.name}
+        values["backend"] = [backend.name, backend.key()]
+        values["known"] = self.options.known.key()
+        writes = [folder.observations, folder.keypoints] if layout is None else [folder.observations, folder.keypoints, folder.alphapose]
+        return self.run.do(
+            Stage("people", 1, reads, values, writes, editable=[folder.keypoints]),
+            lambda: observe(self.image, self.options, layout, folder),
+            partial(_write_people, folder),
+            lambda: Observations.load(folder.observations),
+        )
+
+    def keypoint_files(self, layout: TileLayout) -> None:
+        """The release's files about keypoints; those per tile only where no backend has written what it saw there."""
+        folder, seen_in_tiles = self.folder, self.options.backend.wants_tiles
+        writes = [folder.standing_keypoints, folder.occupied_tiles, folder.optimisation_annotations]
+        if not seen_in_tiles:
+            writes.append(folder.alphapose)
+        values = {"name": self.image.path.stem, "size": self.image.size}
+        stage = Stage("keypoints", 1, [folder.keypoints, folder.position, folder.row_col], values, writes)
+        self.run.do(stage, lambda: _write_keypoints(folder, self.image.path.stem, layout, seen_in_tiles))
 
 
 def read_layout(folder: MidFolder, image_size: tuple[int, int]) -> TileLayout:
-    """The tiles that `process` planned."""
-    return TileLayout(np.load(folder.position), np.load(folder.row_col), image_size)
+    """The tiles that `process` planned.
+
+    Raises:
+        MissingAsset: their files are absent or damaged.
+    """
+    try:
+        boxes, row_col = read_array(folder.position), read_array(folder.row_col)
+        if boxes.shape != (len(boxes), 4) or row_col.shape != (len(boxes), 2) or {boxes.dtype.kind, row_col.dtype.kind} != {"i"}:
+            raise ValueError(f"tiles of shapes {boxes.shape} and {row_col.shape}")
+    except (OSError, ValueError, TypeError) as error:
+        raise MissingAsset(f"cannot read the tiles in {folder.root}: {error}; run process.py again with --overwrite") from error
+    return TileLayout(boxes, row_col, image_size)
 
 
-def _find_people(image: GigapixelImage, folder: MidFolder, options: ProcessOptions) -> None:
-    """Everybody once, by the backend; tiles follow from them unless the backend wanted to have some first."""
-    layout = read_layout(folder, image.size) if options.backend.wants_tiles else None
+def read_keypoints(folder: MidFolder) -> np.ndarray:
+    """(N, 17, 3) u, v, score as `process` wrote them, or as the user edited them.
+
+    Raises:
+        MissingAsset: they cannot be read, or are of another shape.
+    """
+    try:
+        keypoints = read_array(folder.keypoints)
+        if keypoints.ndim != 3 or keypoints.shape[1:] != (17, 3) or keypoints.dtype.kind not in "fiu" or not np.isfinite(keypoints).all():
+            raise ValueError(f"{keypoints.dtype} of shape {keypoints.shape} instead of finite numbers (N, 17, 3)")
+    except (OSError, ValueError) as error:
+        raise MissingAsset(f"cannot read keypoints {folder.keypoints}: {error}; run process.py again with --overwrite") from error
+    return keypoints.astype(np.float64)
+
+
+def observe(
+    image: GigapixelImage, options: ProcessOptions, layout: TileLayout | None = None, folder: MidFolder | None = None
+) -> Observations:
+    """Everybody once, by the backend; `layout` and `folder` of the tiles for a backend that wants them."""
     plan = partial(quick_world, image_size=image.size, known=options.known)
-    around = Surroundings(options.camera_ground, plan, layout, folder.tiles, folder.alphapose)
+    around = Surroundings(options.known.world, plan)
+    if layout is not None and folder is not None:
+        around = replace(around, layout=layout, tiles_folder=folder.tiles, sightings=folder.alphapose)
     observed = options.backend.observe(image, around)
     if len(observed) == 0:
-        raise NoPeopleFound(f"nobody found in {image.path}; people must be about 24 pixels tall or more")
-    log.info("%d people found by %s", len(observed), observed.source.name)
-    if layout is None:
-        _write_layout(folder, _layout_for(observed, image.size, options))
+        log.warning("nobody found in %s; people must be about 24 pixels tall or more", image.path)
+    else:
+        log.info("%d people found by %s", len(observed), observed.source.name)
+    return observed
+
+
+def look(image: GigapixelImage, options: ProcessOptions) -> Observations:
+    """Everybody once; nothing of it stays in files. A backend that wants tiles works in a temporary folder.
+
+    Raises:
+        Crowd3DError: as `process`.
+    """
+    if not options.backend.wants_tiles:
+        options.known.check_size(image.size)
+        options.backend.check()
+        return observe(image, options)
+    with tempfile.TemporaryDirectory(prefix="crowd3d-") as folder:
+        return process(image, MidFolder(Path(folder)), options)
+
+
+def _write_people(folder: MidFolder, observed: Observations) -> None:
     write_npy(folder.keypoints, observed.keypoints.array)
     observed.save(folder.observations)
 
@@ -133,7 +219,7 @@ def _plan_blindly(image: GigapixelImage, options: ProcessOptions) -> TileLayout:
     """Tiles for a backend that has not seen the photograph yet: by what is known, else by what the scout sees."""
     if options.part_params:
         return plan_tiles_release(*options.part_params, image.size)
-    world = options.camera_ground
+    world = options.known.world
     if world is None:
         if options.scout is None:
             raise MissingAsset("a first look at the photograph needs networks in this process; give tile parameters (--part_params)")
@@ -156,11 +242,11 @@ def _all_sizes(image_size: tuple[int, int]) -> TileLayout:
     return TileLayout(np.concatenate([layout.boxes for layout in levels]), row_col, image_size)
 
 
-def _layout_for(observed: Observations, image_size: tuple[int, int], options: ProcessOptions) -> TileLayout:
+def layout_for(observed: Observations, image_size: tuple[int, int], options: ProcessOptions) -> TileLayout:
     """Tiles for known people: by the release's parameters, else by the ground, else of the size that suits most of the people."""
     if options.part_params:
         return plan_tiles_release(*options.part_params, image_size)
-    world = quick_world(observed, image_size, options.known)
+    world = quick_world(observed, image_size, options.known) if len(observed) else options.known.world
     if world is not None:
         try:
             return plan_tiles(*world, image_size, max_tiles=MOST_TILES)
@@ -168,22 +254,21 @@ def _layout_for(observed: Observations, image_size: tuple[int, int], options: Pr
             log.warning("no tiles by the ground (%s); tiles of one size", error)
     levels = [layout for _, layout in plan_pyramid(image_size)]
     sides = np.array([layout.boxes[0, 2] - layout.boxes[0, 0] for layout in levels])
-    wanted = 2 * np.median(person_size_px(observed.xy_px))
+    wanted = 2 * np.median(person_size_px(observed.xy_px)) if len(observed) else sides[0]
     return levels[int(np.argmin(np.abs(np.log(sides / wanted))))]
 
 
 def _write_tiles(image: GigapixelImage, folder: MidFolder, layout: TileLayout, name: str) -> None:
-    shutil.rmtree(folder.tiles, ignore_errors=True)
+    folder.tiles.mkdir(parents=True, exist_ok=True)
     paths = [folder.tiles / format_tile_name(name, *where) for where in zip(layout.row_col, layout.boxes, strict=True)]
-    with tqdm(total=len(layout), desc="writing tiles", unit="tile") as bar, ThreadPoolExecutor(WRITERS) as writers:
+    with progress_bar(total=len(layout), desc="writing tiles", unit="tile") as bar, ThreadPoolExecutor(WRITERS) as writers:
         for rows, tiles in image.crops(layout.boxes, TILE_SIDE_PX, 32):
             list(writers.map(write_jpeg, [paths[row] for row in rows], tiles))
             bar.update(len(rows))
 
 
 def _write_keypoints(folder: MidFolder, name: str, layout: TileLayout, seen_in_tiles: bool) -> None:
-    """The release's files about everybody's keypoints; those per tile only when no backend has written what it saw there."""
-    keypoints = np.load(folder.keypoints)
+    keypoints = read_keypoints(folder)
     standing = keypoints[is_upright(keypoints)]
     write_npy(folder.standing_keypoints, standing)
     if not seen_in_tiles:

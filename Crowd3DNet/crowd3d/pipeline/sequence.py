@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from crowd3d.bodies import load_body
+from crowd3d.bodies import Body
 from crowd3d.errors import BackendFailed, BadImage, NoPeopleFound, UnsolvableGround
-from crowd3d.files import atomic_path, write_json
-from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.files import atomic_path
 from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.frames import Frame
-from crowd3d.pipeline.ground import estimate_from
-from crowd3d.pipeline.infer import InferOptions, infer, read_observations
+from crowd3d.pipeline.frames import Frame, sequence_owner
+from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import Known
-from crowd3d.pipeline.manifest import Run
-from crowd3d.pipeline.process import ProcessOptions, process
-from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pipeline.network import result_body
+from crowd3d.pipeline.process import ProcessOptions, look, process
+from crowd3d.pipeline.solve import InferOptions
+from crowd3d.pipeline.stages import Run, Stage
+from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.observations import Observations
 from crowd3d.render.topview import Trail, top_view
 from crowd3d.scene import write_predict_json
@@ -62,6 +61,15 @@ class SequenceFolder:
         return ResultFolder(self.res_root / "frames" / frame)
 
     @property
+    def ground_mid(self) -> Path:
+        """Camera and ground for all pictures, in the release's files."""
+        return self.mid_root / "ground_mid"
+
+    def look(self, frame: str) -> Path:
+        """People of a picture from which camera and ground come."""
+        return self.ground_mid / "looks" / f"{frame}.npz"
+
+    @property
     def video(self) -> Path:
         """Pictures that were taken from a video."""
         return self.mid_root / "video"
@@ -92,12 +100,14 @@ class SequenceOptions:
     """Choices of the user.
 
     Attributes:
+        source: the folder or video.
         part: for the first half of every picture.
         whole: for the second half of every picture.
         ground_frames: camera and ground come from everybody in so many pictures, evenly spread; 0 is all.
         tracking: what is assumed about people's ways.
     """
 
+    source: Path
     part: ProcessOptions
     whole: InferOptions
     ground_frames: int = 5
@@ -122,35 +132,40 @@ class Trajectories(NamedTuple):
     failures: dict[str, str]
 
 
-def reconstruct_frames(
-    frames: Sequence[Frame], folder: SequenceFolder, weights: DefaultWeights, options: SequenceOptions
-) -> Trajectories:
+def reconstruct_frames(frames: Sequence[Frame], folder: SequenceFolder, options: SequenceOptions) -> Trajectories:
     """Reconstruct all pictures in one world and follow everybody; what was done before is kept, a bad picture is reported and skipped.
+
+    A picture with nobody in it is a result like any other.
 
     Raises:
         BadImage: no picture can be read.
-        NoPeopleFound, UnsolvableGround: no picture gives people, or they do not determine camera and ground.
+        UnsolvableGround: the people do not determine camera and ground.
         MissingAsset, BadOutput: as `process` and `infer`.
     """
     failures: dict[str, str] = {}
-    known, usual = _common_ground(frames, folder, weights, options)
-    part, whole = replace(options.part, known=known), replace(options.whole, known=known)
-    for number, frame in enumerate(frames, 1):
-        log.info("picture %d of %d: %s", number, len(frames), frame.name)
-        try:
-            size = GigapixelImage(frame.path).size
-            if size != usual:
-                raise BadImage(f"{frame.path} has {size[0]}x{size[1]} pixels, the others {usual[0]}x{usual[1]}; replace it")
-            process(frame.path, folder.mid(frame.name), part)
-            infer(frame.path, folder.mid(frame.name), folder.results(frame.name), weights, whole)
-        except OF_ONE_PICTURE as error:
-            log.error("skipped %s: %s", frame.name, error)
-            failures[frame.name] = str(error)
-    used = [frame for frame in frames if frame.name not in failures]
-    if not used:
-        raise NoPeopleFound(f"none of {len(frames)} pictures could be reconstructed, {frames[0].name}: {failures[frames[0].name]}")
-    found = _follow(used, folder, options.tracking, failures)
-    _write(found, folder, options.whole.smpl_folder)
+    owner = sequence_owner(options.source)
+    overwrite = options.whole.overwrite
+    with Run(folder.mid_root, owner) as looks, Run(folder.res_root, owner, overwrite=overwrite) as run:
+        known, usual = _common_ground(looks, run, frames, folder, options)
+        part, whole = replace(options.part, known=known), replace(options.whole, known=known)
+        for number, frame in enumerate(frames, 1):
+            log.info("picture %d of %d: %s", number, len(frames), frame.name)
+            try:
+                image = GigapixelImage(frame.path)
+                if image.size != usual:
+                    told = "{}x{} pixels, the others {}x{}".format(*image.size, *usual)
+                    raise BadImage(f"{frame.path} has {told}; replace it")
+                process(image, folder.mid(frame.name), part)
+                infer(image, folder.mid(frame.name), folder.results(frame.name), whole)
+            except OF_ONE_PICTURE as error:
+                log.error("skipped %s: %s", frame.name, error)
+                failures[frame.name] = str(error)
+        used = [frame for frame in frames if frame.name not in failures]
+        if not used:
+            first = frames[0].name
+            raise BadImage(f"none of {len(frames)} pictures could be reconstructed, {first}: {failures[first]}")
+        found = _follow(used, folder, options.tracking, failures)
+        _write(found, folder, result_body(options.whole.network, detailed=False))
     return found
 
 
@@ -161,7 +176,7 @@ def spread_over(frames: Sequence[Frame], count: int) -> list[Frame]:
 
 
 def _common_ground(
-    frames: Sequence[Frame], folder: SequenceFolder, weights: DefaultWeights, options: SequenceOptions
+    looks: Run, run: Run, frames: Sequence[Frame], folder: SequenceFolder, options: SequenceOptions
 ) -> tuple[Known, tuple[int, int]]:
     """What is known of all pictures, camera and ground as given or from everybody in the selected pictures; and their size."""
     images: dict[Frame, GigapixelImage] = {}
@@ -177,46 +192,38 @@ def _common_ground(
     chosen = spread_over([frame for frame, image in images.items() if image.size == usual], options.ground_frames)
     known = options.whole.known.resolved(images[chosen[0]].reduced, usual)
     if known.world is not None:
+        run.drop("ground")
         return known.of_world(*known.world, known.world_covariance, None), usual
-    inputs = {
-        "images": [images[frame].content_hash for frame in chosen],
-        "backend": [options.part.backend.name, options.part.backend.key()],
-        "part_params": options.part.part_params,
-        "known": known.key(),
-        "weights": weights.fingerprint(),
-    }
+    part = replace(options.part, known=known)
+    seen = {frame: found for frame in chosen if (found := _look(looks, images[frame], folder.look(frame.name), part)) is not None}
+    if not seen:
+        raise BadImage(f"none of the {len(chosen)} pictures for camera and ground could be used; their errors are above")
+    first = next(iter(seen))
+    names = [frame.name for frame in seen]
+    values = {"image": images[first].content_hash, "known": known.key(), "names": names}
+    world = run.do(
+        Stage("ground", 1, [folder.look(name) for name in names], values, [folder.camera]),
+        lambda: find_world(images[first], Observations.joined(list(seen.values())), known),
+        lambda world: world.save(folder.camera, {"pictures": names}),
+        lambda: World.load(folder.camera),
+    )
+    raw, ground = folder.ground_mid / "mid", folder.ground_mid / "ground"
+    stage = Stage("release ground", 1, [folder.camera], {}, [raw, ground])
+    looks.do(stage, lambda: write_release_ground(raw, ground, world.camera, world.ground))
+    return known.of_world(world.camera, world.ground, world.covariance, world.remarks), usual
 
-    def estimate() -> None:
-        parts: list[Observations] = []
-        for frame in chosen:
-            log.info("camera and ground: looking at %s", frame.name)
-            try:
-                process(frame.path, folder.mid(frame.name), replace(options.part, known=known))
-                parts.append(read_observations(folder.mid(frame.name)))
-            except OF_ONE_PICTURE as error:
-                log.error("not used for the ground: %s", error)
-        if not parts:
-            raise NoPeopleFound(f"nobody found in any of {len(chosen)} pictures; people must be about 24 pixels tall or more")
-        found = estimate_from(images[chosen[0]], Observations.joined(parts), known)
-        ground_mid = folder.mid_root / "ground_mid"
-        write_release_ground(ground_mid / "mid", ground_mid / "ground", found.camera, found.ground)
-        write_json(
-            folder.camera,
-            {
-                "camera": asdict(found.camera),
-                "ground": found.ground.coefficients.tolist(),
-                "covariance": found.covariance.tolist(),
-                "weak": found.reason,
-                "assumption": found.assumption,
-                "pictures": [frame.name for frame in chosen],
-            },
-        )
 
-    Run(folder.res_root, overwrite=options.whole.overwrite).stage("ground", inputs, [folder.camera], estimate)
-    values = json.loads(folder.camera.read_text(encoding="utf-8"))
-    remarks = tuple(filter(None, (values["weak"], values["assumption"])))
-    camera, ground = Camera(**values["camera"]), GroundPlane.from_coefficients(values["ground"])
-    return known.of_world(camera, ground, np.array(values["covariance"]), remarks), usual
+def _look(run: Run, image: GigapixelImage, path: Path, part: ProcessOptions) -> Observations | None:
+    """Everybody in a picture, as far as they can be found without camera and ground; None for one that cannot be used."""
+    log.info("camera and ground: looking at %s", image.path.name)
+    known, tiles = part.known.key(), part.part_params
+    values = {"image": image.content_hash, "known": known, "part_params": tiles, "backend": [part.backend.name, part.backend.key()]}
+    try:
+        stage = Stage(f"look at {path.stem}", 1, [], values, [path])
+        return run.do(stage, lambda: look(image, part), lambda found: found.save(path), lambda: Observations.load(path))
+    except OF_ONE_PICTURE as error:
+        log.error("not used for the ground: %s", error)
+        return None
 
 
 def _follow(frames: list[Frame], folder: SequenceFolder, options: TrackingOptions, failures: dict[str, str]) -> Trajectories:
@@ -240,7 +247,7 @@ def place_covariance(scene: Scene) -> np.ndarray:
     return by_pixels + SWAY_SIGMA_M**2 * np.eye(2)
 
 
-def _write(found: Trajectories, folder: SequenceFolder, smpl_folder: Path | None) -> None:
+def _write(found: Trajectories, folder: SequenceFolder, body: Body) -> None:
     scores: list[np.ndarray] = []
 
     def scenes():
@@ -252,8 +259,7 @@ def _write(found: Trajectories, folder: SequenceFolder, smpl_folder: Path | None
     write_predict_json(folder.predict, scenes(), found.ids)
     _write_trajectories(folder.trajectories, found, scores)
     last = Scene.load(folder.results(found.frames[-1].name).root)
-    name = "free_low" if last.body.startswith("free") else last.body
-    top_view(last, load_body(name, smpl_folder=smpl_folder), folder.top_view, trails=_trails(found))
+    top_view(last, body, folder.top_view, trails=_trails(found))
 
 
 def _write_trajectories(path: Path, found: Trajectories, scores: Sequence[np.ndarray]) -> None:

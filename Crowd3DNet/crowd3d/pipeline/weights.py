@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import file_digest
 from crowd3d.model.compiled import Engines
 from crowd3d.model.engines import EngineName
+from crowd3d.model.lifter import Lifter
 from crowd3d.pipeline.photo_models import photo_models
 from crowd3d.pose.backends import Assets
+from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import Settings
 
 
@@ -35,13 +39,29 @@ class DefaultWeights:
                 raise MissingAsset(f"weights {path} are missing; restore them with `git checkout` or train them: crowd3d train default")
         return weights
 
-    def fingerprint(self) -> list[list[int | str]]:
-        """Names, sizes and times of the files: enough to notice that weights were replaced."""
-        paths = (self.detector, self.keypoints, self.lifter)
-        return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    @cached_property
+    def loaded_lifter(self) -> Lifter:
+        """The lifter, loaded once."""
+        return load_lifter(self.lifter)
+
+    @property
+    def lifter_digest(self) -> str:
+        """Of the only one of them that the second half uses."""
+        return weights_digest(self.lifter)
 
 
-def pose_assets(settings: Settings, engine: EngineName = "auto", keypoint_file: Path | None = None) -> Assets:
+def weights_digest(path: Path) -> str:
+    """Digest of a file of weights, read once for all photographs as long as size and time stay."""
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, size: int, time_ns: int) -> str:
+    return file_digest(path)
+
+
+def pose_assets(settings: Settings, engine: EngineName = "auto", keypoint_file: Path | None = None, device: str = "auto") -> Assets:
     """What 2D pose backends can be made of on this machine."""
     root = settings.pretrained_root
     fetched = photo_models(settings.models_folder)
@@ -50,7 +70,7 @@ def pose_assets(settings: Settings, engine: EngineName = "auto", keypoint_file: 
         keypoints=root / "keypoints.safetensors",
         finder=None if fetched is None else fetched.finder,
         movenet=None if fetched is None else fetched.keypoints,
-        engines=Engines(engine, settings.models_folder / "compiled"),
+        engines=Engines(engine, settings.models_folder / "compiled", device),
         alphapose_root=settings.alphapose_root,
         alphapose_python=settings.alphapose_python,
         keypoint_file=keypoint_file,

@@ -20,6 +20,7 @@ from crowd3d.errors import BackendFailed, MissingAsset
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pose.alphapose_json import read_alphapose
 from crowd3d.processes import end_group
+from crowd3d.progress import progress_bar
 from crowd3d.types import TileLayout
 
 SCRIPT = "scripts/demo_inference.py"
@@ -107,7 +108,7 @@ class AlphaPose:
         with (
             (output / STDOUT).open("w+b") as stdout,
             (output / STDERR).open("w+b") as stderr,
-            tqdm(total=tiles, desc="AlphaPose", unit="tile") as bar,
+            progress_bar(total=tiles, desc="AlphaPose", unit="tile") as bar,
         ):
             try:
                 process = subprocess.Popen(

@@ -86,17 +86,19 @@ class SearchBackend:
         files: the networks' weights.
         make: loads them, given a version.
         remark: what users should know of results; empty for nothing.
+        runs_on: engine and device as the user chose them.
     """
 
     name: str
     files: tuple[Path, ...]
     make: Callable[[str], Seeker] = field(repr=False, compare=False)
     remark: str = ""
+    runs_on: tuple[str, str] = ("auto", "auto")
     wants_tiles: ClassVar[bool] = False
 
     def key(self) -> Any:
-        """Names, sizes and times of the weights."""
-        return [self.name, *([path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in self.files)]
+        """Digests of the weights, and what runs them."""
+        return [self.name, self.runs_on, *map(file_digest, self.files)]
 
     def check(self) -> None:
         """Raise MissingAsset unless all weights are there."""
@@ -222,14 +224,14 @@ def _movenet(assets: Assets) -> PoseBackend:
     finder, movenet, depths = assets.finder, assets.movenet, assets.keypoints
     if finder is None or movenet is None:
         raise MissingAsset("--pose_backend movenet needs networks that are not here yet; get them: crowd3d fetch people")
-    return SearchBackend(
-        "movenet", (finder, movenet, depths), lambda version: PhotoSeeker(finder, movenet, depths, assets.engines, version)
-    )
+    files, engines = (finder, movenet, depths), assets.engines
+    return SearchBackend("movenet", files, lambda version: PhotoSeeker(*files, engines, version), runs_on=(engines.name, engines.device))
 
 
 def _embedded(assets: Assets) -> PoseBackend:
-    files = (assets.detector, assets.keypoints)
-    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, assets.engines, version), NEVER_SEEN_A_PHOTOGRAPH)
+    files, engines = (assets.detector, assets.keypoints), assets.engines
+    runs_on = (engines.name, engines.device)
+    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, engines, version), NEVER_SEEN_A_PHOTOGRAPH, runs_on)
 
 
 def _alphapose(assets: Assets) -> PoseBackend:
@@ -248,8 +250,8 @@ REGISTRY: dict[str, Callable[[Assets], PoseBackend]] = {
     "movenet": _movenet,
     "embedded": _embedded,
     "alphapose": _alphapose,
-    "torchvision": lambda assets: TileBackend(TorchvisionPose()),
-    "rtmpose": lambda assets: TileBackend(RtmPose()),
+    "torchvision": lambda assets: TileBackend(TorchvisionPose(assets.engines.device)),
+    "rtmpose": lambda assets: TileBackend(RtmPose(assets.engines.device)),
     "file": _file,
 }
 """How each backend is made. To add one, write a value with the shape of `PoseBackend` (or a `TileDetector`) and name it here."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.compiled import AUTO, Engines
@@ -18,6 +17,7 @@ from crowd3d.model.keypoint_net import CROP_SIZE, HVIP, TORSO, CropPoints, all_v
 from crowd3d.pose.candidates import Candidates, Windows
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import Source
+from crowd3d.progress import progress_bar
 from crowd3d.types import Rows
 
 BATCH = 16
@@ -76,7 +76,7 @@ class CropLooks:
         """Windows around candidates and what is in them, batch by batch."""
         windows = Windows.around(candidates)
         margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
-        with tqdm(total=len(candidates), desc=describe, unit="person") as bar:
+        with progress_bar(total=len(candidates), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(windows.boxes, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=windows.turn_rad):
                 yield windows[rows], torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).float()
                 bar.update(len(rows))

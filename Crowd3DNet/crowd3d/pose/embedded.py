@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, plan_tiles, turned
@@ -22,6 +21,7 @@ from crowd3d.pose.crop_looks import BATCH, CropLooks
 from crowd3d.pose.nms import distinct
 from crowd3d.pose.observations import Observations, nobody, person_size_px
 from crowd3d.pose.source import Source
+from crowd3d.progress import progress_bar
 from crowd3d.types import Proportions, TileLayout
 
 FIRST_STRIDE = 2 / 3
@@ -111,7 +111,7 @@ class PlaceFinder:
         """
         lean_rad = worth_turning(lean_rad)
         found: list[Candidates] = [Candidates.none()]
-        with tqdm(total=len(boxes), desc=describe, unit="tile") as bar:
+        with progress_bar(total=len(boxes), desc=describe, unit="tile") as bar:
             for rows, tiles in image.crops(boxes, TILE_PX, BATCH, turn_rad=lean_rad):
                 bar.update(len(rows))
                 features, centres = self.finder(torch.from_numpy(tiles).float())

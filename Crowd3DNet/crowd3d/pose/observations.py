@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from crowd3d.bodies.joints import HIPS17, SHOULDERS17, TORSO17
 from crowd3d.errors import MissingAsset
-from crowd3d.files import write_npz
+from crowd3d.files import load_arrays, parse_json, write_npz
 from crowd3d.geometry import Camera
 from crowd3d.pose.source import Source
 from crowd3d.types import SHARED, Keypoints, Rows
@@ -115,10 +114,14 @@ class Observations(Rows):
             MissingAsset: the file is absent, damaged or of an older version.
         """
         try:
-            with np.load(path) as arrays:
-                source = Source.from_dict(json.loads(str(arrays["source"])))
-                return cls(**{name: arrays[name] for name in cls.row_fields()}, source=source)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+            arrays = load_arrays(path)
+            source = Source.from_dict(parse_json(str(arrays["source"])))
+            observed = cls(**{name: arrays[name] for name in cls.row_fields()}, source=source)
+            for name, empty in vars(nobody(source)).items():
+                if name != "source" and arrays[name].shape != (len(observed), *empty.shape[1:]):
+                    raise ValueError(f"{name} is of shape {arrays[name].shape}")
+            return observed
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MissingAsset(f"cannot read the observations {path}: {error}; run process.py again with --overwrite") from error
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
@@ -17,6 +16,7 @@ from crowd3d.model.photo_nets import FINDER_CUT, load_finder
 from crowd3d.pose.candidates import LEAST_BOUND, MOST_PER_MEGAPIXEL, worth_turning
 from crowd3d.pose.nms import box_distinct
 from crowd3d.pose.photo_decode import decode_boxes
+from crowd3d.progress import progress_bar
 from crowd3d.types import NOMINAL_STATURE_M, Rows
 
 TILE_PX = FINDER_CUT.size
@@ -110,7 +110,7 @@ class BoxFinder:
         """People in tiles (T, 4) that lean by (T,); one person may be found several times, cut off by a tile's border never."""
         lean_rad = worth_turning(lean_rad)
         found: list[Boxes] = [Boxes.none()]
-        with tqdm(total=len(tiles), desc=describe, unit="tile") as bar:
+        with progress_bar(total=len(tiles), desc=describe, unit="tile") as bar:
             for rows, crops in image.crops(tiles, TILE_PX, BATCH, fill=FILL, turn_rad=lean_rad):
                 maps = self.network(torch.from_numpy(crops).permute(0, 3, 1, 2).float().contiguous())
                 row, corners, score = (part.numpy() for part in decode_boxes(maps, LEAST_SCORE_OF_LARGE))

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from crowd3d.bodies.joints import COCO17_FLIP
 from crowd3d.imaging import GigapixelImage, turned
@@ -17,6 +16,7 @@ from crowd3d.model.engines import Engine
 from crowd3d.model.photo_nets import load_movenet
 from crowd3d.pose.photo_decode import decode_keypoints
 from crowd3d.pose.photo_finder import FILL, Boxes
+from crowd3d.progress import progress_bar
 from crowd3d.types import Rows
 
 CROP_SIZE = (256, 192)
@@ -68,7 +68,7 @@ class KeypointsInBoxes:
         windows = _windows(boxes)
         margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
         found: list[BoxKeypoints] = []
-        with tqdm(total=len(boxes), desc=describe, unit="person") as bar:
+        with progress_bar(total=len(boxes), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(windows, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=boxes.lean_rad):
                 images = torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).permute(0, 3, 1, 2).float()
                 side = (windows[rows, 2] - windows[rows, 0]).astype(np.float64)

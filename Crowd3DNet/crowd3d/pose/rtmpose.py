@@ -32,8 +32,13 @@ REMEDY = "pip install rtmlib onnxruntime, or choose --pose_backend embedded"
 
 @dataclass(frozen=True)
 class RtmPose:
-    """YOLOX-m and RTMPose-m (rtmlib's balanced mode) on tiles; on the GPU when onnxruntime can use one."""
+    """YOLOX-m and RTMPose-m (rtmlib's balanced mode) on tiles.
 
+    Attributes:
+        device: where it runs: ``auto`` is the GPU when onnxruntime can use one.
+    """
+
+    device: str = "auto"
     name: ClassVar[str] = "rtmpose"
 
     def check(self) -> None:
@@ -51,10 +56,10 @@ class RtmPose:
             (M, 17, 3) float64 u, v, score in scene pixels; (M,) rows of `layout`.
 
         Raises:
-            MissingAsset: rtmlib or onnxruntime are not installed.
+            MissingAsset: rtmlib or onnxruntime are not installed, or not for the device.
             BackendFailed: the networks cannot be downloaded or loaded.
         """
-        body = _load()
+        body = _load(self.device)
 
         def look(tile: np.ndarray) -> np.ndarray:
             # The detector was trained on blue, green, red; the pose network on red, green, blue.
@@ -69,10 +74,13 @@ class RtmPose:
         return detect_in_tiles(image, layout, lambda tiles: [look(tile) for tile in tiles], TILE_PX, BATCH, "RTMPose")
 
 
-def _load() -> Any:
-    """``rtmlib.Body``, whose messages go to the log."""
+def _load(wanted: str) -> Any:
+    """``rtmlib.Body`` on the wanted device, whose messages go to the log."""
     rtmlib, runtime = _packages()
-    device = "cuda" if "CUDAExecutionProvider" in runtime.get_available_providers() else "cpu"
+    gpu = "CUDAExecutionProvider" in runtime.get_available_providers()
+    if wanted not in ("auto", "cpu", *(["cuda", "cuda:0"] if gpu else [])):
+        raise MissingAsset(f"this onnxruntime cannot use {wanted}; pip install onnxruntime-gpu for CUDA, or choose --device cpu")
+    device = "cuda" if gpu and wanted != "cpu" else "cpu"
     said = io.StringIO()
     try:
         with redirect_stdout(said):

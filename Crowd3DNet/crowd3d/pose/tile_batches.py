@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from tqdm import tqdm
 
 from crowd3d.imaging import GigapixelImage
+from crowd3d.progress import progress_bar
 from crowd3d.types import TileLayout
 
 Detector = Callable[[np.ndarray], list[np.ndarray]]
@@ -32,7 +32,7 @@ def detect_in_tiles(
     """
     people: list[np.ndarray] = [np.zeros((0, 17, 3))]
     tiles: list[np.ndarray] = [np.zeros(0, np.int64)]
-    with tqdm(total=len(layout), desc=describe, unit="tile") as bar:
+    with progress_bar(total=len(layout), desc=describe, unit="tile") as bar:
         for rows, crops in image.crops(layout.boxes, tile_px, batch_size):
             found = detector(crops)
             people += found

@@ -14,6 +14,7 @@ import torch
 
 from crowd3d.errors import BackendFailed, MissingAsset
 from crowd3d.imaging import GigapixelImage
+from crowd3d.model.engines import choose_device
 from crowd3d.pose.tile_batches import detect_in_tiles
 from crowd3d.types import TileLayout
 
@@ -27,8 +28,13 @@ REMEDY = "pip install torchvision, in the build that matches torch, or choose --
 
 @dataclass(frozen=True)
 class TorchvisionPose:
-    """``keypointrcnn_resnet50_fpn`` on tiles, in batches; on the GPU when there is one."""
+    """``keypointrcnn_resnet50_fpn`` on tiles, in batches.
 
+    Attributes:
+        device: where it runs, see `crowd3d.model.engines.choose_device`.
+    """
+
+    device: str = "auto"
     name: ClassVar[str] = "torchvision"
 
     def check(self) -> None:
@@ -49,7 +55,7 @@ class TorchvisionPose:
             MissingAsset: torchvision is not installed, or not in the build that matches torch.
             BackendFailed: the weights cannot be downloaded or loaded.
         """
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device(self.device)
         try:
             # The tiles have the size that the network is to see, so that it does not resize them once more.
             model = _detection().keypointrcnn_resnet50_fpn(weights="DEFAULT", min_size=TILE_PX, max_size=TILE_PX)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import parse_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.scene.camera_formats import (
     camera_of,
@@ -101,7 +101,7 @@ def _decoded(path: Path, text: str, image_name: str | None) -> tuple[Camera, Map
         return _of_colmap(path, text, image_name), {}
     if text.lstrip()[:1] in ("{", "["):
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise ValueError(f"no valid JSON ({error})") from error
     else:

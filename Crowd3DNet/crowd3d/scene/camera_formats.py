@@ -50,6 +50,8 @@ def decode_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(re.sub(r"\A%YAML.*\n", "", text), Loader=_Loader)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     except yaml.YAMLError as error:
         raise ValueError(f"neither JSON, YAML nor COLMAP's cameras.txt ({' '.join(str(error).split())[:90]})") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from crowd3d.errors import MissingAsset
-from crowd3d.ground.release_files import read_release_ground
+from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.training.supervision import Sample
 from crowd3d.training.supervision.annotation import Annotation, Labels, unlabelled
@@ -31,7 +31,7 @@ class FineTuningData(Dataset[Sample]):
     Args:
         annotations: list of [tile name, [(17, 3) keypoints in 512-px tile pixels, …]]; their scores are not used.
         images: folder of the tiles, whose names end in top, left, bottom and right.
-        ground: folder with ``ground.npy``, ``cam_para.npy`` and ``scene_shape.npy``.
+        camera, ground: of the scene.
         size: side of the samples' images in pixels.
         least_inside: keypoints of a person that must lie in the tile: 1 in ``test_train_single_image``, 2 in ``test_train_scale``.
 
@@ -39,12 +39,14 @@ class FineTuningData(Dataset[Sample]):
         MissingAsset: a file or folder is absent or not usable.
     """
 
-    def __init__(self, annotations: Path, images: Path, ground: Path, size: int = RELEASE_TILE_PX, least_inside: int = 1) -> None:
-        for path in (annotations, images, ground):
+    def __init__(
+        self, annotations: Path, images: Path, camera: Camera, ground: GroundPlane, size: int = RELEASE_TILE_PX, least_inside: int = 1
+    ) -> None:
+        for path in (annotations, images):
             if not Path(path).exists():
                 raise MissingAsset(f"fine-tuning needs {path}; single_image/process.py or test/preprocess.py writes it")
         self.images, self.size, self.least_inside = Path(images), size, least_inside
-        self.camera, self.ground = read_release_ground(Path(ground))
+        self.camera, self.ground = camera, ground
         self.tiles = read_entries(Path(annotations), _parse, self.images)
 
     def __len__(self) -> int:

@@ -15,12 +15,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from crowd3d.bodies import Body
 from crowd3d.errors import BadConfig, TrainingFailed
 from crowd3d.model import Crowd3DNet, Maps, Places
 from crowd3d.model.checkpoints import load_state, save_state
+from crowd3d.progress import progress_bar
 from crowd3d.training.supervision import Batch, LossWeights, PosePriorGmm, Sample, collate, supervise
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def freeze(network: Crowd3DNet, samples: Samples, folder: Path) -> FrozenTiles:
     features: np.ndarray | None = None
     places: list[Places] = []
     labels: list[Batch] = []
-    for start in tqdm(range(0, len(samples), FROZEN_BATCH), desc="features", unit="batch", disable=None):
+    for start in progress_bar(range(0, len(samples), FROZEN_BATCH), desc="features", unit="batch", disable=None):
         batch = collate([samples[index] for index in range(start, min(start + FROZEN_BATCH, len(samples)))])
         found = network.features(batch.images.to(device).float())
         if features is None:
@@ -171,7 +171,7 @@ def fine_tune(
     first = _resume(folder, key, network, optimizer)
     if first < config.epoch:
         frozen = freeze(network, samples, folder)
-        bar = tqdm(range(first, config.epoch), desc="fine-tuning", unit="epoch", disable=None)
+        bar = progress_bar(range(first, config.epoch), desc="fine-tuning", unit="epoch", disable=None)
         for epoch in bar:
             mean = tune_epoch(network, frozen, body, prior, config, optimizer, epoch)
             if not np.isfinite(mean):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import PLAIN, load_arrays
 from crowd3d.pose.keypoint_files.layouts import coco17
 from crowd3d.pose.keypoint_files.table import BadEntry, KeypointTable, NamedPicture
 
@@ -24,14 +24,11 @@ def read_npy(path: Path) -> np.ndarray:
         MissingAsset: the file is absent, unreadable or of another shape.
     """
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return from_arrays({"keypoints": content})
-        with content:
-            return from_arrays({name: content[name] for name in content.files})
+        arrays = load_arrays(path)
+        return from_arrays({"keypoints": arrays[PLAIN]} if list(arrays) == [PLAIN] else arrays)
     except BadEntry as error:
         raise MissingAsset(f"keypoints {path}: {error}") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+    except (OSError, ValueError) as error:
         raise MissingAsset(f"cannot read keypoints {path}: {error}; save them with numpy.save as an array (N, 17, 3)") from error
 
 
