@@ -116,7 +116,7 @@ def test_reduced_precision_only_where_the_processor_has_it(
     asked: list[str] = []
     make = compiled.make_engine
     monkeypatch.setattr(compiled, "in_hardware", lambda precision: has or precision == "fp32")
-    monkeypatch.setattr(compiled, "make_engine", lambda *told: asked.append(told[3]) or make(*told))
+    monkeypatch.setattr(compiled, "make_engine", lambda *told, **where: asked.append(told[3]) or make(*told, **where))
     for _ in range(2):
         run = Engines("openvino", tmp_path / "cache").load(Reader(), weights, EXAMPLE, "bf16")
         torch.testing.assert_close(run(IMAGES)[0], truth(weights), atol=5e-2 if has else 1e-5, rtol=0)
