@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
-from crowd3d.errors import BadConfig
+from crowd3d.errors import BadConfig, ImplausibleKeypoints
 from crowd3d.geometry import Camera, GroundPlane, RadialTangential
 from crowd3d.ground import Opinion
+from crowd3d.ground.simulate import simulate_crowd
+from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.known import ANY_CROWD, Known
+from crowd3d.pipeline.world import find_world
+from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
+from crowd3d.types import Keypoints
 
 SIZE = (1600, 900)
 CAMERA, GROUND = Camera.from_focal(1400.0, SIZE), GroundPlane.from_angles(0.4, 0.02, 5.0)
@@ -116,3 +123,16 @@ def test_who_gives_an_opinion_is_asked_once_with_a_small_picture():
     assert known.knowns.opinion == Opinion(focal_px=125.0, source="somebody")
     assert Known(CAMERA, GROUND, opinion=somebody).resolved(picture, SIZE).world == (CAMERA, GROUND)
     assert len(asked) == 1
+
+
+def test_a_given_ground_on_which_nobody_can_stand_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+    image = GigapixelImage(tmp_path / "black.png")
+    crowd = simulate_crowd(CAMERA, GROUND, 20, np.random.default_rng(1))
+    people = Observations.from_keypoints(Keypoints.from_array(crowd.keypoints), plain("given"))
+    assert find_world(image, people, Known(CAMERA, GROUND)).ground == GROUND
+    looking_up = GroundPlane.from_angles(np.deg2rad(-40.0), 0.0, 5.0)
+    with pytest.raises(ImplausibleKeypoints, match="above the horizon"):
+        find_world(image, people, Known(CAMERA, looking_up))
+    found_before = Known(CAMERA, looking_up, remarks=("from other pictures",))
+    assert find_world(image, people, found_before).ground == looking_up

@@ -13,6 +13,7 @@ import numpy as np
 from crowd3d.errors import MissingAsset
 from crowd3d.files import read_json, write_json
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import check_below_horizon
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.known import Known
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 NOBODY = "nobody was found, so camera and ground are only those of usual photographs"
 """What such a result says of itself."""
+CLEARLY_SEEN = 0.5
+"""Ankles that are seen less clearly do not tell whether people can stand on a given ground."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,13 @@ def find_world(image: GigapixelImage, observed: Observations, known: Known) -> W
 
     Raises:
         UnsolvableGround: the people do not determine them.
+        ImplausibleKeypoints: hardly anybody can stand on the ground that the user gave.
         BadConfig: what is known cannot be about this photograph.
     """
     if known.world is not None:
         camera, ground = known.world
+        if known.remarks is None:
+            check_below_horizon(np.concatenate([observed.xy_px, (observed.visible > CLEARLY_SEEN)[..., None]], -1), camera, ground)
         return World(camera, ground, known.world_covariance, "; ".join(known.remarks or ()), _scale_is_given(known, ground))
     estimate = estimate_from(image, observed if len(observed) else _somebody_unseen(), known)
     told = World(estimate.camera, estimate.ground, estimate.covariance, estimate.reason, estimate.assumption, estimate.height_range_m)
