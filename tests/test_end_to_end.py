@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,8 +18,6 @@ from made_up_release import calm_entries
 
 from crowd3d.bodies import load_body
 from crowd3d.evaluation import evaluate, load_truth
-from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground.simulate import simulate_crowd
 from crowd3d.imaging import parse_tile_name
 from crowd3d.pipeline.photo_models import photo_models
 from crowd3d.pose.alphapose_json import read_alphapose
@@ -34,13 +32,11 @@ NO_NETWORKS = tempfile.TemporaryDirectory(prefix="crowd3d-tests-")
 """Nothing was fetched into this folder; compiled networks are kept in it."""
 
 
-def script(
-    name: str, *arguments: object, cwd: Path = ROOT, fetched: bool = False, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def script(name: str, *arguments: object, cwd: Path = ROOT, fetched: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a script of single_image/ and return what it said; it sees no `fetched` networks unless it is to use them."""
     command = [sys.executable, str(ROOT / "single_image" / f"{name}.py"), *map(str, arguments)]
-    variables = {**os.environ, **(environment or {})} | ({} if fetched else {"CROWD3D_MODELS": NO_NETWORKS.name})
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, env=variables)
+    environment = dict(os.environ) if fetched else {**os.environ, "CROWD3D_MODELS": NO_NETWORKS.name}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -204,38 +200,6 @@ def test_photograph_with_nobody(tmp_path):
     assert len(scene.people) == 0
     assert any("nobody was found" in remark for remark in scene.remarks)
     validate_predict_json(tmp_path / "empty" / "predict.json")
-
-
-def test_photographs_of_one_name_never_share_results(tmp_path: Path) -> None:
-    """Two cameras number their pictures alike: the second photograph has folders of its own; an edited one is done again in its own."""
-    people = {}
-    settings = {"CROWD3D_SINGLE_IMAGE_MID_ROOT": str(tmp_path / "mid"), "CROWD3D_SINGLE_IMAGE_RES_ROOT": str(tmp_path / "res")}
-
-    def run(name: str, camera: str) -> str:
-        image = ["--scene_image_path", tmp_path / camera / "IMG_0001.png", "--camera_height", "5", "--fov_deg", "50"]
-        given = ["--keypoints", tmp_path / camera / "keypoints.npy"] if name == "process" else []
-        done = script(name, *image, *given, environment=settings)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    for number, camera in enumerate(("a", "b")):
-        (tmp_path / camera).mkdir()
-        cv2.imwrite(str(tmp_path / camera / "IMG_0001.png"), np.full((270, 480, 3), 90 + number, np.uint8))
-        world = Camera.from_fov(50.0, (480, 270)), GroundPlane.from_angles(0.35, 0.0, 5.0)
-        crowd = simulate_crowd(*world, 8 + 4 * number, np.random.default_rng(number)).keypoints
-        np.save(tmp_path / camera / "keypoints.npy", crowd)
-        people[camera] = len(crowd)
-    mids = [run("process", camera) for camera in people]
-    assert Path(mids[0]) == tmp_path / "mid" / "IMG_0001"
-    assert mids[0] != mids[1]
-    for camera, count in people.items():
-        assert len(Scene.load(run("inference", camera)).people) == count
-    cv2.imwrite(str(tmp_path / "a" / "IMG_0001.png"), np.full((270, 480, 3), 200, np.uint8))
-    image = ["--scene_image_path", tmp_path / "a" / "IMG_0001.png"]
-    _one_line(script("inference", *image, environment=settings), "IMG_0001.png", "has changed", "process.py")
-    _one_line(script("inference", *image, "--save_mid_folder", mids[1]), "another photograph", "b/IMG_0001.png")
-    assert run("process", "a") == mids[0]
-    assert cv2.imread(run("inference", "a") + "/overview.jpg").mean() > 150
 
 
 def test_truncated_photograph(folder, tmp_path):
