@@ -85,7 +85,7 @@ def main() -> None:
         bench.case(f"kill {number}", partial(killed_run, bench, number))
     for number in range(args.options):
         bench.case(f"options {number}", partial(other_options, bench, number))
-    bench.case("two at once", partial(two_at_once, bench))
+    bench.case("twice 0", partial(two_at_once, bench))
     bench.table()
 
 
