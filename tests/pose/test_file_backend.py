@@ -13,8 +13,9 @@ from crowd3d.errors import MissingAsset
 from crowd3d.imaging import parse_tile_name
 from crowd3d.pose import write_alphapose
 from crowd3d.pose.alphapose_json import tile_sightings
-from crowd3d.pose.file_backend import STANDING, FileBackend, complete, has_torso
+from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.keypoint_files.layouts import BODY25_TO_COCO, OPENPOSE_TO_COCO
+from crowd3d.pose.standing import STANDING, complete
 from crowd3d.types import TileLayout
 
 IMAGE = Path("folder") / "my crowd.v2_b.jpg"

@@ -91,7 +91,7 @@ class StandIn:
 
 
 def photo_test_person() -> np.ndarray:
-    from crowd3d.pose.file_backend import STANDING
+    from crowd3d.pose.standing import STANDING
 
     return STANDING + [0.0, 0.5]
 

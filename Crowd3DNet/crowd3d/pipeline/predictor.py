@@ -22,10 +22,11 @@ from crowd3d.pipeline.process import ProcessOptions, layout_for, look, process
 from crowd3d.pipeline.solve import InferOptions, solve
 from crowd3d.pipeline.weights import DefaultWeights, pose_assets
 from crowd3d.pose.backends import BACKEND_NAMES, BackendName, choose_backend, scout
-from crowd3d.pose.file_backend import FileBackend, complete, has_torso
+from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
 from crowd3d.pose.source import plain
+from crowd3d.pose.standing import complete
 from crowd3d.progress import Report, part, telling
 from crowd3d.settings import Settings, load_settings
 from crowd3d.types import Scene

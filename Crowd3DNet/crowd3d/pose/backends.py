@@ -18,13 +18,14 @@ from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.alphapose import AlphaPose
 from crowd3d.pose.alphapose_json import write_alphapose
 from crowd3d.pose.embedded import NEVER_SEEN_A_PHOTOGRAPH, EmbeddedSeeker
-from crowd3d.pose.file_backend import FileBackend, complete, has_torso
+from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.nms import distinct
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import PhotoSeeker
 from crowd3d.pose.rtmpose import RtmPose
 from crowd3d.pose.search import Seeker, Surroundings, search
 from crowd3d.pose.source import plain
+from crowd3d.pose.standing import complete
 from crowd3d.pose.tile_merging import merge_keypoints
 from crowd3d.pose.torchvision_backend import TorchvisionPose
 from crowd3d.types import TileLayout

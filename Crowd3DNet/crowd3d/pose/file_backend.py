@@ -23,21 +23,12 @@ from crowd3d.pose.keypoint_files.plausible import doubt, fault
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
 from crowd3d.pose.source import plain
+from crowd3d.pose.standing import complete
 from crowd3d.pose.tile_batches import in_scene
 from crowd3d.pose.tile_merging import merge_keypoints
 from crowd3d.types import Keypoints, TileLayout
 
 log = logging.getLogger(__name__)
-
-STANDING = np.array(
-    [
-        *([0.0, -0.93], [0.02, -0.95], [-0.02, -0.95], [0.045, -0.94], [-0.045, -0.94]),
-        *([0.11, -0.82], [-0.11, -0.82], [0.14, -0.63], [-0.14, -0.63], [0.15, -0.48], [-0.15, -0.48]),
-        *([0.07, -0.53], [-0.07, -0.53], [0.07, -0.28], [-0.07, -0.28], [0.07, -0.05], [-0.07, -0.05]),
-    ]
-)
-"""(17, 2) COCO-17 keypoints right and down of a standing adult who faces the camera, in statures, over the feet."""
-
 
 @dataclass(frozen=True)
 class FileBackend:
@@ -233,23 +224,6 @@ def has_torso(keypoints: np.ndarray) -> np.ndarray:
     if not placed.all():
         log.info("%d of %d people left out: neither shoulder or neither hip is known", len(placed) - np.count_nonzero(placed), len(placed))
     return placed
-
-
-def complete(keypoints: np.ndarray) -> Keypoints:
-    """Unknown keypoints are where a standing person of that place and size has them, with score 0.
-
-    Args:
-        keypoints: (N, 17, 3) u, v, score (0 = unknown) of people who satisfy `has_torso`.
-    """
-    known = (keypoints[..., 2] > 0)[..., None]
-    count = known.sum(axis=1, keepdims=True)
-    middle = (keypoints[..., :2] * known).sum(axis=1, keepdims=True) / count
-    model = STANDING - (STANDING * known).sum(axis=1, keepdims=True) / count
-    across, stature = ((known * model * (keypoints[..., :2] - middle)).sum(axis=1) / (known * model**2).sum(axis=1)).T
-    # A person seen from behind is mirrored, one from the side is narrow; nobody is wider than from the front, or upside down.
-    stature = np.maximum(stature, 0.0)
-    guess = middle + model * np.stack([np.clip(across, -stature, stature), stature], axis=-1)[:, None]
-    return Keypoints(np.where(known, keypoints[..., :2], guess), np.where(known[..., 0], keypoints[..., 2], 0.0))
 
 
 def _mean_known_score(keypoints: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from crowd3d.pose.photo_finder import (
 )
 from crowd3d.pose.photo_keypoints import BoxKeypoints, KeypointsInBoxes, promise
 from crowd3d.pose.source import ANNOTATED, Source
+from crowd3d.pose.standing import without_invented_legs
 
 PERSON_THRESHOLD, SURE_THRESHOLD = 0.7, 0.8
 EVEN_PRODUCT, PRODUCT_SLOPE = 0.105, 2.2
@@ -184,19 +185,22 @@ def _distinct_above(observed: Observations, threshold: float) -> Observations:
 
 def _measured(boxes: Boxes, seen: BoxKeypoints, source: Source, image_size: tuple[int, int]) -> Observations:
     """Keypoints with their calibrated spreads; depths unknown."""
-    size = person_size_px(seen.xy_px)[:, None]
-    score = np.clip(seen.score, 0.0, 1.0)
+    seen_score = np.clip(seen.score, 0.0, 1.0)
+    whole = without_invented_legs(seen.xy_px, seen_score, boxes.lean_rad)
+    score, invented = whole.score, whole.score < seen_score
+    size = person_size_px(whole.xy_px)[:, None]
     unknown = np.full(score.shape, np.nan)
+    second = np.clip(seen.other_score / np.maximum(seen.other_score + score, 1e-6), 0.0, 0.5)
     return Observations(
-        xy_px=seen.xy_px,
-        sigma_px=np.hypot(size * source.sigma(score), seen.apart_px / 2),
-        other_px=seen.other_px,
-        other_share=np.clip(seen.other_score / np.maximum(seen.other_score + score, 1e-6), 0.0, 0.5),
+        xy_px=whole.xy_px,
+        sigma_px=np.hypot(size * source.sigma(score), np.where(invented, 0.0, seen.apart_px / 2)),
+        other_px=np.where(invented[..., None], whole.xy_px, seen.other_px),
+        other_share=np.where(invented, 0.0, second),
         visible=score,
         depth_m=unknown,
         depth_sigma_m=unknown,
         hvip_px=np.full((len(boxes), 2), np.nan),
-        score=_certainty(boxes.score, score, boxes.size_px[:, 1] / min(image_size)),
+        score=_certainty(boxes.score, seen_score, boxes.size_px[:, 1] / min(image_size)),
         source=source,
     )
 

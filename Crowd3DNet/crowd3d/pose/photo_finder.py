@@ -104,7 +104,7 @@ class BoxFinder:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        self.network: Engine = engines.load(load_finder, weights, [torch.zeros(2, 3, TILE_PX, TILE_PX)], "bf16")
+        self.network: Engine = engines.load(load_finder, weights, [torch.zeros(2, 3, TILE_PX, TILE_PX)])
 
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         """People in tiles (T, 4) that lean by (T,); one person may be found several times, cut off by a tile's border never."""
