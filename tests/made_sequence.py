@@ -63,7 +63,7 @@ def write_sequence(folder: Path) -> Path:
         for person, id_ in enumerate(ids):
             x, ahead = places(picture)[id_]
             speed = float(np.hypot(*PACE_M_S[id_]))
-            rows.append([picture, scene.image, picture * STEP_S, id_, person, x, -ahead, x, -ahead, speed, 0.9])
+            rows.append([picture, scene.image, picture * STEP_S, id_, person, x, -ahead, x, -ahead, speed, 0.9, 0.1, 0.1])
     with (folder / "trajectories.csv").open("w", newline="") as file:
         csv.writer(file).writerows([TRAJECTORY_COLUMNS, *rows])
     world = {"camera": dataclasses.asdict(CAMERA), "ground": GROUND.coefficients.tolist(), "covariance": COVARIANCE.tolist()}

@@ -14,8 +14,11 @@ from crowd3d.errors import Crowd3DError, MissingAsset
 from crowd3d.files import load_arrays, read_json, write_json, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 
-SCHEMA_VERSION = 2
-"""2: the camera may have a lens' distortion. Scenes of version 1 are read, too."""
+SCHEMA_VERSION = 3
+"""2: the camera may have a lens' distortion. 3: people may be on several levels. Scenes of earlier versions are read, too."""
+
+ADDED = ("plane", "plane_probability")
+"""Fields of `People` that scenes of earlier versions do not have."""
 
 
 class Rows:
@@ -137,6 +140,8 @@ class People(Rows):
         hvip_cam_m: (N, 3) float64 the same point in the camera frame.
         score: (N,) float64 confidence in 0…1.
         keypoints_px: (N, 17, 3) float64 observed COCO-17 keypoints u, v, score; score 0 where none was observed.
+        plane: (N,) int64 which of the scene's planes everybody is on, by default the first.
+        plane_probability: (N,) float64 of being there.
     """
 
     pose_rad: np.ndarray
@@ -146,6 +151,14 @@ class People(Rows):
     hvip_cam_m: np.ndarray
     score: np.ndarray
     keypoints_px: np.ndarray
+    plane: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    plane_probability: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        # people of whom no plane is told are on the ground
+        if len(self.plane) != len(self.score):
+            object.__setattr__(self, "plane", np.zeros(len(self.score), np.int64))
+            object.__setattr__(self, "plane_probability", np.ones(len(self.score)))
 
     @classmethod
     def nobody(cls) -> People:
@@ -157,7 +170,7 @@ class People(Rows):
         """Raises: ValueError: an array is of another shape or kind."""
         for name, empty in vars(People.nobody()).items():
             array = getattr(self, name)
-            if array.dtype.kind != "f" or array.shape != (len(self.pose_rad), *empty.shape[1:]):
+            if array.dtype.kind != empty.dtype.kind or array.shape != (len(self.pose_rad), *empty.shape[1:]):
                 raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
 
     def vertices_cam_m(self, body: Poser) -> np.ndarray:
@@ -175,13 +188,14 @@ class Scene:
 
     Attributes:
         camera: intrinsics for the whole image.
-        ground: the plane that people stand on.
+        ground: the plane that most people stand on.
         people: everybody found.
         body: name of the body model that pose and betas belong to.
         image: file name of the photograph.
         ground_covariance: (4, 4) of (log focal, tilt, roll, log height), or None when camera and ground were given.
         remarks: what camera, ground and all lengths rest on, and why they are uncertain, for the user.
         source: what made it: version of this package, source of the keypoints, weights with a digest.
+        levels_m: heights of the planes that people are on over the ground, the ground itself (0) first.
     """
 
     camera: Camera
@@ -192,6 +206,12 @@ class Scene:
     ground_covariance: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
     source: Mapping[str, str] = field(default_factory=dict)
+    levels_m: tuple[float, ...] = (0.0,)
+
+    @property
+    def planes(self) -> tuple[GroundPlane, ...]:
+        """The ground and the other levels, parallel to it: stands, stairs, a stage."""
+        return tuple(self.ground.raised(height) for height in self.levels_m)
 
     def save(self, folder: str | Path) -> None:
         """Write ``scene.npz`` (arrays over people) and ``scene.json`` (everything else) into `folder`."""
@@ -210,6 +230,8 @@ class Scene:
                 "ground_covariance": None if covariance is None else covariance.tolist(),
                 "remarks": self.remarks,
                 "source": dict(self.source),
+                "planes": [plane.coefficients.tolist() for plane in self.planes],
+                "levels_m": self.levels_m,
             },
         )
 
@@ -225,7 +247,7 @@ class Scene:
             info = read_json(folder / "scene.json")
             version = info["schema_version"]
             arrays = load_arrays(folder / "scene.npz")
-            people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People)})
+            people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People) if f.name in arrays or f.name not in ADDED})
             people.check()
             covariance = info["ground_covariance"]
             scene = cls(
@@ -237,6 +259,7 @@ class Scene:
                 ground_covariance=None if covariance is None else np.array(covariance, np.float64).reshape(4, 4),
                 remarks=tuple(map(str, info.get("remarks", ()))),
                 source=dict(info.get("source", {})),
+                levels_m=tuple(map(float, info.get("levels_m", (0.0,)))),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, Crowd3DError) as error:
             raise MissingAsset(f"no readable scene in {folder}: {error}; run single_image/inference.py first") from error

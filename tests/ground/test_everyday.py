@@ -119,7 +119,7 @@ def test_weights_and_repeats_count_less() -> None:
     groups = estimate_ground(crowd.keypoints, SIZE, groups=np.repeat(np.arange(10), 7))
     single = estimate_ground(crowd.keypoints, SIZE, groups=np.full(70, -1))
     assert half.covariance[0, 0] > 1.5 * plain.covariance[0, 0]
-    assert groups.covariance[3, 3] > 2.0 * plain.covariance[3, 3]
+    assert groups.covariance[3, 3] > 1.5 * plain.covariance[3, 3]
     np.testing.assert_array_equal(single.covariance, plain.covariance)
     nobody = estimate_ground(crowd.keypoints, SIZE, weight=(np.arange(70) < 40) * 1.0)
     np.testing.assert_allclose(nobody.camera.fx, estimate_ground(crowd.keypoints[:40], SIZE).camera.fx, rtol=0.02)

@@ -5,7 +5,7 @@ import pytest
 
 from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.ground import StaturePrior, estimate_ground, estimate_levels
+from crowd3d.ground import StaturePrior, estimate_ground, estimate_levels, find_levels
 from crowd3d.ground.simulate import CONDITIONS, STANDING, random_crowd, random_view, simulate_crowd
 
 SIZE = (19200, 6480)
@@ -39,6 +39,18 @@ def test_two_levels_are_found_and_people_assigned(other_m: float) -> None:
     for estimate in found.estimates:
         low, high = estimate.height_range_m
         assert low < estimate.ground.offset_m / 1.4 < estimate.ground.offset_m < high, "children are possible on every level"
+
+
+@pytest.mark.parametrize("other_m", [8.0, 16.5])
+def test_levels_beside_a_known_ground(other_m: float) -> None:
+    keypoints, level, standing = two_levels(other_m)
+    found = find_levels(keypoints, CAMERA, GroundPlane.from_angles(0.25, 0.02, 12.0))
+    assert found.heights_m == pytest.approx((0.0, 12.0 - other_m), abs=0.4)
+    assert (found.level[standing] == level[standing]).mean() > 0.95
+    assert (found.level[~standing] == level[~standing]).mean() > 0.6, "by their neighbours"
+
+    base = np.flatnonzero(level == 0)
+    assert find_levels(keypoints[base], CAMERA, GroundPlane.from_angles(0.25, 0.02, 12.0)).heights_m == (0.0,)
 
 
 def test_labels_replace_the_search() -> None:

@@ -15,6 +15,7 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.optimise import (
     NOBODY,
+    OptimiseMode,
     match_observations,
     observations_of,
     optimised,
@@ -103,6 +104,28 @@ def test_people_come_to_their_keypoints_and_the_camera_stays(truth: Scene, obser
     assert error[~known] == pytest.approx(0.15, abs=0.02)
     assert (found.camera, found.ground) == (CAMERA, GROUND)
     assert found.ground_covariance is COVARIANCE
+
+
+@pytest.mark.parametrize("mode", ["people", "all"])
+def test_people_of_another_level_stay_on_it(truth: Scene, body: Body, mode: OptimiseMode) -> None:
+    upper = np.arange(8) % 2 == 1
+    up = 1.5 * GROUND.normal * upper[:, None]
+    people = replace(truth.people, translation_cam_m=truth.people.translation_cam_m + up, hvip_cam_m=truth.people.hvip_cam_m + up)
+    people = replace(people, hvip_px=CAMERA.project(people.hvip_cam_m), plane=upper.astype(np.int64), plane_probability=np.full(8, 0.9))
+    raised = replace(truth, people=people, levels_m=(0.0, 1.5), ground_covariance=None)
+    xy = CAMERA.project(people.joints_cam_m(body)[:, COCO17_FROM_SMPL54])
+    seen = Observations.from_keypoints(Keypoints(xy, np.full(xy.shape[:2], 0.9)), plain("test"))
+    start = moved(raised)
+
+    def lift(camera: Camera, plane: GroundPlane) -> tuple[People, np.ndarray]:
+        return start.people, np.arange(8)
+
+    found = optimised(start, np.arange(8), seen, body, mode, lift)
+    assert (found.people.plane == upper).all()
+    assert (found.people.plane_probability == 0.9).all()
+    assert found.levels_m == (0.0, 1.5)
+    assert np.abs(GROUND.signed_distance(found.people.hvip_cam_m) - 1.5 * upper).max() < 1e-6
+    assert np.linalg.norm(found.people.hvip_cam_m - people.hvip_cam_m, axis=1).max() < 0.06
 
 
 def test_all_lifts_again_and_leaves_exact_cameras_alone(truth: Scene, observed: Observations, body: Body) -> None:

@@ -125,7 +125,7 @@ def test_smooth_paths_are_the_most_likely_ones() -> None:
     times = np.cumsum(rng.uniform(0.2, 1.0, 12))
     places = rng.normal(0, 2, (12, 3, 2)) + [100.0, -50.0]
     places[0, 1] = places[4:6, 0] = places[9:, 2] = np.nan
-    smooth = smooth_paths(places, times, np.tile(0.09 * np.eye(2), (12, 3, 1, 1)))
+    smooth = smooth_paths(places, times, np.tile(0.09 * np.eye(2), (12, 3, 1, 1))).state
     for person, (begin, end) in enumerate([(0, 12), (1, 12), (0, 9)]):
         assert np.isfinite(smooth[begin:end, person]).all()
         assert np.isnan(smooth[:begin, person]).all()
@@ -138,5 +138,26 @@ def test_smoothing_reduces_noise() -> None:
     rng = np.random.default_rng(2)
     true = walk(rng, 0.4)
     noisy = true + rng.normal(0, 0.2, true.shape)
-    smooth = smooth_paths(noisy, 0.4 * np.arange(FRAMES), np.tile(0.04 * np.eye(2), (FRAMES, PEOPLE, 1, 1)))
+    smooth = smooth_paths(noisy, 0.4 * np.arange(FRAMES), np.tile(0.04 * np.eye(2), (FRAMES, PEOPLE, 1, 1))).state
     assert np.sqrt(((smooth[..., :2] - true) ** 2).mean()) < 0.65 * 0.2
+
+
+def test_smooth_paths_know_how_sure_they_are() -> None:
+    """People who move as the filter assumes, some of whom are hidden for a while, at uneven times."""
+    rng = np.random.default_rng(3)
+    motion, people = Motion(), 300
+    times = np.cumsum(rng.uniform(0.2, 1.5, 14))
+    state = np.concatenate([rng.uniform(0, 30, (people, 2)), motion.speed_sigma_m_s * rng.normal(size=(people, 2))], 1)
+    true = [state]
+    for seconds in np.diff(times):
+        step, noise = motion.transition(seconds)
+        true.append(true[-1] @ step.T + rng.multivariate_normal(np.zeros(4), noise, people))
+    true = np.array(true)
+    seen = true[..., :2] + rng.normal(0, 0.2, (14, people, 2))
+    seen[5:8, ::3] = np.nan
+    smooth = smooth_paths(seen, times, np.tile(0.04 * np.eye(2), (14, people, 1, 1)), motion)
+    miss = smooth.state - true
+    distance = np.einsum("tki,tkij,tkj->tk", miss, np.linalg.inv(smooth.covariance), miss)
+    assert distance.mean() == pytest.approx(4.0, rel=0.05), "four degrees of freedom"
+    assert smooth.place_sigma_m[6, ::3].mean() > 1.5 * smooth.place_sigma_m[6, 1::3].mean()
+    assert np.sqrt((miss[..., 2:] ** 2).mean()) == pytest.approx(np.sqrt((smooth.speed_sigma_m_s**2).mean()), rel=0.05)

@@ -39,6 +39,9 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_stature_argument(group)
     group.add_argument(
+        "--levels", type=int, default=Known.most_levels, metavar="N", help="look for so many horizontal levels at most; 1: one ground"
+    )
+    group.add_argument(
         "--opinion", choices=[GEOCALIB], help="ask a network for focal length and gravity, too: one more opinion beside the people's"
     )
 
@@ -111,7 +114,13 @@ def known_of(args: argparse.Namespace, image_size: tuple[int, int], image_name: 
 def _known_lengths(args: argparse.Namespace) -> Known:
     """Everything that does not depend on the photograph."""
     points = tuple(args.scale_points) if args.scale_points else None
-    return Known(focal_px=args.exif_focal_px, height_m=args.camera_height, scale_points=points, stature_m=args.stature)
+    return Known(
+        focal_px=args.exif_focal_px,
+        height_m=args.camera_height,
+        scale_points=points,
+        stature_m=args.stature,
+        most_levels=args.levels,
+    )
 
 
 def _opinion(args: argparse.Namespace) -> OpinionSource | None:

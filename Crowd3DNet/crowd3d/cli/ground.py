@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("keypoints", type=Path, metavar="KEYPOINTS.npy", help="(N, 17, 3) COCO-17 keypoints u, v, score in pixels")
     parser.add_argument("--size", type=int, nargs=2, metavar=("W", "H"), help="size of the image in pixels; not needed with --image")
     parser.add_argument("--image", type=Path, metavar="IMAGE", help="the photograph: edges of buildings and paving sharpen the camera")
-    parser.add_argument("--levels", type=int, default=4, metavar="N", help="look for so many horizontal levels at most; 1: one ground")
     parser.add_argument(
         "--level_mask",
         type=Path,

@@ -11,9 +11,10 @@ from crowd3d.cli import inference, process
 from crowd3d.cli.camera import check_camera_arguments, known_of
 from crowd3d.errors import BadImage, Crowd3DError
 from crowd3d.imaging import GigapixelImage
+from crowd3d.pipeline.folders import SequenceFolder
 from crowd3d.pipeline.frames import Frame, is_sequence, read_frames, sequence_owner
 from crowd3d.pipeline.network import NetworkChoice
-from crowd3d.pipeline.sequence import SequenceFolder, SequenceOptions, reconstruct_frames
+from crowd3d.pipeline.sequence import SequenceOptions, reconstruct_frames
 from crowd3d.pipeline.stages import own_folder
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import load_settings
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fps", type=rate, default=2.0, help="pictures per second: at which those of a folder were taken, or to take from a video"
     )
     of_sequence.add_argument(
-        "--ground_frames", type=int, default=5, help="camera and ground from everybody in so many pictures, evenly spread; 0 is all"
+        "--ground_frames", type=int, default=0, help="camera and ground from everybody in so many pictures, evenly spread; 0 is all"
     )
     of_sequence.add_argument("--frame_pictures", action="store_true", help="overlay, map, mesh and table for every picture, too")
 

@@ -1,4 +1,4 @@
-"""Binary glTF 2.0 of the crowd: one mesh with a colour per person, the ground, and the photograph's camera."""
+"""Binary glTF 2.0 of the crowd: one mesh with a colour per person, a patch per plane, and the photograph's camera."""
 
 from __future__ import annotations
 
@@ -38,17 +38,21 @@ def write_glb(path: Path, scene: Scene, body: Body, colours: np.ndarray) -> None
         "indices": buffer.add(mesh.all_faces, gltf.UINT, "SCALAR", gltf.ELEMENT),
         "material": 0,
     }
-    ground = ground_primitive(buffer, mesh.ground, 1)
+    planes = [ground_primitive(buffer, corners, 1) for corners in mesh.planes]
+    names = ["ground", *(f"level {number}" for number in range(1, len(planes)))]
     document = {
         "asset": {"version": "2.0", "generator": "crowd3d"},
         "scene": 0,
-        "scenes": [{"nodes": [0, 1, 2]}],
+        "scenes": [{"nodes": list(range(2 + len(planes)))}],
         "nodes": [
             {"name": "people", "mesh": 0},
-            {"name": "ground", "mesh": 1},
+            *({"name": name, "mesh": number} for number, name in enumerate(names, 1)),
             {"name": "photograph", "camera": 0, "matrix": gltf.camera_matrix(scene)},
         ],
-        "meshes": [{"name": "people", "primitives": [people]}, {"name": "ground", "primitives": [ground]}],
+        "meshes": [
+            {"name": "people", "primitives": [people]},
+            *({"name": name, "primitives": [plane]} for name, plane in zip(names, planes, strict=True)),
+        ],
         "materials": [gltf.material("people", [1.0, 1.0, 1.0, 1.0], False), gltf.material("ground", gltf.GROUND_RGBA, True)],
         "cameras": [gltf.camera_json(scene)],
     }

@@ -22,13 +22,14 @@ class CrowdMesh:
         vertices: (N, V, 3) float32.
         faces: (F, 3) int64 of one body.
         colours: (N, 3) uint8 RGB.
-        ground: (4, 3) float32 corners of a rectangle under everybody, counter-clockwise seen from above.
+        planes: (P, 4, 3) float32 corners of a rectangle under the people of every plane, counter-clockwise seen from above; the first, the
+            ground, reaches under everybody.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     colours: np.ndarray
-    ground: np.ndarray
+    planes: np.ndarray
 
     @property
     def all_faces(self) -> np.ndarray:
@@ -69,6 +70,12 @@ def crowd_mesh(scene: Scene, body: Body, colours: np.ndarray) -> CrowdMesh:
         raise NoPeopleFound(f"the scene of {scene.image} has nobody to export; run inference.py on a photograph with people")
     vertices = scene.ground.to_world(scene.people.vertices_cam_m(body)).astype(np.float32)
     feet = scene.ground.to_world(scene.people.hvip_cam_m)
+    upper = [level for level in range(1, len(scene.levels_m)) if (scene.people.plane == level).any()]
+    planes = [_under(feet, 0.0), *(_under(feet[scene.people.plane == level], scene.levels_m[level]) for level in upper)]
+    return CrowdMesh(vertices, body.faces, colours, np.array(planes, np.float32))
+
+
+def _under(feet: np.ndarray, height_m: float) -> np.ndarray:
+    """(4, 3) corners of a rectangle at this height under (N, 3) feet."""
     (left, _, far), (right, _, near) = feet.min(0) - GROUND_MARGIN_M, feet.max(0) + GROUND_MARGIN_M
-    ground = np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]], np.float32)
-    return CrowdMesh(vertices, body.faces, colours, ground)
+    return np.array([[left, height_m, near], [right, height_m, near], [right, height_m, far], [left, height_m, far]])

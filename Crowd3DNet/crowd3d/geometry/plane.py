@@ -10,6 +10,7 @@ from crowd3d.geometry.camera import Camera
 
 _STEP = 1e-4
 
+
 @dataclass(frozen=True)
 class GroundPlane:
     """Plane ``normal · X + offset_m = 0`` in the camera frame, metres.
@@ -37,6 +38,10 @@ class GroundPlane:
         c = np.cos(tilt_rad)
         normal = np.array([np.sin(roll_rad) * c, -np.cos(roll_rad) * c, -np.sin(tilt_rad)])
         return cls(normal, float(height_m))
+
+    def raised(self, height_m: float) -> GroundPlane:
+        """The parallel plane that is so much higher."""
+        return GroundPlane(self.normal, self.offset_m - height_m)
 
     @property
     def coefficients(self) -> np.ndarray:

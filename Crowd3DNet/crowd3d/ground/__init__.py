@@ -2,7 +2,7 @@
 
 from crowd3d.ground.estimate import GroundEstimate, estimate_ground
 from crowd3d.ground.knowns import Knowns
-from crowd3d.ground.levels import Levels, estimate_levels
+from crowd3d.ground.levels import Levels, OtherLevels, estimate_levels, find_levels
 from crowd3d.ground.lines import detect_lines
 from crowd3d.ground.opinion import Opinion, OpinionSource
 from crowd3d.ground.plausible import check_below_horizon, check_inside
@@ -20,12 +20,14 @@ __all__ = [
     "Levels",
     "Opinion",
     "OpinionSource",
+    "OtherLevels",
     "StaturePrior",
     "check_below_horizon",
     "check_inside",
     "detect_lines",
     "estimate_ground",
     "estimate_levels",
+    "find_levels",
     "ground_position_covariance",
     "read_release_ground",
     "trans_ground",

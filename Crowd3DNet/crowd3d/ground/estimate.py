@@ -19,8 +19,9 @@ from crowd3d.ground.opinion import OpinionEvidence
 from crowd3d.ground.plausible import check_inside
 from crowd3d.ground.posterior import MOST_PEOPLE, expected, mixed
 from crowd3d.ground.prior import Prior
+from crowd3d.ground.repeats import RepeatEvidence
 from crowd3d.ground.sightings import Sightings, fit_noise, observe, share_of_repeats
-from crowd3d.ground.solver import Evidence, Solution, solve
+from crowd3d.ground.solver import Evidence, Solution, refine, solve
 from crowd3d.ground.stature import POPULATION_SIGMA, StaturePrior
 
 _WEAK_SIGMA = np.array([0.12, np.deg2rad(3.0), np.deg2rad(3.0), 0.12])
@@ -118,6 +119,10 @@ def estimate_ground(
     evidence = evidence_of(knowns, nominal, observations.unit_px)
     prior = prior_of(nominal, camera, knowns, stature, observations.unit_px)
     solution = solve(observations, stature, prior, evidence)
+    repeats = None if groups is None else RepeatEvidence.of(solution, np.asarray(groups)[observations.rows], stature)
+    if repeats is not None:
+        evidence = (*evidence, repeats)
+        solution = refine(solution, prior, evidence)
     told = len(evidence)
     found = [Mode(solution, evidence, 0.0)]
     if lines is not None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from crowd3d.errors import UnsolvableGround
-from crowd3d.geometry import Camera
+from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.children import NORMAL_95
 from crowd3d.ground.estimate import GroundEstimate, conclude, evidence_of, prepare, prior_of
 from crowd3d.ground.knowns import Knowns
-from crowd3d.ground.likelihood import OTHER, OUTLIER_AREA
+from crowd3d.ground.likelihood import OTHER, OUTLIER_AREA, SHARE_PRIOR, Mixture, share_of_children
 from crowd3d.ground.line_search import modes
 from crowd3d.ground.lines import segments_of
 from crowd3d.ground.posture import posture_log_odds
@@ -31,6 +33,8 @@ _LEAST_GAIN = 12.0
 _SHARE_ROUNDS, _SHARE_PRIOR = 25, 0.5
 _CHILDREN_RANGE = 0.2
 _NEIGHBOURS, _TOGETHER = 6, 4.0
+_LOG_LEAN = float(np.log(np.deg2rad(3.0)))
+"""Lean of people on a ground that was estimated elsewhere."""
 _HEIGHT = np.array([False, False, False, True, False, False])
 
 
@@ -86,7 +90,9 @@ def estimate_levels(
     people = prepare(keypoints, nominal, stature)
     prior, evidence = prior_of(nominal, camera, knowns, stature, people.unit_px), evidence_of(knowns, nominal, people.unit_px)
     found = None if labels is None else _ranked(np.asarray(labels)[people.rows])
-    level = _search(people, stature, prior, evidence, most) if found is None else found
+    level = found
+    if level is None:
+        level, _ = _search(people, stature, partial(_solve_levels, people, stature=stature, prior=prior, evidence=evidence), most)
     ends = None if lines is None else segments_of(lines, nominal, people.unit_px)
     solutions = _solve_levels(people, level, stature, prior, evidence, ends)
     estimates: list[GroundEstimate] = []
@@ -103,6 +109,82 @@ def estimate_levels(
     return Levels(tuple(estimates), assigned, probability)
 
 
+@dataclass(frozen=True)
+class OtherLevels:
+    """Levels over and under a known ground.
+
+    Attributes:
+        heights_m: K metres over the ground, the ground itself (0) first.
+        level: (N,) int64 where everybody most probably is; who fits nowhere is where the neighbours are.
+        probability: (N,) of being there.
+        value: log likelihood of everybody.
+    """
+
+    heights_m: tuple[float, ...]
+    level: np.ndarray
+    probability: np.ndarray
+    value: float
+
+
+def find_levels(
+    keypoints: np.ndarray,
+    camera: Camera,
+    ground: GroundPlane,
+    *,
+    stature: StaturePrior | None = None,
+    sigma_px: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+    most: int = 4,
+) -> OtherLevels:
+    """Levels beside a ground that stays as it is, and who is on which, by the rules of `estimate_levels`.
+
+    Who stands among people of a level is rather on it, too: shares are those of the neighbourhood in the picture.
+
+    Args:
+        keypoints, stature, sigma_px, weight: as in `estimate_ground`.
+        camera, ground: of the photograph.
+        most: greatest number of levels; 1 is the ground alone.
+    """
+    alone = OtherLevels((0.0,), np.zeros(len(keypoints), np.int64), np.ones(len(keypoints)), 0.0)
+    if most < 2 or len(keypoints) < 2 * _LEAST_PEOPLE:
+        return alone
+    stature = replace(stature or StaturePrior(), child_share=0.0)
+    people = prepare(np.asarray(keypoints, np.float64), camera, stature, sigma_px, weight)
+    told = (np.log(camera.fx / people.unit_px), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m), _LOG_LEAN, 0.0)
+    start = Mixture(people, stature, SHARE_PRIOR / SHARE_PRIOR.sum(), share_of_children(stature, 0.0, 0.0), np.zeros(len(people)))
+    base = Solution(np.array(told), np.zeros((len(told),) * 2), start, np.zeros((4, len(people))), 0.0)
+    same_camera = Prior.around(base.parameters, np.where(_HEIGHT, 1.0, 0.0))
+
+    def fit(level: np.ndarray) -> list[Solution]:
+        return [_settled(base, people[level == 0]), *(solve(people[level == k], stature, same_camera) for k in range(1, level.max() + 1))]
+
+    _, solutions = _search(people, stature, fit, most)
+    value = _Mixed.of(people, solutions).value
+    if len(solutions) == 1:
+        return replace(alone, value=value)
+    mixed = _Mixed.of(people, solutions, _neighbours(people))
+    # who fits nowhere is where the neighbours are
+    lost = mixed.probability.sum(0) < 0.5
+    level, sure = alone.level.copy(), alone.probability.copy()
+    level[people.rows] = np.where(lost, mixed.share.argmax(0), mixed.probability.argmax(0))
+    sure[people.rows] = mixed.probability.max(0)
+    heights = (ground.offset_m - float(np.exp(solution.parameters[3])) for solution in solutions[1:])
+    return OtherLevels((0.0, *heights), level, sure, value)
+
+
+def _settled(base: Solution, people: Sightings) -> Solution:
+    """A known camera with the shares and postures that suit people."""
+    mixture = base.mixture.among(people)
+    for _ in range(_ROUNDS):
+        mixture = mixture.expect(base.parameters)
+    return replace(base, mixture=mixture, roles=mixture.responsibilities(base.parameters))
+
+
+def _neighbours(people: Sightings) -> np.ndarray:
+    """(N, K) rows of everybody's neighbours in the picture, themselves among them."""
+    return cKDTree(people.low).query(people.low, k=min(_NEIGHBOURS + 1, len(people)))[1]
+
+
 def _ranked(labels: np.ndarray) -> np.ndarray:
     """Labels renumbered by falling number of people; −1 for negative ones."""
     values, counts = np.unique(labels[labels >= 0], return_counts=True)
@@ -112,10 +194,14 @@ def _ranked(labels: np.ndarray) -> np.ndarray:
     return np.array([rank.get(label, -1) for label in labels])
 
 
-def _search(people: Sightings, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...], most: int) -> np.ndarray:
-    """(N,) level of each person: one level more as long as it is found, everybody assigned anew each time."""
+Fit = Callable[[np.ndarray], list[Solution]]
+"""(N,) level of everybody → solutions of all levels."""
+
+
+def _search(people: Sightings, stature: StaturePrior, fit: Fit, most: int) -> tuple[np.ndarray, list[Solution]]:
+    """(N,) level of each person and the levels: one more as long as it is found, everybody assigned anew each time."""
     level = np.zeros(len(people), int)
-    solutions = [solve(people, stature, prior, evidence)]
+    solutions = best = fit(level)
     value = _Mixed.of(people, solutions).value
     while len(solutions) < most:
         height = _height_of_the_rest(people, solutions, stature)
@@ -125,15 +211,15 @@ def _search(people: Sightings, stature: StaturePrior, prior: Prior, evidence: tu
         for _ in range(_ROUNDS):
             tried = np.argmax([_log_density(people, solution) for solution in solutions], axis=0)
             if np.bincount(tried, minlength=len(solutions)).min() < _LEAST_PEOPLE:
-                return level
-            solutions = _solve_levels(people, tried, stature, prior, evidence)
+                return level, best
+            solutions = fit(tried)
         if (solutions[-1].roles[:2].sum(0) > 0.5).sum() < max(_LEAST_PEOPLE, _LEAST_SHARE * len(people)):
-            return level
+            return level, best
         more = _Mixed.of(people, solutions).value
         if more - value < _LEAST_GAIN or (_like_children(solutions, stature) and not _together(people, tried == len(solutions) - 1)):
-            return level
-        level, value = tried, more
-    return level
+            return level, best
+        level, value, best = tried, more, solutions
+    return level, best
 
 
 def _like_children(solutions: list[Solution], stature: StaturePrior) -> bool:
@@ -159,15 +245,17 @@ class _Mixed:
 
     Attributes:
         probability: (K, N) of each level.
+        share: (K, N) of each level among those who are on one, around everybody; (K, 1) of all.
         value: log likelihood of all, with the shares that suit them best.
     """
 
     probability: np.ndarray
+    share: np.ndarray
     value: float
 
     @classmethod
-    def of(cls, people: Sightings, solutions: list[Solution]) -> _Mixed:
-        """Shares by expectation maximisation."""
+    def of(cls, people: Sightings, solutions: list[Solution], near: np.ndarray | None = None) -> _Mixed:
+        """Shares by expectation maximisation: of all, or of everybody's neighbours (N, K)."""
         density = []
         for solution in solutions:
             mixture = solution.mixture.among(people)
@@ -176,13 +264,14 @@ class _Mixed:
             density.append(np.logaddexp.reduce(terms[:OTHER], axis=0) - np.log1p(-mixture.shares[-1]))
         density.append(terms[OTHER] - np.log(mixture.shares[-1]))
         table = np.array(density)
-        share = np.full(len(table), 1.0 / len(table))
+        share = np.full((len(table), 1), 1.0 / len(table))
         for _ in range(_SHARE_ROUNDS):
-            weighted = table + np.log(share)[:, None]
+            weighted = table + np.log(share)
             total = np.logaddexp.reduce(weighted, axis=0)
-            share = np.exp(weighted - total) @ people.weight + _SHARE_PRIOR
-            share /= share.sum()
-        return cls(np.exp(weighted - total)[:-1], float(total @ people.weight))
+            belief = np.exp(weighted - total) * people.weight
+            share = (belief.sum(1, keepdims=True) if near is None else belief[:, near].sum(-1)) + _SHARE_PRIOR
+            share /= share.sum(0)
+        return cls(np.exp(weighted - total)[:-1], share[:-1], float(total @ people.weight))
 
 
 def _solve_levels(

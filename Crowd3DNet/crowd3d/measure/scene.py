@@ -175,7 +175,8 @@ def measure_scene(
     options = options or MeasureOptions()
     covariance = np.zeros((4, 4)) if scene.ground_covariance is None else scene.ground_covariance
     view = View(scene.camera, scene.ground, covariance, control)
-    found = Found.of(view, scene.people.hvip_px, options.least_px)
+    # of people on other levels the point of the ground below them
+    found = Found.of(view, scene.camera.project(scene.ground.foot(scene.people.hvip_cam_m)), options.least_px)
     if len(found.outline_px) < 3:
         raise UnsolvableGround(f"people would be smaller than {options.least_px:.0f} px on all ground of {scene.image}: nothing to measure")
     grid = _Grid.of(found, options)

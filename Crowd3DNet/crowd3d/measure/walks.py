@@ -167,7 +167,8 @@ def _smoothed(places: np.ndarray, spreads: np.ndarray, frame: np.ndarray, row: n
     here = [np.flatnonzero(frame == number) for number in range(len(times_s))]
     ids = [(np.arange(fields)[:, None] * count + row[rows]).ravel() for rows in here]
     apart = [places[:, rows].reshape(-1, 2) for rows in here]
-    states = smooth_tracks(apart, times_s, [np.tile(spreads[rows], (fields, 1, 1)) for rows in here], ids)
+    smooth = smooth_tracks(apart, times_s, [np.tile(spreads[rows], (fields, 1, 1)) for rows in here], ids)
+    states = [one.state for one in smooth]
     result = np.empty((fields, len(row), 4))
     for rows, one in zip(here, states, strict=True):
         result[:, rows] = one.reshape(fields, len(rows), 4)

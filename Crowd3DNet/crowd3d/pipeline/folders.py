@@ -148,3 +148,54 @@ class ResultFolder:
     def page(self) -> Path:
         """Self-contained page for the browser."""
         return self.root / "viewer.html"
+
+
+@dataclass(frozen=True)
+class SequenceFolder:
+    """Files of a sequence.
+
+    Attributes:
+        mid_root: intermediate files, a folder per picture.
+        res_root: results.
+    """
+
+    mid_root: Path
+    res_root: Path
+
+    def mid(self, frame: str) -> MidFolder:
+        """Intermediate files of a picture, those of a single photograph."""
+        return MidFolder(self.mid_root / "frames" / frame)
+
+    def results(self, frame: str) -> ResultFolder:
+        """Results of a picture, those of a single photograph."""
+        return ResultFolder(self.res_root / "frames" / frame)
+
+    @property
+    def ground_mid(self) -> Path:
+        """Camera and ground for all pictures, in the release's files."""
+        return self.mid_root / "ground_mid"
+
+    @property
+    def video(self) -> Path:
+        """Pictures that were taken from a video."""
+        return self.mid_root / "video"
+
+    @property
+    def camera(self) -> Path:
+        """Camera, ground and their covariance, for all pictures."""
+        return self.res_root / "camera_ground.json"
+
+    @property
+    def trajectories(self) -> Path:
+        """One line per person and picture."""
+        return self.res_root / "trajectories.csv"
+
+    @property
+    def top_view(self) -> Path:
+        """Map of the ground with everybody's path."""
+        return self.res_root / "topview.png"
+
+    @property
+    def predict(self) -> Path:
+        """Everybody in all pictures; the ids that stay are in ``predict_extra.json`` beside it."""
+        return self.res_root / "predict.json"

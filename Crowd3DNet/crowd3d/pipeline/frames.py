@@ -75,7 +75,7 @@ def read_frames(source: Path, store: Path, per_second: float) -> list[Frame]:
     # A video is known by size and time: reading gigabytes would take as long as what is to be saved.
     values = {"video": [source.name, status.st_size, status.st_mtime_ns], "per_second": per_second}
     with Run(store.parent, sequence_owner(source)) as run:
-        return run.do(Stage("frames", 1, [], values, [store]), lambda: _extract(source, store, per_second), load=lambda: _listed(listed))
+        return run.do(Stage("frames", 2, [], values, [store]), lambda: _extract(source, store, per_second), load=lambda: _listed(listed))
 
 
 def sequence_owner(source: Path) -> Owner:
@@ -85,8 +85,7 @@ def sequence_owner(source: Path) -> Owner:
 
 def _listed(path: Path) -> list[Frame]:
     """The pictures that `_extract` wrote and their times."""
-    content = read_json(path)
-    return [Frame(path.with_name(name), number / content["pictures_per_second"]) for name, number in content["names"].items()]
+    return [Frame(path.with_name(name), time_s) for name, time_s in read_json(path)["times_s"].items()]
 
 
 def _frames_of_folder(folder: Path, per_second: float) -> list[Frame]:
@@ -129,6 +128,12 @@ def _open(video: Path) -> tuple[cv2.VideoCapture, float]:
     return capture, rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
 
 
+def _time_s(capture: cv2.VideoCapture, number: int, rate: float) -> float:
+    """When the picture at hand was taken: as the video says, whose rate may vary, else by its number."""
+    told = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+    return told if math.isfinite(told) and told > 0 else number / rate
+
+
 @contextmanager
 def _utf8_name(video: Path) -> Iterator[str]:
     """A name that OpenCV takes: one that is not UTF-8 ends the whole process there."""
@@ -152,28 +157,29 @@ def _extract(video: Path, store: Path, per_second: float) -> list[Frame]:
     step = max(1.0, rate / per_second)
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     number = taken = 0
-    names: dict[str, int] = {}
+    times: dict[str, float] = {}
     try:
         with progress_bar(total=max(announced, 0) or None, desc="reading the video", unit="picture") as bar:
             while capture.grab():
-                if number >= round(taken * step):
+                time_s = _time_s(capture, number, rate)
+                if time_s * rate > round(taken * step) - 0.5:
                     taken += 1
                     fine, picture = capture.retrieve()
                     if fine:
                         name = f"{_safe(video.stem)}_{number:06d}.jpg"
                         write_jpeg(store / name, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
-                        names[name] = number
+                        times[name] = time_s
                     else:
                         log.error("skipped picture %d of %s: it cannot be decoded", number, video)
                 number += 1
                 bar.update()
     finally:
         capture.release()
-    if not names:
+    if not times:
         raise BadImage(f"{video} has no picture that can be decoded; copy or convert it again")
     if number < announced:
         log.warning("%s ends after %d of %d announced pictures", video, number, announced)
-    write_json(store / "frames.json", {"pictures": number, "pictures_per_second": rate, "names": names})
+    write_json(store / "frames.json", {"pictures": number, "pictures_per_second": rate, "times_s": times})
     return _listed(store / "frames.json")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import TypedDict
 
 import cv2
 import numpy as np
@@ -13,8 +14,11 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
     GroundEstimate,
     Knowns,
+    OtherLevels,
+    StaturePrior,
     detect_lines,
     estimate_ground,
+    find_levels,
 )
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.known import NOTHING, Known
@@ -24,10 +28,18 @@ log = logging.getLogger(__name__)
 
 LINE_LEVEL_PX = 4000
 """Width of the reduced photograph in which line segments are looked for."""
+LEAST_ON_LEVELS = 40
+MOST_OF_A_HALF = 200
+LEAST_GAIN = 12.0
+"""Log likelihood that another ground must win with its levels."""
 
 
-def estimate_from(image: GigapixelImage, observed: Observations, known: Known = NOTHING, *, use_lines: bool = True) -> GroundEstimate:
+def estimate_from(
+    image: GigapixelImage, observed: Observations, known: Known = NOTHING, *, groups: np.ndarray | None = None, use_lines: bool = True
+) -> GroundEstimate:
     """Camera and ground from people, the photograph's line segments, what is known, and EXIF's focal length if no other is.
+
+    With `groups` the people are those of several pictures of one static camera, as in `estimate_ground`.
 
     Raises:
         UnsolvableGround: the people do not determine them.
@@ -38,7 +50,14 @@ def estimate_from(image: GigapixelImage, observed: Observations, known: Known = 
     if known.camera is None and (focal := image.exif_focal_px()) is not None:
         knowns = replace(knowns, exif_focal_px=focal, exif_trust=image.exif_trust())
     lines = segments(image) if use_lines else None
-    estimate = from_people(_sure(observed), image.size, known, lines=lines, knowns=knowns)
+    sure = _sure(observed)
+    same = None if groups is None else groups[sure]
+    people = observed[sure]
+    estimate = from_people(people, image.size, known, lines=lines, knowns=knowns, groups=same)
+    most = _of_most(people, image.size, known, estimate)
+    if most is not None:
+        same = None if same is None else same[most]
+        estimate = from_people(people[most], image.size, known, lines=lines, knowns=knowns, groups=same)
     if known.ground is not None and known.ground_covariance is not None:
         # the given direction is as sure as it was, its height as sure as these people make it
         own = np.diag([1.0, 1.0, 1.0, 0.0])
@@ -54,6 +73,7 @@ def from_people(
     *,
     knowns: Knowns | None = None,
     lines: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> GroundEstimate:
     """`estimate_ground` from measurements: with their spreads, and where their source sees shoulders and ankles.
 
@@ -62,21 +82,60 @@ def from_people(
         image_size: width and height in pixels.
         known: what the user knows.
         knowns: instead of those of `known`.
-        lines: see `estimate_ground`.
+        lines, groups: see `estimate_ground`.
 
     Raises:
         UnsolvableGround: the people do not determine camera and ground.
     """
+    keypoints, told = _measured(observed, known)
+    knowns = knowns or known.knowns
+    estimate = estimate_ground(keypoints, image_size, camera=known.camera, knowns=knowns, lines=lines, groups=groups, **told)
+    if knowns.roll_rad is not None:
+        return estimate
+    return replace(estimate, covariance=estimate.covariance + np.diag([0.0, 0.0, observed.source.common_lean_rad**2, 0.0]))
+
+
+def _of_most(people: Observations, image_size: tuple[int, int], known: Known, estimate: GroundEstimate) -> np.ndarray | None:
+    """Rows of those on the level with most people; None if everybody is on one.
+
+    A ground that tries to hold people of two levels may hold none. So those of each half of the picture alone are asked, too.
+    """
+    if known.most_levels < 2 or len(people) < LEAST_ON_LEVELS:
+        return None
+    best = levels_of(people, estimate.camera, estimate.ground, known)
+    for half in _halves(people):
+        theirs = from_people(people[half], image_size, known)
+        found = levels_of(people, theirs.camera, theirs.ground, known)
+        if len(found.heights_m) > 1 and found.value > best.value + LEAST_GAIN:
+            best = found
+    return np.flatnonzero(best.level == np.bincount(best.level).argmax()) if len(best.heights_m) > 1 else None
+
+
+def _halves(people: Observations) -> list[np.ndarray]:
+    """Rows of the people at the left, at the right, above and below, not more than `MOST_OF_A_HALF` of each."""
+    before = people.torso_px < np.median(people.torso_px, axis=0)
+    rows = [np.flatnonzero(side) for axis in (0, 1) for side in (before[:, axis], ~before[:, axis])]
+    return [half[:: -(-len(half) // MOST_OF_A_HALF)] for half in rows]
+
+
+def levels_of(observed: Observations, camera: Camera, ground: GroundPlane, known: Known = NOTHING) -> OtherLevels:
+    """`find_levels` from measurements."""
+    keypoints, told = _measured(observed, known)
+    return find_levels(keypoints, camera, ground, most=known.most_levels, **told)
+
+
+class _Told(TypedDict):
+    stature: StaturePrior
+    sigma_px: np.ndarray
+    weight: np.ndarray | None
+
+
+def _measured(observed: Observations, known: Known) -> tuple[np.ndarray, _Told]:
+    """(N, 17, 3) keypoints, and what goes with them into `estimate_ground` and `find_levels`."""
     keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
     stature = replace(known.stature, proportions=observed.source.proportions)
     weight = observed.score if observed.source.scores_are_probabilities else None
-    told = knowns or known.knowns
-    estimate = estimate_ground(
-        keypoints, image_size, camera=known.camera, stature=stature, knowns=told, lines=lines, sigma_px=observed.sigma_px, weight=weight
-    )
-    if told.roll_rad is not None:
-        return estimate
-    return replace(estimate, covariance=estimate.covariance + np.diag([0.0, 0.0, observed.source.common_lean_rad**2, 0.0]))
+    return keypoints, {"stature": stature, "sigma_px": observed.sigma_px, "weight": weight}
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:
@@ -91,10 +150,10 @@ def quick_world(observed: Observations, image_size: tuple[int, int], known: Know
     return estimate.camera, estimate.ground
 
 
-def _sure(observed: Observations) -> Observations:
-    """Those who are certainly people, if there are any; scores of some sources do not tell."""
+def _sure(observed: Observations) -> np.ndarray:
+    """Rows of those who are certainly people, if there are any; scores of some sources do not tell."""
     sure = np.flatnonzero(observed.score > observed.source.sure)
-    return observed[sure] if observed.source.scores_are_probabilities and len(sure) else observed
+    return sure if observed.source.scores_are_probabilities and len(sure) else np.arange(len(observed))
 
 
 def segments(image: GigapixelImage) -> np.ndarray:

@@ -41,6 +41,7 @@ class Known:
         stature_m: mean stature of the adults.
         opinion: of somebody else about focal length and gravity, in pixels of the whole image; or who to ask for it.
         use_exif: whether the focal length that the photograph itself tells is believed where it agrees with the people.
+        most_levels: people stand on so many horizontal levels at most; 1 is the ground alone.
         remarks: what camera and ground rest on where they were found before, for the user; None where the user gave them.
 
     Raises:
@@ -57,6 +58,7 @@ class Known:
     stature_m: float | None = None
     opinion: Opinion | OpinionSource | None = None
     use_exif: bool = True
+    most_levels: int = 4
     remarks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -176,8 +178,8 @@ class Known:
         _ = self.world  # contradictions show here
 
     def of_world(self, camera: Camera, ground: GroundPlane, covariance: np.ndarray | None, remarks: tuple[str, ...] | None) -> Known:
-        """The same when camera and ground are settled for all pictures of a static camera."""
-        return Known(camera, ground, covariance, stature_m=self.stature_m, remarks=remarks)
+        """The same when camera and ground are settled for all pictures of a static camera, in which everybody is on that ground."""
+        return Known(camera, ground, covariance, stature_m=self.stature_m, most_levels=1, remarks=remarks)
 
     def key(self) -> dict[str, Any]:
         """Everything as JSON values, for the memory of a run. Who gives an opinion is named by his name only: ask before (`resolved`)."""
@@ -194,6 +196,7 @@ class Known:
             "stature_m": self.stature_m,
             "opinion": told,
             "use_exif": self.use_exif,
+            "most_levels": self.most_levels,
             "remarks": self.remarks,
         }
 

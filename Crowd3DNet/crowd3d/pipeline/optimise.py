@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -86,7 +87,7 @@ def optimised(
     lift: Lift | None,
     stature: StaturePrior | None = None,
 ) -> Scene:
-    """The scene after the bundle adjustment.
+    """The scene after the bundle adjustment, level by level: the ground's people tell camera and ground.
 
     Args:
         scene: the start.
@@ -94,9 +95,51 @@ def optimised(
         observed: what the 2D stage measured.
         body: the scene's, in a low level of detail.
         mode: ``people`` keeps camera and ground; ``all`` frees what of them is not exact.
-        lift: how to lift everybody again; None for people who come from elsewhere.
+        lift: how to lift people again; None for people who come from elsewhere.
         stature: what is known of people's heights.
     """
+    if len(scene.levels_m) == 1:
+        return _refined(scene, rows, observed, body, mode, lift, stature)[0]
+    parts: list[People] = []
+    order: list[np.ndarray] = []
+    found = scene
+    for level, height in enumerate(scene.levels_m):
+        mine = np.flatnonzero(scene.people.plane == level)
+        if not len(mine):
+            continue
+        there = None if lift is None else partial(_lifted_there, lift, rows[mine])
+        start = replace(found, ground=found.ground.raised(height), people=scene.people[mine], levels_m=(0.0,))
+        if level > 0 and mode == "all" and there is not None:
+            # camera and ground have changed
+            people, kept = there(start.camera, start.ground)
+            mine = mine[np.searchsorted(rows[mine], kept)]
+            start = replace(start, people=people)
+        one, kept = _refined(start, rows[mine], observed, body, mode if level == 0 else "people", there, stature)
+        mine = mine[np.searchsorted(rows[mine], kept)]
+        if level == 0:
+            found = replace(one, levels_m=scene.levels_m)
+        parts.append(replace(one.people, plane=np.full(len(mine), level), plane_probability=scene.people.plane_probability[mine]))
+        order.append(mine)
+    return replace(found, people=People.joined(parts)[np.argsort(np.concatenate(order), kind="stable")])
+
+
+def _lifted_there(lift: Lift, rows: np.ndarray, camera: Camera, plane: GroundPlane) -> tuple[People, np.ndarray]:
+    """Those with the given rows in the observations, on a plane."""
+    people, found = lift(camera, plane)
+    mine = np.isin(found, rows)
+    return people[mine], found[mine]
+
+
+def _refined(
+    scene: Scene,
+    rows: np.ndarray,
+    observed: Observations,
+    body: Body,
+    mode: OptimiseMode,
+    lift: Lift | None,
+    stature: StaturePrior | None,
+) -> tuple[Scene, np.ndarray]:
+    """`optimised` for people of one level, and their rows."""
     belief = belief_of(observed)
     seen = observations_of(rows, observed)
     with progress_bar(desc="optimising", unit="iteration") as bar:
@@ -115,7 +158,7 @@ def optimised(
             found, report = refine(scene, seen, body=body, free=("people",), stature=stature, belief=belief, progress=progress)
     before, after = sum(report.cost_before.values()), sum(report.cost_after.values())
     log.info("optimised %d of %d people in %d iterations: cost %.0f → %.0f", *_counts(report.refined), report.iterations, before, after)
-    return found
+    return found, rows
 
 
 def _counts(refined: np.ndarray) -> tuple[int, int]:

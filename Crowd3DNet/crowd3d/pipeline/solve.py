@@ -13,6 +13,7 @@ from crowd3d.bodies import load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
+from crowd3d.pipeline.ground import levels_of
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.network import NetworkChoice, result_body, run_network
 from crowd3d.pipeline.optimise import OptimiseChoice, match_observations, observations_of, optimised, resolve
@@ -20,6 +21,7 @@ from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.observations import Observations
+from crowd3d.scene.lifting import lift_on_levels
 from crowd3d.scene.measuring import guess_hvip
 from crowd3d.scene.placing import look_alike, reconstruct_people
 from crowd3d.types import People, Scene, TileLayout
@@ -93,12 +95,15 @@ def place(
 ) -> tuple[Scene, np.ndarray]:
     """Everybody once: the people whom a network has `seen` where the user chose one, else the observed ones, lifted."""
     network = options.network
+    heights: tuple[float, ...] = (0.0,)
     if network is not None and seen is not None:
         rows = match_observations(seen, network.body(detailed=False), world.camera, observed)
         keypoints = observations_of(rows, observed).keypoints.array if len(observed) else np.zeros((len(seen), 17, 3))
         people = replace(seen, keypoints_px=np.where((rows >= 0)[:, None, None], keypoints, 0.0))
     else:
-        people, rows = _lift(options.weights, observed, world.camera, world.ground)
+        levels = levels_of(observed, world.camera, world.ground, options.known)
+        people, rows = lift_on_levels(partial(_lift, options.weights, observed, world.camera), world.ground, levels)
+        heights = levels.heights_m
     remarks = [*world.remarks, *observed.remarks]
     if len(people) == 0:
         remarks.insert(0, f"nobody of {len(observed)} people found stands on the ground" if len(observed) else "nobody was found")
@@ -112,6 +117,7 @@ def place(
         world.covariance,
         tuple(remarks),
         _source(observed, options),
+        heights,
     )
     return scene, rows
 
@@ -124,11 +130,15 @@ def _source(observed: Observations, options: InferOptions) -> dict[str, str]:
     return {"version": crowd3d.__version__, "keypoints": keypoints, "weights": f"{weights.name} {digest}"}
 
 
-def _lift(weights: DefaultWeights, observed: Observations, camera: Camera, ground: GroundPlane) -> tuple[People, np.ndarray]:
-    """People from their observations, and their rows in them."""
-    if len(observed) == 0:
-        return People.nobody(), np.zeros(0, np.int64)
-    return reconstruct_people(weights.loaded_lifter, load_body("free_low"), camera, ground, observed, guess_hvip(observed))
+def _lift(
+    weights: DefaultWeights, observed: Observations, camera: Camera, plane: GroundPlane, rows: np.ndarray
+) -> tuple[People, np.ndarray]:
+    """People of some rows of the observations on a plane, and the rows of those who could be lifted."""
+    if len(rows) == 0:
+        return People.nobody(), rows
+    mine = observed[rows]
+    people, found = reconstruct_people(weights.loaded_lifter, load_body("free_low"), camera, plane, mine, guess_hvip(mine))
+    return people, rows[found]
 
 
 def finish(scene: Scene, rows: np.ndarray, observed: Observations, options: InferOptions) -> Scene:
@@ -137,7 +147,7 @@ def finish(scene: Scene, rows: np.ndarray, observed: Observations, options: Infe
     if len(scene.people) == 0:
         return scene
     if mode != "none":
-        lift = partial(_lift, options.weights, observed) if network is None else None
+        lift = partial(_lift, options.weights, observed, rows=np.arange(len(observed))) if network is None else None
         scene = optimised(scene, rows, observed, result_body(network, detailed=False), mode, lift, options.known.stature)
     if network is None and len(scene.people) == len(rows):
         scene = replace(scene, people=scene.people[look_alike(scene.people, load_body("free_low"), scene.camera, observed[rows])])

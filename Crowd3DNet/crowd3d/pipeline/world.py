@@ -88,13 +88,14 @@ class World:
             raise MissingAsset(f"cannot read camera and ground {path}: {error}; run it again with --overwrite") from error
 
 
-def find_world(image: GigapixelImage, observed: Observations, known: Known) -> World:
+def find_world(image: GigapixelImage, observed: Observations, known: Known, groups: np.ndarray | None = None) -> World:
     """Camera and ground.
 
     Args:
         image: the photograph, whose lines and EXIF data count, too.
         observed: everybody in it.
         known: what the user knows.
+        groups: who is the same person in several pictures of one static camera, as in `estimate_ground`.
 
     Raises:
         UnsolvableGround: the people do not determine them.
@@ -106,7 +107,7 @@ def find_world(image: GigapixelImage, observed: Observations, known: Known) -> W
         if known.remarks is None:
             check_below_horizon(np.concatenate([observed.xy_px, (observed.visible > CLEARLY_SEEN)[..., None]], -1), camera, ground)
         return World(camera, ground, known.world_covariance, "; ".join(known.remarks or ()), _scale_is_given(known, ground))
-    estimate = estimate_from(image, observed if len(observed) else _somebody_unseen(), known)
+    estimate = estimate_from(image, observed if len(observed) else _somebody_unseen(), known, groups=groups if len(observed) else None)
     told = World(estimate.camera, estimate.ground, estimate.covariance, estimate.reason, estimate.assumption, estimate.height_range_m)
     return told if len(observed) else replace(told, weak=NOBODY)
 

@@ -28,6 +28,10 @@ _FAINT: Colour = (104, 112, 122)
 _REGION: Colour = (105, 135, 185)
 _TRUTH: Colour = (20, 20, 20)
 _GONE: Colour = (150, 156, 164)
+_UPPER: Colour = (142, 84, 168)
+_LOWER: Colour = (60, 130, 110)
+_LEVEL_AROUND_M = 1.2
+"""A level reaches so far around everybody who is on it."""
 _TRAIL_PX = 4
 _BOTTOM = 150
 _MAP_MAX_PX = (2200, 1900)
@@ -58,7 +62,8 @@ def top_view(
 ) -> None:
     """Write a map of the crowd as PNG.
 
-    Everybody is a drop whose tip shows where the shoulders face, in the colour of the overlay. Light ground is what the camera sees.
+    Everybody is a drop whose tip shows where the shoulders face, in the colour of the overlay. Light ground is what the camera sees. What
+    is around people on another level is tinted, and labelled with its height over the ground.
 
     Args:
         scene: what was reconstructed.
@@ -82,13 +87,14 @@ def top_view(
     radius_px = _marker_radius_px(frame, positions)
     if position_covariance is not None:
         image = _draw_ellipses(image, frame, positions, position_covariance)
+    image, level_texts = _draw_levels(image, frame, scene, positions)
     _draw_trails(image, frame, trails, person_colours(scene.people))
     if truth is not None:
         _draw_rings(image, frame.to_px(true_positions), radius_px * 1.35)
     _draw_people(image, frame.to_px(positions), facing(scene, body), person_colours(scene.people), radius_px)
     mask_margins(image, frame, _FAINT)
     beyond = int((~_inside(frame, positions)).sum())
-    image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond))
+    image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond) + level_texts)
     image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None, bool(trails))
     write_png(output, image)
 
@@ -141,6 +147,28 @@ def _draw_ground(frame: MapWindow, camera: Camera, ground: GroundPlane) -> np.nd
     shade = np.array(_OUTSIDE) * (1.0 - weight) + np.array(_SEEN) * weight
     image[TOP : TOP + height, LEFT : LEFT + width] = np.rint(shade)
     return image
+
+
+def _draw_levels(image: np.ndarray, frame: MapWindow, scene: Scene, positions: np.ndarray) -> tuple[np.ndarray, list[Text]]:
+    """The picture with a tinted patch around the people of every level but the ground, and the patches' labels."""
+    texts: list[Text] = []
+    for level, height in enumerate(scene.levels_m[1:], 1):
+        on_it = positions[(scene.people.plane == level) & np.isfinite(positions).all(axis=1)]
+        if not len(on_it):
+            continue
+        mask = np.zeros(image.shape[:2], np.uint8)
+        radius = _LEVEL_AROUND_M * frame.scale
+        draw_shapes(mask, _discs(frame.to_px(on_it), radius), np.full(len(on_it), 255))
+        # gaps narrower than a few steps belong to the level, too
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(radius) + 1,) * 2)
+        there = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel) > 0
+        colour = _UPPER if height > 0 else _LOWER
+        image = image.copy()
+        image[there] = np.rint(0.25 * np.array(colour) + 0.75 * image[there])
+        cv2.drawContours(image, cv2.findContours(there.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, colour, 3)
+        x, y = frame.to_px(on_it[np.argmax(on_it[:, 1])])
+        texts.append((f"{height:+.1f} m", (float(x), max(float(y) - radius - 8.0, TOP + 34.0)), "mb", 30, colour))
+    return image, texts
 
 
 def _draw_forward(image: np.ndarray, frame: MapWindow) -> None:

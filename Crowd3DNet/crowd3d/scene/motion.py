@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance
+
 SWAY_SIGMA_M = 0.1
 """How far per axis the point under somebody's torso strays from the path that he walks."""
 _SEEN = np.eye(2, 4)
@@ -63,3 +66,15 @@ def correct(
     # Joseph's form: stays symmetric and positive however small the measurement's covariance is.
     rest = np.eye(4) - gain @ _SEEN
     return corrected, rest @ covariance @ np.swapaxes(rest, -1, -2) + gain @ place_covariance @ np.swapaxes(gain, -1, -2)
+
+
+def place_covariance(camera: Camera, ground: GroundPlane, hvip_px: np.ndarray, sigma_m: float = HVIP_SIGMA_M) -> np.ndarray:
+    """(N, 2, 2) square metres of x, z by what differs from picture to picture; errors of a static camera stay the same and do not count.
+
+    Args:
+        camera, ground: of all pictures.
+        hvip_px: (N, 2) where everybody is.
+        sigma_m: spread of that across the line of sight.
+    """
+    sigma_px = sigma_m * ground.pixels_per_metre(camera, hvip_px)
+    return ground_position_covariance(camera, ground, np.zeros((4, 4)), hvip_px, sigma_px) + SWAY_SIGMA_M**2 * np.eye(2)

@@ -14,9 +14,10 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import Rows
 
 TRAJECTORY_COLUMNS = (
-    "frame", "image", "time_s", "id", "person", "x_m", "z_m", "smooth_x_m", "smooth_z_m", "speed_m_s", "score"
+    "frame", "image", "time_s", "id", "person", "x_m", "z_m", "smooth_x_m", "smooth_z_m", "speed_m_s", "score", "sigma_m", "speed_sigma_m_s"
 )  # fmt: skip
-"""Of ``trajectories.csv``: x to the right, z towards the viewer, in the upright world."""
+"""Of ``trajectories.csv``: x to the right, z towards the viewer, in the upright world; spreads per axis of what was smoothed."""
+_READ = TRAJECTORY_COLUMNS[:-2]
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Sequence:
             world = json.loads((folder / "camera_ground.json").read_text(encoding="utf-8"))
             with (folder / "trajectories.csv").open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            column = {name: np.array([row[name] for row in rows]) for name in TRAJECTORY_COLUMNS}
-            number = {name: column[name].astype(np.float64) for name in TRAJECTORY_COLUMNS if name != "image"}
+            column = {name: np.array([row[name] for row in rows]) for name in _READ}
+            number = {name: column[name].astype(np.float64) for name in _READ if name != "image"}
             frame = number["frame"].astype(np.int64)
             frames, first = np.unique(frame, return_index=True)
             sightings = Sightings(

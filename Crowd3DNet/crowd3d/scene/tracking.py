@@ -42,6 +42,28 @@ class TrackingOptions:
     patience_s: float = 4.0
 
 
+class Smoothed(NamedTuple):
+    """Where people are and how fast they move, by all their sightings, with what is not known of that.
+
+    Attributes:
+        state: (..., 4) x, z, vx, vz.
+        covariance: (..., 4, 4) of it.
+    """
+
+    state: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def place_sigma_m(self) -> np.ndarray:
+        """(...) standard deviation of the place per axis."""
+        return np.sqrt(np.trace(self.covariance[..., :2, :2], axis1=-2, axis2=-1) / 2.0)
+
+    @property
+    def speed_sigma_m_s(self) -> np.ndarray:
+        """(...) standard deviation of the velocity per axis, which is that of the speed of somebody who walks."""
+        return np.sqrt(np.trace(self.covariance[..., 2:, 2:], axis1=-2, axis2=-1) / 2.0)
+
+
 class _Sightings(NamedTuple):
     """One picture: its time, (N, 2) places and their (N, 2, 2) covariances."""
 
@@ -108,7 +130,7 @@ def default_covariance(count: int) -> np.ndarray:
 
 def smooth_paths(
     places_m: np.ndarray, times_s: np.ndarray, covariances_m2: np.ndarray, motion: Motion | None = None
-) -> np.ndarray:
+) -> Smoothed:
     """Rauch-Tung-Striebel smoother over the sightings of everybody at once.
 
     Args:
@@ -118,7 +140,7 @@ def smooth_paths(
         motion: how people move.
 
     Returns:
-        (T, K, 4) x, z, vx, vz; NaN before the first and after the last sighting.
+        States (T, K, 4) and covariances (T, K, 4, 4); NaN before the first and after the last sighting.
     """
     motion = motion or Motion()
     seen = np.isfinite(places_m).all(-1)
@@ -133,7 +155,7 @@ def smooth_paths(
         now = seen[row]
         state[now], covariance[now] = correct(state[now], covariance[now], places_m[row, now], covariances_m2[row, now])
         forward.append((state.copy(), covariance.copy()))
-    smooth = np.empty((len(times_s), count, 4))
+    smooth, unsure = np.empty((len(times_s), count, 4)), np.empty((len(times_s), count, 4, 4))
     for row in reversed(range(len(times_s))):
         at, spread = forward[row]
         if row < len(times_s) - 1:
@@ -141,9 +163,11 @@ def smooth_paths(
             step, _ = motion.transition(float(times_s[row + 1] - times_s[row]))
             gain = np.swapaxes(np.linalg.solve(ahead_spread, step @ spread), -1, -2)
             at = at + (gain @ (state - ahead)[..., None])[..., 0]
+            spread = spread + gain @ (covariance - ahead_spread) @ np.swapaxes(gain, -1, -2)
         state, smooth[row] = at, at
+        covariance, unsure[row] = spread, spread
     lasting = np.logical_or.accumulate(seen, 0) & np.logical_or.accumulate(seen[::-1], 0)[::-1]
-    return np.where(lasting[..., None], smooth, np.nan)
+    return Smoothed(np.where(lasting[..., None], smooth, np.nan), np.where(lasting[..., None, None], unsure, np.nan))
 
 
 def smooth_tracks(
@@ -152,9 +176,9 @@ def smooth_tracks(
     covariances_m2: Sequence[np.ndarray],
     ids: Sequence[np.ndarray],
     motion: Motion | None = None,
-) -> list[np.ndarray]:
-    """`smooth_paths` for what `track` takes and gives: for each picture (N_t, 4) x, z, vx, vz of its people."""
-    result = [np.full((len(one), 4), np.nan) for one in ids]
+) -> list[Smoothed]:
+    """`smooth_paths` for what `track` takes and gives: for each picture its N_t people."""
+    result = [Smoothed(np.full((len(one), 4), np.nan), np.full((len(one), 4, 4), np.nan)) for one in ids]
     count = 1 + max((int(one.max()) for one in ids if len(one)), default=-1)
     for start in range(0, count, _SMOOTHED_AT_ONCE):
         inside = [np.flatnonzero((one >= start) & (one < start + _SMOOTHED_AT_ONCE)) for one in ids]
@@ -165,7 +189,8 @@ def smooth_tracks(
             spread[picture, ids[picture][rows] - start] = covariances_m2[picture][rows]
         smooth = smooth_paths(places, times_s, spread, motion)
         for picture, rows in enumerate(inside):
-            result[picture][rows] = smooth[picture, ids[picture][rows] - start]
+            for whole, part in zip(result[picture], smooth, strict=True):
+                whole[rows] = part[picture, ids[picture][rows] - start]
     return result
 
 
