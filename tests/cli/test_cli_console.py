@@ -35,7 +35,7 @@ def test_doctor_and_ground(encoding: str, tmp_path: Path) -> None:
     assert ("→".encode() if encoding == "utf-8" else b"->") in done.stdout
     depth, x = np.meshgrid(np.array([14.0, 18.0, 23.0, 30.0]), np.linspace(-0.38, 0.38, 4))
     feet = np.stack([480 + 800 * x.ravel(), 20 + 4000 / depth.ravel()], 1)
-    from crowd3d.pose.file_backend import STANDING
+    from crowd3d.pose.standing import STANDING
 
     xy = feet[:, None] + (1360 / depth.ravel())[:, None, None] * STANDING
     np.save(tmp_path / "k.npy", np.concatenate([xy, np.full((16, 17, 1), 0.9)], -1))

@@ -20,7 +20,8 @@ from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.weights import DefaultWeights
-from crowd3d.pose.file_backend import STANDING, FileBackend
+from crowd3d.pose.file_backend import FileBackend
+from crowd3d.pose.standing import STANDING
 from crowd3d.scene import validate_predict_json
 from crowd3d.settings import load_settings
 from crowd3d.types import People, Scene

@@ -22,9 +22,10 @@ from crowd3d.pipeline.infer import read_observations
 from crowd3d.pipeline.process import ProcessOptions, process, read_layout
 from crowd3d.pose.alphapose_json import tile_sightings
 from crowd3d.pose.backends import TileBackend
-from crowd3d.pose.file_backend import STANDING, FileBackend
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
+from crowd3d.pose.standing import STANDING
 from crowd3d.types import Keypoints, TileLayout
 
 SIZE = (960, 600)

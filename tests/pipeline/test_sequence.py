@@ -20,7 +20,7 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.frames import is_sequence, read_frames
 from crowd3d.pipeline.sequence_ground import spread_over
-from crowd3d.pose.file_backend import STANDING
+from crowd3d.pose.standing import STANDING
 from crowd3d.scene.paths import TRAJECTORY_COLUMNS
 from crowd3d.types import Scene
 

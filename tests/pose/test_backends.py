@@ -15,9 +15,10 @@ from crowd3d.imaging import GigapixelImage
 from crowd3d.pose import backends
 from crowd3d.pose.alphapose import SCRIPT, AlphaPose
 from crowd3d.pose.backends import BACKEND_NAMES, REGISTRY, Assets, FunctionBackend, SearchBackend, TileBackend, choose_backend, scout
-from crowd3d.pose.file_backend import STANDING, FileBackend
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.rtmpose import RtmPose
 from crowd3d.pose.search import Surroundings
+from crowd3d.pose.standing import STANDING
 from crowd3d.pose.torchvision_backend import TorchvisionPose
 
 PYTHON = Path(sys.executable)

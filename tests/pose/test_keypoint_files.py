@@ -13,9 +13,10 @@ import pytest
 
 from crowd3d.bodies import COCO17_NAMES
 from crowd3d.errors import MissingAsset
-from crowd3d.pose.file_backend import STANDING, FileBackend
+from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.keypoint_files.layouts import BODY25_TO_COCO, OPENPOSE_TO_COCO
 from crowd3d.pose.keypoint_files.plausible import doubt, fault
+from crowd3d.pose.standing import STANDING
 
 SIZE = (1600, 900)
 IMAGE = Path("pictures") / "IMG_0001.jpg"

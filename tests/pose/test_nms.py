@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crowd3d.pose.file_backend import STANDING
 from crowd3d.pose.nms import NEIGHBOURS_AT_MOST, box_distinct, distinct, iou, near_pairs
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
+from crowd3d.pose.standing import STANDING
 from crowd3d.types import Keypoints
 
 
