@@ -123,7 +123,10 @@ class PhotoSeeker:
 
     def only_look(self, image: GigapixelImage, camera: Camera, ground: GroundPlane) -> Seen:
         """By those tiles of the pyramid in which the ground shows people of their size."""
-        boxes = self._find_on_ground(image, pyramid(image.size, ALL_TILES), camera, ground)
+        return self.look_in(image, self._find_on_ground(image, pyramid(image.size, ALL_TILES), camera, ground), camera, ground)
+
+    def look_in(self, image: GigapixelImage, boxes: Boxes, camera: Camera, ground: GroundPlane) -> Seen:
+        """Into given boxes."""
         return Seen(boxes, self._look(image, boxes, "looking at everybody"), (camera, ground))
 
     def people(self, image: GigapixelImage, found: Seen) -> Observations:
