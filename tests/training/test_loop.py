@@ -175,6 +175,8 @@ def test_rounds_go_on_from_each_other_and_the_mean_of_their_ends_is_published(tm
     start = network().state_dict()[key]
     assert (ends[1][key] - ends[0][key]).norm() < (ends[0][key] - start).norm()
     assert metadata["steps"] == "180"
+    fit_in_rounds(network(), batch, loss, validate, replace(RECIPE, steps=60, rounds=3, half=False, start_share=0.25), tmp_path, {})
+    torch.testing.assert_close(load_weights(tmp_path / "weights.safetensors")[0][key], 0.75 * mean[key] + 0.25 * start)
     assert float(metadata["error"]) < 0.5
 
 

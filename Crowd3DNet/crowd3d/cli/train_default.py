@@ -41,7 +41,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 RECIPES = {
     "crowd3dnet_compact": Recipe(steps=12_000, learning_rate=1.2e-3),
     "keypoints": Recipe(steps=15_000, learning_rate=1.5e-3),
-    "lifter": Recipe(steps=4000, learning_rate=7.0e-4, schedule=linear, rounds=3),
+    "lifter": Recipe(steps=4000, learning_rate=7.0e-4, schedule=linear, rounds=3, start_share=0.5),
 }
 STAGES = ("scenes", *RECIPES)
 SCENES = 12_000
@@ -93,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         network, recipe = NETWORKS[stage](), RECIPES[stage]
         if args.start:
             fill(network, load_weights(args.start)[0], args.start)
-        data = scenes, held_out, folder / stage, replace(recipe, steps=args.steps or recipe.steps)
+        recipe = replace(recipe, steps=args.steps or recipe.steps, start_share=recipe.start_share if args.start else 0.0)
+        data = scenes, held_out, folder / stage, recipe
         match network:
             case Lifter():
                 train_lifter(network, _pair_sources(folder, settings), *data)

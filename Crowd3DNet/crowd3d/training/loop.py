@@ -105,13 +105,15 @@ def fit_in_rounds(
     folder: Path,
     metadata: dict[str, str],
 ) -> None:
-    """`fit` as many times as the recipe says, in ``round_0``, ``round_1`` and so on; the mean of their ends is in `folder`."""
+    """`fit` as many times as the recipe says, in ``round_0``, ``round_1`` and so on; the mean of start and ends is in `folder`."""
+    start = {key: value.clone() for key, value in network.state_dict().items()}
     ends = []
     for number in range(recipe.rounds):
         inner = folder / f"round_{number}"
         fit(network, made_ahead(make_batch, number), loss, validate, recipe, inner, metadata)
         ends.append(load_weights(inner / WEIGHTS_FILE)[0])
-    network.load_state_dict({key: torch.stack([end[key] for end in ends]).double().mean(0) for key in ends[0]})
+    mean = {key: torch.stack([end[key] for end in ends]).double().mean(0) for key in start}
+    network.load_state_dict({key: torch.lerp(mean[key], start[key].double(), recipe.start_share) for key in start})
     network.eval()
     with torch.inference_mode():
         figures = validate(network)

@@ -47,6 +47,8 @@ class Recipe:
         best_by: figure of the validation, the larger the better, that chooses ``best.safetensors``; None for no such file.
         half: write float16 weights.
         rounds: runs of so many steps, each from the end of the one before; what is published is the mean of their ends.
+        start_share: what the weights that a training begins with count in that mean: what they could do is kept (Wortsman et al., Robust
+            fine-tuning of zero-shot models, CVPR 2022).
     """
 
     steps: int
@@ -62,6 +64,7 @@ class Recipe:
     best_by: str | None = None
     half: bool = True
     rounds: int = 1
+    start_share: float = 0.0
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
