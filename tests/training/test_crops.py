@@ -19,7 +19,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SceneStore:
     folder = tmp_path_factory.mktemp("scenes")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scene_store, "SCENES_PER_SHARD", 12)
-        render_scenes(folder, seed=5, scenes=12)
+        render_scenes(folder, seed=7, scenes=12)
     return SceneStore.load(folder)
 
 
