@@ -64,8 +64,8 @@ CALIBRATED = Belief(
 """People lifted from keypoints whose spreads are calibrated on photographs: there the keypoints know better.
 
 A lifter that has learned such errors from rendered people sets bodies nearer to the truth than the optimisation leaves them, but farther
-from annotated photographs. With orientations held twice as firmly as keypoints of unknown worth would allow, bodies lose 7 mm there
-instead of 13, and photographs nothing.
+from annotated photographs. With orientations held as firmly as for plain keypoints, bodies lose 7 mm there in the mean instead of 13, and
+photographs nothing.
 """
 
 
