@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,12 @@ import pytest
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.pose import photo, photo_finder
+from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
 from crowd3d.pose.photo_finder import TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
 from crowd3d.pose.photo_keypoints import BoxKeypoints
 from crowd3d.pose.search import search
-from crowd3d.types import NOMINAL_STATURE_M
+from crowd3d.types import NOMINAL_STATURE_M, Keypoints
 
 
 @pytest.fixture
@@ -161,3 +163,16 @@ def test_a_second_look_adds_only_whom_the_first_did_not_see(image: GigapixelImag
     assert both.keypoints is not None
     assert len(both.keypoints) == 3
     assert photo_finder.FIRST_TILES > 1
+
+
+def test_the_place_on_the_ground_is_known_where_ankles_are_sure() -> None:
+    """It is told beside the torso, so that a shift between both networks does not move it."""
+    xy = np.random.default_rng(0).uniform(100, 300, (2, 17, 2))
+    score = np.full((2, 17), 0.95)
+    score[1, 15] = 0.1
+    observed = Observations.from_keypoints(Keypoints(xy, score), photo_source())
+    shift = np.array([4.0, -3.0])
+    other = replace(observed, xy_px=xy + shift, hvip_px=np.array([[200.0, 310.0], [220.0, 320.0]]) + shift)
+    found = photo._with_depths(observed, replace(other, depth_m=score, depth_sigma_m=score), np.full(2, 100.0))
+    np.testing.assert_allclose(found.hvip_px[0], [200.0, 310.0])
+    assert np.isnan(found.hvip_px[1]).all()

@@ -154,3 +154,11 @@ def test_many_training_windows_are_steep() -> None:
     middle = np.array([128.0, 128.0])
     elevation = np.array([sample_window(rng, 256, (40, 160))[0].elevation_rad(middle) for _ in range(200)])
     assert 0.43 < (elevation > STEEP_RAD).mean() < 0.6
+
+
+def test_some_training_windows_are_seen_from_among_the_people_and_none_by_a_published_camera() -> None:
+    rng = np.random.default_rng(1)
+    planes = np.array([sample_window(rng, 256, (40, 160))[0].ground.coefficients for _ in range(200)])
+    assert 0.08 < (planes[:, 3] < 2.5).mean() < 0.3
+    published = np.array([plane for plane, *_ in PUBLISHED.values()])
+    assert np.abs(planes[:, None] - published).max(2).min() > 1e-3

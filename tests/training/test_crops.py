@@ -19,7 +19,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> SceneStore:
     folder = tmp_path_factory.mktemp("scenes")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scene_store, "SCENES_PER_SHARD", 12)
-        render_scenes(folder, seed=5, scenes=12)
+        render_scenes(folder, seed=7, scenes=12)
     return SceneStore.load(folder)
 
 
@@ -102,7 +102,7 @@ def test_empty_crops_show_nobody_at_his_place_and_scale(store):
         crops = sample_person_crops(store, scene, np.random.default_rng(9), augment=True)
         rows = np.arange(store.first[scene], store.first[scene + 1])
         torso = store.project(scene, store.points_cam_m[rows].astype(float))[:, TORSO]
-        seen = (store.visible_fraction[rows] > 0.3) & ((torso > 0) & (torso < scene_store.SCENE_PX)).all(1)
+        seen = (store.visible_fraction[rows] > 0.3) & ((torso > 0) & (torso < scene_store.USUAL.size_px)).all(1)
         boxes = crops.boxes[~crops.present].astype(float)
         per_metre = boxes[:, 2] / CROP_HEIGHT_M
         middle = boxes[:, :2] + boxes[:, 2:] / 2 - np.stack([0 * per_metre, TORSO_OFFSET_M * per_metre], 1)

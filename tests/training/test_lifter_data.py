@@ -6,12 +6,13 @@ import torch
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, load_body
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.model.lifter import LifterInput
+from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
 from crowd3d.scene.measuring import measure
 from crowd3d.training import lifter_data
-from crowd3d.training.lifter_data import LifterPairs, LifterTruth, PairMaker
+from crowd3d.training.lifter_data import PairMaker
+from crowd3d.training.lifter_pairs import LifterPairs, LifterTruth
 from crowd3d.types import Keypoints
 
 PEOPLE = 40
@@ -37,7 +38,7 @@ def without_error(count: int) -> LifterPairs:
 def maker(monkeypatch: pytest.MonkeyPatch) -> PairMaker:
     for share in ("UNKNOWN_DEPTH_SHARE", "OTHER_BACKEND_SHARE", "SCALE_SIGMA"):
         monkeypatch.setattr(lifter_data, share, 0.0)
-    return PairMaker(without_error(PEOPLE), seed=1, skeletons=300)
+    return PairMaker([without_error(PEOPLE)], seed=1, skeletons=300)
 
 
 def joints54(truth: LifterTruth) -> np.ndarray:
@@ -113,8 +114,29 @@ def test_errors_of_predictions_are_put_on_simulated_people(maker):
     off = torch.full((1, 17, 2), 0.25)
     off[:, :, 1] = -0.1
     measured = predictions.measured._replace(tangent_m=predictions.true_tangent_m + off)
-    exact = PairMaker(predictions, seed=1, skeletons=50).batch(np.random.default_rng(8), PEOPLE, 0)[0]
-    wrong = PairMaker(predictions._replace(measured=measured), seed=1, skeletons=50).batch(np.random.default_rng(8), PEOPLE, 0)[0]
+    exact = PairMaker([predictions], seed=1, skeletons=50).batch(np.random.default_rng(8), PEOPLE, 0)[0]
+    wrong = PairMaker([predictions._replace(measured=measured)], seed=1, skeletons=50).batch(np.random.default_rng(8), PEOPLE, 0)[0]
     # an error that all keypoints share moves the torso centre that everything is measured from, and nothing else
     expected = (exact.hvip_tangent_m - off[:, 0]) / exact.distance_m[:, None]
     assert torch.allclose(wrong.hvip_tangent_m / wrong.distance_m[:, None], expected, atol=1e-5)
+
+
+def test_every_source_counts_alike_however_many_people_it_saw(maker):
+    few, many = without_error(3), without_error(400)
+    sources = [
+        pairs._replace(truth=pairs.truth._replace(betas=torch.full_like(pairs.truth.betas, value)))
+        for value, pairs in ((0.0, few), (1.0, many))
+    ]
+    truth = PairMaker(sources, seed=1, skeletons=50).batch(np.random.default_rng(2), 0, 1000)[1]
+    assert 0.45 < float(truth.betas[:, 0].mean()) < 0.55
+
+
+def test_hidden_depths_are_unknown_and_nothing_else_changes(maker):
+    measured = without_error(PEOPLE).measured
+    chosen = np.arange(PEOPLE) < 7
+    flat = lifter_data.without_depth(measured, chosen)
+    assert torch.equal(flat.depth_m[:7], torch.zeros(7, 17))
+    assert torch.equal(flat.log_sigma[:7, :, 1], torch.full((7, 17), LOG_SIGMA_UNKNOWN))
+    assert torch.equal(flat.log_sigma[:, :, 0], measured.log_sigma[:, :, 0])
+    assert torch.equal(flat.depth_m[7:], measured.depth_m[7:])
+    assert torch.equal(flat.tangent_m, measured.tangent_m)

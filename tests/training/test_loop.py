@@ -11,7 +11,7 @@ from torch import nn
 
 from crowd3d.errors import BadOutput, MissingAsset, TrainingFailed
 from crowd3d.model import load_weights
-from crowd3d.training.loop import fit, made_ahead
+from crowd3d.training.loop import fit, fit_in_rounds, made_ahead
 from crowd3d.training.recipe import Recipe, milestones
 
 TRUE_WEIGHT = torch.tensor([[1.0, -2.0, 0.5]])
@@ -164,3 +164,30 @@ def test_a_failure_while_making_a_batch_arrives():
 
     with pytest.raises(MissingAsset, match="picture"):
         next(made_ahead(failing)(0, 3))
+
+
+def test_rounds_go_on_from_each_other_and_the_mean_of_their_ends_is_published(tmp_path):
+    fit_in_rounds(network(), batch, loss, validate, replace(RECIPE, steps=60, rounds=3, half=False), tmp_path, {})
+    ends = [load_weights(tmp_path / f"round_{number}" / "weights.safetensors")[0] for number in range(3)]
+    mean, metadata = load_weights(tmp_path / "weights.safetensors")
+    key = "0.weight"
+    torch.testing.assert_close(mean[key], torch.stack([end[key] for end in ends]).mean(0))
+    start = network().state_dict()[key]
+    assert (ends[1][key] - ends[0][key]).norm() < (ends[0][key] - start).norm()
+    assert metadata["steps"] == "180"
+    fit_in_rounds(network(), batch, loss, validate, replace(RECIPE, steps=60, rounds=3, half=False, start_share=0.25), tmp_path, {})
+    torch.testing.assert_close(load_weights(tmp_path / "weights.safetensors")[0][key], 0.75 * mean[key] + 0.25 * start)
+    assert float(metadata["error"]) < 0.5
+
+
+def test_finished_rounds_are_not_repeated(tmp_path):
+    recipe = replace(RECIPE, steps=40, rounds=2)
+    fit_in_rounds(network(), batch, loss, validate, recipe, tmp_path, {})
+    before = load_weights(tmp_path / "weights.safetensors")[0]
+
+    def no_more(rng: np.random.Generator):
+        raise AssertionError
+
+    fit_in_rounds(network(), no_more, loss, validate, recipe, tmp_path, {})
+    after = load_weights(tmp_path / "weights.safetensors")[0]
+    assert all(torch.equal(before[key], after[key]) for key in before)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,28 +14,34 @@ import torch
 from torch import nn
 
 from crowd3d.errors import BadConfig
+from crowd3d.files import file_digest
 from crowd3d.model import Crowd3DNet, fill, load_weights
 from crowd3d.model.keypoint_net import KeypointNet, load_keypoint_net
 from crowd3d.model.lifter import Lifter
-from crowd3d.settings import load_settings
+from crowd3d.pipeline.photo_models import photo_models
+from crowd3d.pose.photo import PhotoSeeker
+from crowd3d.settings import Settings, load_settings
+from crowd3d.training.lifter_pairs import PairSource, in_boxes, in_crops
 from crowd3d.training.loop import WEIGHTS_FILE
-from crowd3d.training.recipe import Recipe
-from crowd3d.training.scene_store import SCENES_PER_SHARD, render_scenes
+from crowd3d.training.recipe import Recipe, linear
+from crowd3d.training.scene_store import EMPTY, LARGE, SCENES_PER_SHARD, render_scenes
 from crowd3d.training.train_keypoints import train_keypoints
 from crowd3d.training.train_lifter import train_lifter
 from crowd3d.training.train_tiles import train_tiles
 
+log = logging.getLogger(__name__)
+
 HELD_OUT_SEED = 900
-EMPTY_SEED = 5000
+EMPTY_SEED, LARGE_SEED = 5000, 6000
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "crowd3dnet_compact": partial(Crowd3DNet, "compact"),
     "keypoints": KeypointNet,
-    "lifter": Lifter,
+    "lifter": partial(Lifter, dropout=0.15),
 }
 RECIPES = {
     "crowd3dnet_compact": Recipe(steps=12_000, learning_rate=1.2e-3),
     "keypoints": Recipe(steps=15_000, learning_rate=1.5e-3),
-    "lifter": Recipe(steps=12_000, learning_rate=1.0e-3),
+    "lifter": Recipe(steps=4000, learning_rate=7.0e-4, schedule=linear, rounds=3, start_share=0.5),
 }
 STAGES = ("scenes", *RECIPES)
 SCENES = 12_000
@@ -77,16 +85,19 @@ def run(args: argparse.Namespace) -> int:
     for stage in STAGES if stages == "all" else [stages]:
         if stage == "scenes":
             render_scenes(held_out, HELD_OUT_SEED, SCENES_PER_SHARD)
+            render_scenes(held_out, HELD_OUT_SEED + LARGE_SEED, SCENES_PER_SHARD, LARGE)
             render_scenes(scenes, seed, count)
-            render_scenes(scenes, seed + EMPTY_SEED, count // 4, empty=True)
+            render_scenes(scenes, seed + EMPTY_SEED, count // 4, EMPTY)
+            render_scenes(scenes, seed + LARGE_SEED, count // 4, LARGE)
             continue
         network, recipe = NETWORKS[stage](), RECIPES[stage]
         if args.start:
             fill(network, load_weights(args.start)[0], args.start)
-        data = scenes, held_out, folder / stage, Recipe(args.steps or recipe.steps, recipe.learning_rate)
+        recipe = replace(recipe, steps=args.steps or recipe.steps, start_share=recipe.start_share if args.start else 0.0)
+        data = scenes, held_out, folder / stage, recipe
         match network:
             case Lifter():
-                train_lifter(network, _keypoint_network(folder, settings.pretrained_root), *data)
+                train_lifter(network, _pair_sources(folder, settings), *data)
             case KeypointNet():
                 train_keypoints(network, *data)
             case Crowd3DNet():
@@ -96,7 +107,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keypoint_network(folder: Path, pretrained: Path) -> KeypointNet:
-    """The one trained in `folder`, else the shipped one."""
+def _pair_sources(folder: Path, settings: Settings) -> list[PairSource]:
+    """Those whose errors the lifter learns, by the keypoint network trained in `folder`, else by the shipped one."""
     trained = folder / "keypoints" / WEIGHTS_FILE
-    return load_keypoint_net(trained if trained.exists() else pretrained / "keypoints.safetensors")
+    keypoints = trained if trained.exists() else settings.pretrained_root / "keypoints.safetensors"
+    sources = [PairSource("embedded", file_digest(keypoints)[:8], in_crops(load_keypoint_net(keypoints).eval(), seed=1))]
+    if fetched := photo_models(settings.models_folder):
+        version = "+".join(file_digest(path)[:8] for path in (fetched.keypoints, keypoints))
+        sources.append(PairSource("movenet", version, in_boxes(PhotoSeeker(fetched.finder, fetched.keypoints, keypoints), seed=1)))
+    else:
+        log.warning("the lifter will not learn the errors of the photo networks, which are not here: crowd3d fetch people gets them")
+    return sources

@@ -68,13 +68,18 @@ class LifterOutput(NamedTuple):
 
 
 class Lifter(nn.Module):
-    """Residual multilayer perceptron from `LifterInput` to `LifterOutput`."""
+    """Residual multilayer perceptron from `LifterInput` to `LifterOutput`.
 
-    def __init__(self) -> None:
+    Args:
+        dropout: in training, the share of what each block adds that is left out.
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
         self.input = nn.Linear(17 * POINT_FEATURES + CONTEXT_FEATURES, HIDDEN)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN)) for _ in range(BLOCKS)
+            nn.Sequential(nn.LayerNorm(HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.Dropout(dropout))
+            for _ in range(BLOCKS)
         )
         self.output = nn.Linear(HIDDEN, 24 * 6 + 10 + 4)
         identity = torch.zeros(24 * 6 + 10 + 4)

@@ -59,9 +59,14 @@ EMBEDDED = Belief(
 
 
 CALIBRATED = Belief(
-    keypoints=17 * (1.0,), depth=np.inf, hvip=np.inf, pose=1.0, turn_rad=(0.3, 0.6, 0.3), place=0.2, betas=1.0, ground=1.0, scale=np.inf
+    keypoints=17 * (1.0,), depth=np.inf, hvip=np.inf, pose=1.0, turn_rad=(0.15, 0.3, 0.15), place=0.2, betas=1.0, ground=1.0, scale=np.inf
 )
-"""People lifted from keypoints whose spreads are calibrated, by a lifter that has seen no errors of theirs: the keypoints know better."""
+"""People lifted from keypoints whose spreads are calibrated on photographs: there the keypoints know better.
+
+A lifter that has learned such errors from rendered people sets bodies nearer to the truth than the optimisation leaves them, but farther
+from annotated photographs. With orientations held as firmly as for plain keypoints, bodies lose 7 mm there in the mean instead of 13, and
+photographs nothing.
+"""
 
 
 def belief_of(observed: Observations) -> Belief:

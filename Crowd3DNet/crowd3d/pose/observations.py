@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from crowd3d.bodies.joints import HIPS17, SHOULDERS17, TORSO17
+from crowd3d.bodies.joints import ANKLES17, HIPS17, SHOULDERS17, TORSO17
 from crowd3d.errors import MissingAsset
 from crowd3d.files import load_arrays, parse_json, write_npz
 from crowd3d.geometry import Camera
 from crowd3d.pose.source import Source
 from crowd3d.types import SHARED, Keypoints, Rows
 
+SURE_ANKLE = 0.06
+"""Spread of ankles, as a share of the person's size, below which they tell where somebody stands."""
 DOUBTFUL = 0.75
 """Mean probability below which a result says that its people are doubtful: white noise gave 0.5, crowds give 0.8 to 0.97."""
 STATURE_PER_TORSO = 3.3
@@ -76,6 +78,11 @@ class Observations(Rows):
     def torso_px(self) -> np.ndarray:
         """(N, 2) mean of shoulders and hips."""
         return self.xy_px[:, TORSO17].mean(1)
+
+    @property
+    def sure_ankles(self) -> np.ndarray:
+        """(N,) whether both ankles tell where somebody stands."""
+        return self.sigma_px[:, ANKLES17].max(1) < SURE_ANKLE * person_size_px(self.xy_px)
 
     def straightened(self, camera: Camera) -> Observations:
         """The same in ideal pixels (see `geometry.camera`); what the lens cannot have shown becomes unknown."""

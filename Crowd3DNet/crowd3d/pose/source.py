@@ -25,8 +25,8 @@ class Source:
         scores_are_probabilities: whether `Observations.score` is the calibrated probability that this is a person; else it is a mean of
             keypoint scores, which tells nothing of the kind.
         sure: score from which on people count for camera and ground.
-        lifter_knows_errors: whether the lifter was trained on this source's own errors, so that its people already contain all that the
-            keypoints say.
+        lifter_knows_errors: whether the lifter was trained on this source's own errors in the pictures that it is for, so that its people
+            already contain all that the keypoints say; errors in rendered pictures are not those in photographs.
         remark: what users of results should know; empty for nothing.
     """
 

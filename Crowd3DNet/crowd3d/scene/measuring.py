@@ -21,8 +21,6 @@ SIZE_LOG_SIGMA = 0.2
 """Relative spread of a distance told by somebody's size in the image."""
 FARTHEST = 3.0
 """A HVIP that puts somebody farther than this many times what the size tells is at the horizon by mistake."""
-ANKLE_TRUST_PX = 0.06
-"""Ankles serve as a first guess of the HVIP when their spread is below this share of the person's size."""
 
 
 def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_px: np.ndarray, size_px: np.ndarray) -> np.ndarray:
@@ -51,10 +49,8 @@ def first_torso(camera: Camera, ground: GroundPlane, torso_px: np.ndarray, hvip_
 
 def guess_hvip(observed: Observations) -> np.ndarray:
     """(N, 2) pixels: the backend's HVIP, else the middle of sure ankles, else NaN."""
-    size = person_size_px(observed.xy_px)
-    ankles = observed.xy_px[:, ANKLES17].mean(1)
-    sure = (observed.sigma_px[:, ANKLES17].max(1) < ANKLE_TRUST_PX * size)[:, None]
-    return np.where(np.isfinite(observed.hvip_px), observed.hvip_px, np.where(sure, ankles, np.nan))
+    ankles = np.where(observed.sure_ankles[:, None], observed.xy_px[:, ANKLES17].mean(1), np.nan)
+    return np.where(np.isfinite(observed.hvip_px), observed.hvip_px, ankles)
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""Cameras above public places."""
+"""Cameras above public places, and among the people there."""
 
 from __future__ import annotations
 
@@ -53,3 +53,10 @@ def sample_view(rng: np.random.Generator, image_size: tuple[int, int]) -> Viewpo
         heights = view.person_px(probes)
         if near > 2.5 and heights[0] < 0.9 * height and np.isfinite(middle) and heights[1] > width / 190:
             return view
+
+
+def sample_near_view(rng: np.random.Generator, image_size: tuple[int, int]) -> Viewpoint:
+    """Random camera in somebody's hands or on a shop front: FOV 30–80°, tilt −3–15°, height 1.2–2.6 m, roll σ 1.5°."""
+    camera = Camera.from_fov(rng.uniform(30, 80), image_size)
+    tilt, roll = np.deg2rad(rng.uniform(-3, 15)), np.deg2rad(np.clip(rng.normal(0, 1.5), -5, 5))
+    return Viewpoint(camera, GroundPlane.from_angles(tilt, roll, rng.uniform(1.2, 2.6)))

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from crowd3d.bodies import Body
-from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
-from crowd3d.synthetic.cameras import Viewpoint, sample_view
+from crowd3d.synthetic.cameras import Viewpoint, sample_near_view, sample_view
 from crowd3d.synthetic.compose import draw_window, set_stage
 from crowd3d.synthetic.develop import develop, sample_development
 from crowd3d.synthetic.people import MIN_SPACING_M, Placement, place_groups, pose_crowd, thin
@@ -22,9 +21,13 @@ EMPTY_SHARE = 0.05
 SUPERSAMPLE = 2
 STEEP_SHARE, STEEP_RAD = 0.35, np.deg2rad(20.0)
 """So many windows at least are looked down at by more than this: most pixels of most photographs show ground that is far away."""
+NEAR_SHARE = 0.3
+"""So many of the others are seen from among the people. No published camera is used: those are for tests."""
 LIVELY_SHARE = 0.3
 LIVELY = ("run", "run", "raise", "raise", "wild", "wild", "bend", "crouch", "call", "carry")
 """What this share of the people who stand or walk do instead: a network does not learn what it hardly ever sees."""
+TALLEST, TALLEST_NEAR = 0.9, 1.5
+"""Height of people over the whole picture's, for cameras above a crowd and for those in it."""
 _SIZES = ((19200, 6480), (19200, 6480), (26000, 15000), (6000, 4000), (3840, 2160))
 
 
@@ -51,13 +54,13 @@ def sample_window(rng: np.random.Generator, size: int, person_px: tuple[float, f
     steep = rng.random() < STEEP_SHARE
     while True:
         image_size = _SIZES[rng.integers(len(_SIZES))]
-        published = rng.random() < 0.25
-        view = Viewpoint(*published_camera(str(rng.choice(list(PUBLISHED))), image_size)) if published else sample_view(rng, image_size)
+        near = not steep and rng.random() < NEAR_SHARE
+        view = sample_near_view(rng, image_size) if near else sample_view(rng, image_size)
         foot = rng.random(2) * image_size
         if steep and view.elevation_rad(foot) < STEEP_RAD:
             continue
         height = float(view.person_px(foot))
-        if not 20 < height < 0.9 * image_size[1]:
+        if not 20 < height < (TALLEST_NEAR if near else TALLEST) * image_size[1]:
             continue
         wanted = np.exp(rng.uniform(*np.log(person_px)))
         side = size * height / wanted

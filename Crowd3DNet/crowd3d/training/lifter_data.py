@@ -1,8 +1,8 @@
-"""Training pairs of the lifter: endless posed skeletons with the keypoint network's own errors, and its real predictions."""
+"""Training pairs of the lifter: endless posed skeletons with the errors of 2D sources, and what these really measure."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,18 +10,11 @@ from torch import Tensor
 
 from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORSO54, load_body
 from crowd3d.bodies.joints import TORSO17
-from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
-from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, all_views, decode_crop_points
+from crowd3d.model.keypoint_net import HVIP, TORSO
 from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
-from crowd3d.pose.candidates import Windows
-from crowd3d.pose.crop_looks import observations_from_crops
-from crowd3d.pose.embedded import embedded_source
-from crowd3d.pose.observations import Observations
-from crowd3d.scene.measuring import measure
 from crowd3d.synthetic import sample_skeletons
-from crowd3d.training.person_crops import PersonBatch, sample_person_crops
-from crowd3d.training.scene_store import SceneStore
+from crowd3d.training.lifter_pairs import LifterPairs, LifterTruth
 
 UNKNOWN_DEPTH_SHARE = 0.3
 OTHER_BACKEND_SHARE = 0.2
@@ -29,63 +22,15 @@ SCALE_SIGMA = 0.04
 """Relative error of the assumed distance, from camera and ground."""
 
 
-class LifterTruth(NamedTuple):
-    """What the lifter should say of N people; fields as in `LifterOutput`."""
-
-    rotations: Tensor
-    betas: Tensor
-    hvip_tangent_m: Tensor
-    torso_tangent_m: Tensor
-
-
-class LifterPairs(NamedTuple):
-    """Measurements, their truth, and true tangent coordinates (N, 17, 2) and depths (N, 17) of the keypoints."""
-
-    measured: LifterInput
-    truth: LifterTruth
-    true_tangent_m: Tensor
-    true_depth_m: Tensor
-
-
-def predicted_pairs(network: KeypointNet, store: SceneStore, scenes: range, seed: int) -> LifterPairs:
-    """Run the keypoint network on stored scenes and express predictions and truth in the viewing frames that follow."""
-    parts: list[LifterPairs] = []
-    for scene in scenes:
-        crops = sample_person_crops(store, scene, np.random.default_rng([seed, scene]), augment=False)
-        if len(crops.images):
-            with torch.inference_mode():
-                images = torch.from_numpy(crops.images).float()
-                points = decode_crop_points(*all_views(network, images, network(images)))
-            windows = Windows.of_squares(crops.boxes, crops.turn_rad)
-            parts.append(_scene_pairs(store, scene, crops, observations_from_crops(points, windows, embedded_source())))
-    return LifterPairs(
-        LifterInput(*map(torch.cat, zip(*(p.measured for p in parts), strict=True))),
-        LifterTruth(*map(torch.cat, zip(*(p.truth for p in parts), strict=True))),
-        torch.cat([p.true_tangent_m for p in parts]),
-        torch.cat([p.true_depth_m for p in parts]),
-    )
-
-
-def _scene_pairs(store: SceneStore, scene: int, crops: PersonBatch, observed: Observations) -> LifterPairs:
-    camera = store.camera(scene)
-    ground = GroundPlane.from_coefficients(store.ground[scene])
-    measured, frames, rows = measure(camera, ground, observed, observed.hvip_px)
-    people = crops.person[rows]
-    points = store.points_cam_m[people].astype(np.float64)
-    tangent = frames.to_tangent(camera, camera.project(points))
-    along = np.einsum("nki,ni->nk", points, frames.axes_cam_view[:, :, 2])
-    rotations = axis_angle_to_matrix(torch.from_numpy(store.pose_rad[people]))
-    upright = torch.from_numpy(frames.axes_cam_upright.astype(np.float32))
-    rotations[:, 0] = upright.transpose(1, 2) @ rotations[:, 0]
-    truth = LifterTruth(rotations, torch.from_numpy(store.betas[people]), _float(tangent[:, HVIP]), _float(tangent[:, TORSO]))
-    return LifterPairs(measured, truth, _float(tangent[:, :TORSO]), _float((along - along[:, TORSO:HVIP])[:, :TORSO]))
-
-
 class PairMaker:
-    """Draws batches: simulated skeletons with errors taken from `predictions`, and the predictions themselves."""
+    """Draws batches: simulated skeletons with errors taken from the predictions of several sources, and the predictions themselves.
 
-    def __init__(self, predictions: LifterPairs, seed: int, skeletons: int = 60_000) -> None:
-        self.predictions = predictions
+    Every source counts alike, whatever the number of its predictions.
+    """
+
+    def __init__(self, sources: Sequence[LifterPairs], seed: int, skeletons: int = 60_000) -> None:
+        self.predictions = predictions = LifterPairs.joined(sources)
+        self.sizes = np.array([len(source.true_depth_m) for source in sources])
         measured = predictions.measured
         self.residual = measured.tangent_m - predictions.true_tangent_m
         self.depth_residual = measured.depth_m - predictions.true_depth_m
@@ -103,10 +48,16 @@ class PairMaker:
         """`simulated` + `real` people."""
         parts = [self._simulated(rng, simulated), self._real(rng, real)]
         measured = LifterInput(*map(torch.cat, zip(*(part[0] for part in parts), strict=True)))
-        return _hide_depth(measured, rng), LifterTruth(*map(torch.cat, zip(*(part[1] for part in parts), strict=True)))
+        truth = LifterTruth(*map(torch.cat, zip(*(part[1] for part in parts), strict=True)))
+        return without_depth(measured, rng.random(simulated + real) < UNKNOWN_DEPTH_SHARE), truth
+
+    def _rows(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Somebody of a source, `count` times."""
+        source = rng.integers(len(self.sizes), size=count)
+        return torch.from_numpy(np.cumsum(np.r_[0, self.sizes])[source] + rng.integers(self.sizes[source]))
 
     def _real(self, rng: np.random.Generator, count: int) -> tuple[LifterInput, LifterTruth]:
-        rows = torch.from_numpy(rng.integers(len(self.residual), size=count))
+        rows = self._rows(rng, count)
         measured = LifterInput(*(field[rows] for field in self.predictions.measured))
         truth = LifterTruth(*(field[rows] for field in self.predictions.truth))
         measured, truth = _mirrored(measured, truth, torch.from_numpy(rng.random(count) < 0.5))
@@ -125,7 +76,7 @@ class PairMaker:
         depth = -points[..., 1] * sine - points[..., 2] * cosine
         tangent = torch.stack([points[..., 0], points[..., 1] * cosine - points[..., 2] * sine], -1)
         tangent = tangent * (distance[:, None] / (distance[:, None] + depth).clamp(min=1.0))[..., None]
-        errors = torch.from_numpy(rng.integers(len(self.residual), size=count))
+        errors = self._rows(rng, count)
         predicted = self.predictions.measured
         foreign = torch.from_numpy(rng.random(count) < OTHER_BACKEND_SHARE)
         sigma = _float(np.exp(rng.uniform(np.log(0.008), np.log(0.15), (count, 17)) * rng.uniform(0.9, 1.1, (count, 1))))
@@ -197,9 +148,9 @@ def _rescaled(measured: LifterInput, truth: LifterTruth, scale: Tensor) -> tuple
     return measured, truth
 
 
-def _hide_depth(measured: LifterInput, rng: np.random.Generator) -> LifterInput:
-    """Some backends do not tell depth."""
-    hidden = torch.from_numpy(rng.random(len(measured.depth_m)) < UNKNOWN_DEPTH_SHARE)
+def without_depth(measured: LifterInput, chosen: np.ndarray) -> LifterInput:
+    """The same where nobody tells the depths of the `chosen` (N,) people, as with some backends."""
+    hidden = torch.from_numpy(chosen)
     log_sigma = measured.log_sigma.clone()
     log_sigma[hidden, :, 1] = LOG_SIGMA_UNKNOWN
     return measured._replace(depth_m=torch.where(hidden[:, None], 0.0, measured.depth_m), log_sigma=log_sigma)

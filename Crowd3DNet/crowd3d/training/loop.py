@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crowd3d.errors import TrainingFailed
-from crowd3d.model import save_weights
+from crowd3d.model import load_weights, save_weights
 from crowd3d.training.recipe import Recipe
 from crowd3d.training.record import Record
 from crowd3d.training.state import TrainingState, parameter_groups
@@ -96,6 +96,35 @@ def fit(
                 fabric.barrier()
 
 
+def fit_in_rounds(
+    network: nn.Module,
+    make_batch: Callable[[np.random.Generator], Any],
+    loss: Loss,
+    validate: Validate,
+    recipe: Recipe,
+    folder: Path,
+    metadata: dict[str, str],
+) -> None:
+    """`fit` as many times as the recipe says, in ``round_0``, ``round_1`` and so on; the mean of start and ends is in `folder`."""
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    ends = []
+    for number in range(recipe.rounds):
+        inner = folder / f"round_{number}"
+        fit(network, made_ahead(make_batch, number), loss, validate, recipe, inner, metadata)
+        ends.append(load_weights(inner / WEIGHTS_FILE)[0])
+    mean = {key: torch.stack([end[key] for end in ends]).double().mean(0) for key in start}
+    network.load_state_dict({key: torch.lerp(mean[key], start[key].double(), recipe.start_share) for key in start})
+    network.eval()
+    with torch.inference_mode():
+        figures = validate(network)
+    described = {**metadata, "steps": str(recipe.steps * recipe.rounds), **_as_text(figures)}
+    save_weights(folder / WEIGHTS_FILE, network, described, half=recipe.half)
+
+
+def _as_text(figures: dict[str, float]) -> dict[str, str]:
+    return {name: f"{value:.5g}" for name, value in figures.items()}
+
+
 def _step(
     fabric: Fabric,
     trained: tuple[Any, Any],
@@ -162,7 +191,7 @@ def _publish(
     with torch.inference_mode():
         figures = validate(network)
         picture = None if draw is None else draw(network)
-    metadata = {**metadata, **{name: f"{value:.5g}" for name, value in figures.items()}}
+    metadata = {**metadata, **_as_text(figures)}
     save_weights(folder / WEIGHTS_FILE, network, metadata, half=recipe.half)
     if recipe.best_by is not None and figures[recipe.best_by] >= state.best:
         state.best = figures[recipe.best_by]
@@ -172,17 +201,17 @@ def _publish(
     return figures, picture
 
 
-def made_ahead(make_batch: Callable[[np.random.Generator], Any]) -> Batches:
-    """Batches from a function; batch i comes from a generator seeded with i, in a thread that stays a few ahead."""
+def made_ahead(make_batch: Callable[[np.random.Generator], Any], seed: int = 0) -> Batches:
+    """Batches from a function; batch i comes from a generator seeded with `seed` and i, in a thread that stays a few ahead."""
 
     def batches(start: int, stop: int) -> Iterator[Any]:
         numbers = iter(range(start, stop))
         pool = ThreadPoolExecutor(1)
         try:
-            waiting = deque(pool.submit(_numbered, make_batch, number) for number in islice(numbers, AHEAD))
+            waiting = deque(pool.submit(_numbered, make_batch, seed, number) for number in islice(numbers, AHEAD))
             while waiting:
                 batch = waiting.popleft().result()
-                waiting.extend(pool.submit(_numbered, make_batch, number) for number in islice(numbers, 1))
+                waiting.extend(pool.submit(_numbered, make_batch, seed, number) for number in islice(numbers, 1))
                 yield batch
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -190,5 +219,5 @@ def made_ahead(make_batch: Callable[[np.random.Generator], Any]) -> Batches:
     return batches
 
 
-def _numbered(make_batch: Callable[[np.random.Generator], Any], number: int) -> Any:
-    return make_batch(np.random.default_rng(number))
+def _numbered(make_batch: Callable[[np.random.Generator], Any], seed: int, number: int) -> Any:
+    return make_batch(np.random.default_rng([number, seed]))

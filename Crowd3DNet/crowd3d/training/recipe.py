@@ -17,6 +17,11 @@ def trapezoid(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARMUP_STEPS) * max(LOWEST_RATE, min(1.0, left))
 
 
+def linear(step: int, steps: int) -> float:
+    """Rise over `WARMUP_STEPS`, then fall linearly to `LOWEST_RATE`: for a network that has been trained before."""
+    return min(1.0, (step + 1) / WARMUP_STEPS) * max(LOWEST_RATE, 1.0 - step / steps)
+
+
 def milestones(epochs: Sequence[int], steps_per_epoch: int, gamma: float = 0.1) -> Callable[[int, int], float]:
     """Multiply the rate by `gamma` when each of `epochs` begins, as the published recipe does."""
     return partial(_at_milestones, tuple(epochs), steps_per_epoch, gamma)
@@ -41,6 +46,9 @@ class Recipe:
         validate_every, save_every, report_every: steps between validations, saved states, and lines of the log.
         best_by: figure of the validation, the larger the better, that chooses ``best.safetensors``; None for no such file.
         half: write float16 weights.
+        rounds: runs of so many steps, each from the end of the one before; what is published is the mean of their ends.
+        start_share: what the weights that a training begins with count in that mean: what they could do is kept (Wortsman et al., Robust
+            fine-tuning of zero-shot models, CVPR 2022).
     """
 
     steps: int
@@ -55,6 +63,8 @@ class Recipe:
     report_every: int = 50
     best_by: str | None = None
     half: bool = True
+    rounds: int = 1
+    start_share: float = 0.0
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,30 @@ from crowd3d.geometry import Camera
 from crowd3d.synthetic import sample_crop
 from crowd3d.synthetic.crop import EMPTY_SHARE
 
-SCENE_PX = 512
-PERSON_PX = (48, 350)
 SCENES_PER_SHARD = 250
 JPEG_QUALITY = 92
 PEOPLE_FIELDS = ("points_cam_m", "visibility", "visible_fraction", "pose_rad", "betas")
+
+
+@dataclass(frozen=True)
+class SceneKind:
+    """What rendered scenes are like.
+
+    Attributes:
+        size_px: side of the picture.
+        person_px: range of the height of the people for whom it is cut, see `sample_crop`.
+        empty_share: share of scenes without people.
+    """
+
+    size_px: int = 512
+    person_px: tuple[float, float] = (48, 350)
+    empty_share: float = EMPTY_SHARE
+
+
+USUAL = SceneKind()
+EMPTY = SceneKind(empty_share=1.0)
+LARGE = SceneKind(size_px=1024, person_px=(150, 800))
+"""People as tall as near ones in photographs of many megapixels."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +49,7 @@ class SceneStore:
     """Scenes of many shards; people of scene i are rows first[i] to first[i + 1] of the arrays over people.
 
     Attributes:
-        jpegs: S encoded RGB images of SCENE_PX².
+        jpegs: S encoded RGB images, square, of any sizes.
         intrinsics: (S, 4) fx, fy, cx, cy in pixels.
         ground: (S, 4) plane coefficients.
         first: (S + 1,) first person of every scene.
@@ -53,7 +73,7 @@ class SceneStore:
         return len(self.jpegs)
 
     def image(self, scene: int) -> np.ndarray:
-        """(SCENE_PX, SCENE_PX, 3) uint8 RGB."""
+        """(S, S, 3) uint8 RGB."""
         return cv2.imdecode(np.frombuffer(self.jpegs[scene], np.uint8), cv2.IMREAD_COLOR_RGB)  # type: ignore[return-value]
 
     def camera(self, scene: int) -> Camera:
@@ -74,9 +94,11 @@ class SceneStore:
         Raises:
             MissingAsset: there is none.
         """
-        paths = sorted(Path(folder).glob("scenes_*.npz"))[:most]
-        if not paths:
-            raise MissingAsset(f"no rendered scenes in {folder}; run: crowd3d train default --stage scenes")
+        return cls.read(scene_shards(folder)[:most])
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> SceneStore:
+        """Read shards, at least one."""
         parts: dict[str, list[np.ndarray]] = {}
         jpegs: list[bytes] = []
         for path in paths:
@@ -89,19 +111,29 @@ class SceneStore:
         return cls(jpegs=jpegs, first=np.r_[0, np.cumsum(arrays.pop("count"))], **arrays)
 
 
-def render_scenes(folder: Path, seed: int, scenes: int, *, empty: bool = False) -> None:
-    """Render shards until `folder` holds `scenes` scenes of this seed, with or without people; shards that exist are kept."""
+def scene_shards(folder: Path) -> list[Path]:
+    """The shards of a folder.
+
+    Raises:
+        MissingAsset: there is none.
+    """
+    if paths := sorted(Path(folder).glob("scenes_*.npz")):
+        return paths
+    raise MissingAsset(f"no rendered scenes in {folder}; run: crowd3d train default --stage scenes")
+
+
+def render_scenes(folder: Path, seed: int, scenes: int, kind: SceneKind = USUAL) -> None:
+    """Render shards until `folder` holds `scenes` scenes of this seed; shards that exist are kept."""
     body = load_body("free_low")
     folder = Path(folder)
     for shard in tqdm(range(-(-scenes // SCENES_PER_SHARD)), desc="rendering training scenes", unit="shard"):
         path = folder / f"scenes_{seed:04d}_{shard:04d}.npz"
         if not path.exists():
-            write_npz(path, **_render_shard(body, np.random.default_rng([seed, shard]), empty))
+            write_npz(path, **_render_shard(body, np.random.default_rng([seed, shard]), kind))
 
 
-def _render_shard(body: Body, rng: np.random.Generator, empty: bool) -> dict[str, np.ndarray]:
-    share = 1.0 if empty else EMPTY_SHARE
-    crops = [sample_crop(rng, body, size=SCENE_PX, person_px=PERSON_PX, empty_share=share) for _ in range(SCENES_PER_SHARD)]
+def _render_shard(body: Body, rng: np.random.Generator, kind: SceneKind) -> dict[str, np.ndarray]:
+    crops = [sample_crop(rng, body, kind.size_px, kind.person_px, kind.empty_share) for _ in range(SCENES_PER_SHARD)]
     encoded = [
         cv2.imencode(".jpg", cv2.cvtColor(c.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1] for c in crops
     ]
