@@ -15,7 +15,7 @@ import numpy as np
 import crowd3d
 from crowd3d.errors import Crowd3DError, MissingAsset
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
-from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance, write_release_ground
+from crowd3d.ground import write_release_ground
 from crowd3d.imaging import GigapixelImage, path_for_size
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.locks import locked
@@ -29,6 +29,7 @@ from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.observations import Observations
 from crowd3d.raster import find_renderer
 from crowd3d.render import Style, person_colours, render_overlay, render_overview, top_view
+from crowd3d.scene.lifting import position_covariance
 from crowd3d.types import Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
@@ -228,22 +229,12 @@ def _try_to_prepare(network: NetworkChoice) -> None:
         _ = network.ready
 
 
-def _position_covariance(scene: Scene) -> np.ndarray | None:
-    """(N, 2, 2) square metres of everybody's place to the right of and in front of the camera, None for a given camera."""
-    if scene.ground_covariance is None:
-        return None
-    hvip_px = scene.people.hvip_px
-    pixel_sigma = HVIP_SIGMA_M * scene.ground.pixels_per_metre(scene.camera, hvip_px)
-    world = ground_position_covariance(scene.camera, scene.ground, scene.ground_covariance, hvip_px, pixel_sigma)
-    return world * [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
-
-
 def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, options: InferOptions) -> None:
     body, low = result_body(options.network, detailed=True), result_body(options.network, detailed=False)
     style = Style(blur_faces=options.blur_faces, renderer=find_renderer(options.renderer))
     render_overlay(scene, body, image, results.overlay, replace(style, with_hvip=options.with_hvip))
     render_overview(scene, low, image, results.overview, style)
-    top_view(scene, low, results.top_view, position_covariance=_position_covariance(scene))
+    top_view(scene, low, results.top_view, position_covariance=position_covariance(scene))
     if len(scene.people):
         write_glb(results.mesh, scene, low, person_colours(scene.people))
     write_people_csv(results.table, scene, low)
