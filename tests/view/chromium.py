@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,14 @@ class Chromium:
         self._rest = b""
         read, self._write = os.pipe()
         self._read, write = os.pipe()
-        # The browser reads from its descriptor 3 and writes to 4.
-        shell = ["sh", "-c", f'exec "$@" 3<&{read} 4>&{write}', "sh", executable, *FLAGS]
-        command = [*shell, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", "about:blank"]
-        self._process = subprocess.Popen(command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(read)
-        os.close(write)
+        silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (1, 2)]
+        # The browser reads from its descriptor 3 and writes to 4; both copies lie above that, so that neither is overwritten.
+        high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10) for number in (read, write)]
+        piped = [(os.POSIX_SPAWN_DUP2, number, target) for number, target in zip(high, (3, 4), strict=True)]
+        command = [executable, *FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", "about:blank"]
+        self._process = os.posix_spawn(executable, command, os.environ, file_actions=[*silent, *piped])
+        for number in (read, write, *high):
+            os.close(number)
         self._session: str | None = None
         page = next(one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page")
         self._session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
@@ -50,8 +53,8 @@ class Chromium:
 
     def close(self) -> None:
         """End the browser."""
-        self._process.kill()
-        self._process.wait()
+        os.kill(self._process, signal.SIGTERM)
+        os.waitpid(self._process, 0)
         os.close(self._write)
         os.close(self._read)
 
@@ -98,7 +101,7 @@ class Chromium:
 
     def text(self, selector: str) -> str:
         """What somebody reads there; empty where nothing is shown."""
-        return self.run(f"document.querySelector({selector!r}).innerText")
+        return self.run(f"(one => one.checkVisibility() ? one.innerText : '')(document.querySelector({selector!r}))")
 
     def press(self, key: str, *, shift: bool = False) -> None:
         """One key on the keyboard."""

@@ -83,9 +83,7 @@ class Layers:
     paths: Sequence[Path2D] = ()
 
 
-def write_viewer(
-    path: Path, title: str, timeline: Sequence[Moment], body: Body, layers: Layers, before: Moment | None = None
-) -> None:
+def write_viewer(path: Path, title: str, timeline: Sequence[Moment], body: Body, layers: Layers, before: Moment | None = None) -> None:
     """Write the page: bodies on a metre grid, orbit, pan, zoom, the photograph's point of view, click a person for figures, a tape.
 
     Args:

@@ -1,6 +1,6 @@
 // ---- choosing a person
 const COMPASS = ["towards camera", "towards, right", "right", "away, right", "away", "away, left", "left", "towards, left"];
-const facingText = degrees => `${COMPASS[(Math.round(degrees / 45) + 8) % 8]} (${Math.round(degrees)}°)`;
+const facingText = degrees => `${COMPASS[(Math.round(degrees / 45) + 8) % 8]} (${String(Math.round(degrees)).replace("-", "−")}°)`;
 
 function choose(row) {
   chosen = row < 0 ? null : people[row].id;
@@ -11,9 +11,10 @@ function choose(row) {
   redraw();
 }
 
+const metres = x => x.toFixed(2).replace("-", "−");
 function figuresOf(p) {
   const sigma = k => p.sigma ? ` ± ${p.sigma[k].toFixed(2)}` : "";
-  return [["right of camera", p.x.toFixed(2) + sigma(0) + " m"], ["in front", (-p.z).toFixed(2) + sigma(1) + " m"],
+  return [["right of camera", metres(p.x) + sigma(0) + " m"], ["in front", metres(-p.z) + sigma(1) + " m"],
     ["stature", p.stature.toFixed(2) + " m"], ["faces", facingText(p.facing)], ["score", p.score.toFixed(2)], ...p.more];
 }
 

@@ -82,7 +82,7 @@ void main() { q = uv; gl_Position = vp * vec4(position, 1.); }`, `
 in vec2 q; uniform float ring; out vec4 o;
 void main() {
   float r = length(q);
-  float soft = .5 * pow(max(1. - r, 0.), 1.5), edge = smoothstep(.80, .83, r) - smoothstep(.96, .99, r);
+  float soft = .5 * pow(max(1. - r, 0.), 1.5), edge = smoothstep(.86, .88, r) - smoothstep(.96, .98, r);
   o = ring > .5 ? vec4(.84, .37, 0., edge) : vec4(.1, .12, .15, soft);
 }`);
 // From afar, where bodies are only a few pixels tall, dots keep everybody in sight.
