@@ -83,11 +83,13 @@ def _covariance(scene: Scene) -> np.ndarray | None:
 
 
 def _before(folder: Path, now: Moment) -> Moment | None:
-    """The scene before the optimisation, if the folder has it; the same keypoints are the same person."""
+    """The scene before the optimisation, if the folder has it and it differs; the same keypoints are the same person."""
     lifted = ResultFolder(folder).lifted
     if not (lifted / "scene.npz").is_file():
         return None
     scene = Scene.load(lifted)
+    if all(np.array_equal(one, other) for one, other in zip(vars(scene.people).values(), vars(now.scene.people).values(), strict=True)):
+        return None
     row_of = {keypoints.tobytes(): row for row, keypoints in enumerate(now.scene.people.keypoints_px) if keypoints[:, 2].any()}
     fresh = len(now.ids)
     rows = np.array([row_of.get(keypoints.tobytes(), fresh + k) for k, keypoints in enumerate(scene.people.keypoints_px)], np.int64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.transform import Rotation
 
 from crowd3d.bodies import Body
@@ -13,21 +15,27 @@ from crowd3d.types import Scene
 
 STEP_M = 1e-4
 """Bones are stored as int16 multiples of 0.1 mm around each person's origin: ±3.2 m."""
-_FAR_CELL_M = 0.12
-"""The coarse body has one vertex per bone and cell of this size: 444 triangles for the 2454 of the free body."""
+FAR_VERTICES = 250
+"""Of the coarse body, with 492 triangles for the 2454 of the free body."""
 _INFLUENCES = 8
 _UNIT = 32767
 
 
 def far_faces(body: Body) -> np.ndarray:
-    """(G, 3) triangles of a coarse body over the same vertices: those of a cell of the T-pose and a bone fall onto the outermost."""
-    key = np.column_stack([np.floor(body.template / _FAR_CELL_M), body.part])
-    _, cell = np.unique(key, axis=0, return_inverse=True)
-    cell = cell.reshape(-1)
-    outwards = np.stack([np.bincount(cell, axis) for axis in _normals(body).T], -1)[cell]
-    order = np.argsort(-(body.template * outwards).sum(1), kind="stable")
-    _, first = np.unique(cell[order], return_index=True)
-    faces = order[first][cell][body.faces]
+    """(G, 3) triangles of a coarse body over `FAR_VERTICES` of the same vertices.
+
+    These are chosen one by one, always the farthest from those before (Gonzalez 1985), so that hands and feet stay; every other vertex
+    falls onto the one that is nearest along the skin, and triangles that have lost a corner go.
+    """
+    place, chosen = body.template, [int(body.template[:, 1].argmax())]
+    apart = np.linalg.norm(place - place[chosen[0]], axis=1)
+    while len(chosen) < FAR_VERTICES:
+        chosen.append(int(apart.argmax()))
+        apart = np.minimum(apart, np.linalg.norm(place - place[chosen[-1]], axis=1))
+    first, second = np.concatenate([body.faces[:, [0, 1]], body.faces[:, [1, 2]], body.faces[:, [2, 0]]]).T
+    skin = csr_array((np.linalg.norm(place[first] - place[second], axis=1), (first, second)), shape=(len(place), len(place)))
+    _, _, nearest = dijkstra(skin, directed=False, indices=chosen, min_only=True, return_predecessors=True)
+    faces = nearest[body.faces]
     return faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
 
 

@@ -136,7 +136,7 @@ def _describe(title: str, moments: list[Moment], body: Body, coarse_faces: int, 
         "figures": (
             f"field of view {camera.fov_x_deg:.1f}° · tilt {np.rad2deg(ground.tilt_rad):.1f}° · roll {np.rad2deg(ground.roll_rad):.1f}°"
             f" · camera {ground.offset_m:.1f} m above the ground"
-        ),
+        ).replace("-", "−"),
         "body": {"vertices": len(body.template), "faces": len(body.faces), "farFaces": coarse_faces, "step": STEP_M},
         "centre": [float(centre[0]), 0.9, float(centre[2])],
         "extent": extent,
@@ -222,6 +222,7 @@ def _camera(camera: Camera, ground: GroundPlane, reach_m: float) -> dict[str, An
     return {
         "height": ground.offset_m,
         "back": (-ground.rotation_cam_world[2]).tolist(),
+        "right": ground.rotation_cam_world[0].tolist(),
         "tanX": camera.width / 2.0 / camera.fx,
         "tanY": camera.height / 2.0 / camera.fy,
         "corners": _corners(camera, ground, reach_m).tolist(),

@@ -1,24 +1,27 @@
 // ---- views
 const views = {
-  overview: () => ({ target: info.centre, yaw: 0.5, pitch: 0.5, distance: 1.15 * info.extent + 4, fov: 0.7 }),
-  top: () => ({ target: info.centre, yaw: 0, pitch: Math.PI / 2 - 1e-4, distance: 1.75 * info.extent + 4, fov: 0.7 }),
+  overview: () => ({ target: info.centre, yaw: 0.5, pitch: 0.5, roll: 0, distance: 1.15 * info.extent + 4, fov: 0.7 }),
+  top: () => ({ target: info.centre, yaw: 0, pitch: Math.PI / 2 - 1e-4, roll: 0, distance: 1.75 * info.extent + 4, fov: 0.7 }),
   photo: () => {
     const eye = [0, camera.height, 0], toEye = unit(camera.back), far = Math.hypot(...sub(info.centre, eye));
     // The point to turn around lies on the ground where the optical axis meets it, if that is near the crowd.
     const distance = Math.min(eye[1] / Math.max(toEye[1], 1e-3), 2 * far + 1);
     // The photograph's whole width stays in view whatever the shape of the window.
     const fov = 2 * Math.atan(Math.max(camera.tanX / (canvas.clientWidth / canvas.clientHeight), camera.tanY));
-    return { target: add(eye, toEye, -distance), yaw: Math.atan2(toEye[0], toEye[2]), pitch: Math.asin(toEye[1]), distance, fov };
+    const yaw = Math.atan2(toEye[0], toEye[2]), level = [Math.cos(yaw), 0, -Math.sin(yaw)];
+    const roll = Math.atan2(dot(camera.right, cross(toEye, level)), dot(camera.right, level));
+    return { target: add(eye, toEye, -distance), yaw, pitch: Math.asin(toEye[1]), roll, distance, fov };
   },
 };
-const closeTo = p => ({ ...view, target: [p.x, p.y + 0.9, p.z], distance: 7, fov: 0.7, pitch: clamp(view.pitch, 0.15, 0.6) });
+const closeTo = p => ({ ...view, target: [p.x, p.y + 0.9, p.z], distance: 7, fov: 0.7, roll: 0, pitch: clamp(view.pitch, 0.15, 0.6) });
 
 function go(goal, seconds) {
   const from = { ...view, target: [...view.target] }, turn = Math.round((from.yaw - goal.yaw) / (2 * Math.PI)) * 2 * Math.PI, start = performance.now();
   const move = time => {
     const t = Math.min(1, seconds ? (time - start) / 1000 / seconds : 1), s = t * t * (3 - 2 * t);
     view.target = from.target.map((x, k) => lerp(x, goal.target[k], s));
-    view.yaw = lerp(from.yaw, goal.yaw + turn, s); view.pitch = lerp(from.pitch, goal.pitch, s); view.fov = lerp(from.fov, goal.fov, s);
+    view.yaw = lerp(from.yaw, goal.yaw + turn, s);
+    for (const name of ["pitch", "roll", "fov"]) view[name] = lerp(from[name], goal[name], s);
     view.distance = Math.exp(lerp(Math.log(from.distance), Math.log(goal.distance), s));
     redraw();
     if (t < 1) requestAnimationFrame(move);
@@ -27,7 +30,12 @@ function go(goal, seconds) {
 }
 for (const button of document.querySelectorAll("[data-view]")) button.onclick = () => go(views[button.dataset.view](), 0.7);
 
-function turn(dx, dy) { view.yaw += dx; view.pitch = clamp(view.pitch + dy, 0.02, Math.PI / 2 - 1e-4); redraw(); }
+function turn(dx, dy) {
+  view.yaw += dx;
+  view.pitch = clamp(view.pitch + dy, 0.02, Math.PI / 2 - 1e-4);
+  view.roll *= 0.8; // whoever turns a photograph's view soon stands upright
+  redraw();
+}
 function zoom(factor) { view.distance = clamp(view.distance * factor, 0.8, 5000); redraw(); }
 function pan(dx, dy) {
   const metres = metresPerPixel(), f = frame(), ahead = [-Math.sin(view.yaw), 0, -Math.cos(view.yaw)];

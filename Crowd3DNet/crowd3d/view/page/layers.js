@@ -2,7 +2,7 @@
 const layers = { photo: null, density: null, spread: null, paths: null }, shown = { photo: false, density: false, spread: false, paths: false };
 function texture(source, done) {
   const data = Uint8Array.from(atob(source.split(",")[1]), c => c.charCodeAt(0));
-  createImageBitmap(new Blob([data]), { premultiplyAlpha: "none" }).then(image => {
+  createImageBitmap(new Blob([data]), { premultiplyAlpha: "premultiply" }).then(image => {
     const made = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, made);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, image);

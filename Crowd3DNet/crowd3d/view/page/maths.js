@@ -8,11 +8,12 @@ const lerp = (a, b, t) => a + (b - a) * t;
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 // ---- from where one looks: around a target on or above the ground
-const view = { target: [0, 0, 0], yaw: 0, pitch: 0.6, distance: 50, fov: 0.7 };
+const view = { target: [0, 0, 0], yaw: 0, pitch: 0.6, roll: 0, distance: 50, fov: 0.7 };
 
 function frame() {
   const toEye = [Math.sin(view.yaw) * Math.cos(view.pitch), Math.sin(view.pitch), Math.cos(view.yaw) * Math.cos(view.pitch)];
-  const right = [Math.cos(view.yaw), 0, -Math.sin(view.yaw)];
+  const level = [Math.cos(view.yaw), 0, -Math.sin(view.yaw)];
+  const right = add(level.map(x => x * Math.cos(view.roll)), cross(toEye, level), Math.sin(view.roll));
   return { eye: add(view.target, toEye, view.distance), back: toEye, right, up: cross(toEye, right) };
 }
 

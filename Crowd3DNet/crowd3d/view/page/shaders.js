@@ -111,6 +111,6 @@ const pictureProgram = program(`
 layout(location=0) in vec3 position; layout(location=1) in vec2 uv; uniform mat4 vp; out vec2 q;
 void main() { q = uv; gl_Position = vp * vec4(position, 1.); }`, `
 in vec2 q; uniform sampler2D picture; out vec4 o;
-void main() { o = texture(picture, q); }`);
+void main() { vec4 c = texture(picture, q); o = vec4(c.rgb / max(c.a, .01), c.a); } // between texels colours are weighed by their opacity`);
 const lineProgram = program(`layout(location=0) in vec3 position; uniform mat4 vp; void main() { gl_Position = vp * vec4(position, 1.); }`,
   `uniform vec3 ink; out vec4 o; void main() { o = vec4(ink, 1.); }`);
