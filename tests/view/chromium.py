@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,8 @@ class Chromium:
 
     def close(self) -> None:
         """End the browser."""
-        os.kill(self._process, signal.SIGTERM)
+        self._session = None
+        self.call("Browser.close")
         os.waitpid(self._process, 0)
         os.close(self._write)
         os.close(self._read)
