@@ -19,7 +19,7 @@ from crowd3d.cli import view as command
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import People, Scene
-from crowd3d.view import Layers, Moment, Path2D, write_viewer
+from crowd3d.view import Layers, Moment, Way, write_viewer
 from crowd3d.view.pack import STEP_M, far_faces
 
 
@@ -227,7 +227,7 @@ def test_densities_of_a_whole_sequence_are_refused(tmp_path: Path) -> None:
 def test_layers_are_where_the_scene_says(body: Body, tmp_path: Path) -> None:
     scene = make_scene(3, tilt_deg=12.0)
     photograph = np.full((30, 80, 3), (200, 10, 20), np.uint8)
-    way = Path2D(np.array([0.0, 1.0]), np.array([[1.0, -2.0], [1.5, -2.0]]), np.array([1, 2, 3], np.uint8))
+    way = Way(np.array([0.0, 1.0]), np.array([[1.0, -2.0], [1.5, -2.0]]), np.array([1, 2, 3], np.uint8))
     layers = Layers(photograph, np.zeros((4, 5, 4), np.uint8), (-9.0, -60.0, 18.0, 40.0), [("#fff", "A")], [way])
     info = write(tmp_path / "viewer.html", body, moment(scene, figures=[[("density", "1 /m²")]] * 3), layers=layers)
     assert info["density"]["low"] == [-9.0, -60.0]

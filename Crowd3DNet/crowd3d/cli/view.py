@@ -24,7 +24,7 @@ from crowd3d.scene.lifting import position_covariance
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
-from crowd3d.view import Layers, Moment, Path2D, write_viewer
+from crowd3d.view import Layers, Moment, Way, write_viewer
 
 _PHOTOGRAPH_PX = 3072
 _OPACITY = 190
@@ -114,13 +114,13 @@ def _colour_of(ids: np.ndarray) -> np.ndarray:
     return HUES[ids % len(HUES)]
 
 
-def _paths(sequence: Sequence) -> list[Path2D]:
+def _paths(sequence: Sequence) -> list[Way]:
     """Everybody's smoothed way."""
     seen = sequence.sightings
     seen = seen[np.isfinite(seen.smooth_m).all(1)]
     seen = seen[np.argsort(seen.time_s, kind="stable")]
     ways = [(id_, seen[seen.id == id_]) for id_ in np.unique(seen.id)]
-    return [Path2D(way.time_s, way.smooth_m * [1.0, -1.0], _colour_of(id_)) for id_, way in ways]
+    return [Way(way.time_s, way.smooth_m * [1.0, -1.0], _colour_of(id_)) for id_, way in ways]
 
 
 def _figures(measures: SceneMeasures) -> ListOf[ListOf[tuple[str, str]]]:

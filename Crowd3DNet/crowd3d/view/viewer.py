@@ -50,7 +50,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Path2D:
+class Way:
     """Somebody's way on the ground.
 
     Attributes:
@@ -80,7 +80,7 @@ class Layers:
     density: np.ndarray | None = None
     density_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     legend: Sequence[tuple[str, str]] = ()
-    paths: Sequence[Path2D] = ()
+    paths: Sequence[Way] = ()
 
 
 def write_viewer(path: Path, title: str, timeline: Sequence[Moment], body: Body, layers: Layers, before: Moment | None = None) -> None:
@@ -90,7 +90,7 @@ def write_viewer(path: Path, title: str, timeline: Sequence[Moment], body: Body,
         path: HTML file to write.
         title: heading of the page.
         timeline: the moments to go through, one for a photograph.
-        body: body model of the betas; 300 kB for the low level of detail of the free body, and 0.6 kB per person and moment.
+        body: body model of the betas; 350 kB for the low level of detail of the free body, and 0.6 kB per person and moment.
         layers: what to switch on.
         before: the state before the optimisation, to be switched to.
 
