@@ -189,11 +189,11 @@ def test_nobody_is_an_error_for_meshes_and_an_empty_table(scene: Scene, body: Bo
     assert [path.name for path in tmp_path.iterdir()] == ["people.csv"]
 
 
-def test_command_writes_every_format(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_every_format_that_needs_no_extra(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene.save(tmp_path)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    formats = (*command.OF_A_SCENE, *command.OF_BOTH)
+    formats = (*command.OF_A_SCENE, *(kind for kind in command.OF_BOTH if kind != "rrd"))
     assert command.run(parser.parse_args([str(tmp_path), "--format", *formats])) == 0
     for line in capsys.readouterr().out.splitlines():
         assert Path(line).exists()

@@ -9,7 +9,7 @@ import numpy as np
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import MissingAsset
-from crowd3d.export import write_bvh, write_coco, write_glb, write_people_csv, write_ply, write_release_objs, write_rigged_glb
+from crowd3d.export import write_bvh, write_coco, write_glb, write_people_csv, write_ply, write_release_objs, write_rigged_glb, write_rrd
 from crowd3d.export.rig import Shot, performers
 from crowd3d.export.trajectories import TRAJECTORY_FORMATS, RegularPaths
 from crowd3d.imaging import GigapixelImage
@@ -20,7 +20,7 @@ from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
 OF_A_SCENE = ("glb", "obj", "ply", "csv", "predict")
-OF_BOTH = ("rigged", "bvh", "coco")
+OF_BOTH = ("rigged", "bvh", "coco", "rrd")
 OF_A_SEQUENCE = tuple(TRAJECTORY_FORMATS)
 FORMATS = (*OF_A_SCENE, *OF_BOTH, *OF_A_SEQUENCE)
 _PHOTOGRAPH_PX = 4096
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(OF_A_SEQUENCE)} (default: pedpy)",
     )
     parser.add_argument("--full", action="store_true", help="GLB and PLY with every vertex of the free body (ten times larger files)")
-    parser.add_argument("--photograph", type=Path, help="rigged: the picture to hang behind the crowd")
+    parser.add_argument("--photograph", type=Path, help="rigged, rrd: the picture to hang behind the crowd")
     parser.add_argument("--rate", type=rate, help="trajectories and bvh: frames per second (default: that of the pictures; bvh: 30)")
     parser.add_argument("--output", type=Path, default=None, help="folder to write into (default: the scene's)")
 
@@ -109,12 +109,16 @@ def _write_shots(kind: str, args: argparse.Namespace, folder: Path, shots: list[
         return written
     scene = shots[-1].scene
     colours = person_colours(scene.people) if len(shots) == 1 else HUES[np.arange(len(people)) % len(HUES)]
-    written = folder / "crowd_rigged.glb"
     picture = None
     if args.photograph is not None:
         image = GigapixelImage(args.photograph)
         picture = image.reduced(max(1.0, max(image.size) / _PHOTOGRAPH_PX))
-    write_rigged_glb(written, scene, people, body, colours, picture)
+    if kind == "rrd":
+        written = folder / "crowd.rrd"
+        write_rrd(written, shots, {person.id: colour for person, colour in zip(people, colours, strict=True)}, body, picture)
+    else:
+        written = folder / "crowd_rigged.glb"
+        write_rigged_glb(written, scene, people, body, colours, picture)
     return written
 
 

@@ -1,59 +1,144 @@
-"""``crowd3d view``: a reconstructed scene as one page for the browser."""
+"""``crowd3d view``: a reconstructed scene or sequence as one page for the browser."""
 
 from __future__ import annotations
 
 import argparse
 import webbrowser
+from collections.abc import Sequence as ListOf
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from crowd3d.bodies import load_body
+from crowd3d.errors import MissingAsset
 from crowd3d.imaging import GigapixelImage
 from crowd3d.measure import MeasureOptions, SceneMeasures, measure_scene
 from crowd3d.measure.levels import level_names
 from crowd3d.measure.page import figure_text
+from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.render import person_colours
+from crowd3d.render.colours import HUES
 from crowd3d.render.density_map import LEVEL_COLOURS
+from crowd3d.scene.lifting import position_covariance
+from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
-from crowd3d.view import Layers, write_viewer
+from crowd3d.view import Layers, Moment, Way, write_viewer
 
 _PHOTOGRAPH_PX = 3072
 _OPACITY = 190
+_TO_VIEWER = np.array([[1.0, -1.0], [-1.0, 1.0]])
+"""Turns covariances of places to the right and ahead into those of the page's x and z, which points at the viewer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json")
+    parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
     parser.add_argument("--output", type=Path, default=None, help="HTML file to write (default: viewer.html in the scene's folder)")
     parser.add_argument("--photograph", type=Path, help="the picture, to show behind the crowd and on the ground")
-    parser.add_argument("--measure", action="store_true", help="layers of density and uncertainty, figures of everybody (takes a minute)")
+    parser.add_argument("--measure", action="store_true", help="of a photograph: densities, figures of everybody (takes a minute)")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and print its path."""
-    scene = Scene.load(args.scene)
-    # Both levels of detail of the free body share their betas; the low one keeps the page small.
-    name = "free_low" if scene.body.startswith("free") else scene.body
-    body = load_body(name, smpl_folder=load_settings().smpl_model_root)
     output = args.output or args.scene / "viewer.html"
     photograph = None
     if args.photograph is not None:
         image = GigapixelImage(args.photograph)
         photograph = image.reduced(max(1.0, max(image.size) / _PHOTOGRAPH_PX))
-    layers = _measured(measure_scene(scene, options=MeasureOptions()), photograph) if args.measure else Layers(photograph)
-    write_viewer(scene, body, person_colours(scene.people), output, layers)
+    before = None
+    if is_sequence_result(args.scene):
+        if args.measure:
+            raise MissingAsset(f"{args.scene} is a sequence: for --measure give one of the folders in {args.scene / 'frames'}")
+        sequence = Sequence.load(args.scene)
+        timeline, layers = _pictures(args.scene, sequence), Layers(photograph, paths=_paths(sequence))
+        title = f"{len(np.unique(sequence.sightings.id))} people in {len(timeline)} pictures of {args.scene.resolve().name}"
+    else:
+        now = _photograph(Scene.load(args.scene))
+        before, layers, count = _before(args.scene, now), Layers(photograph), len(now.ids)
+        if args.measure:
+            measures = measure_scene(now.scene, options=MeasureOptions())
+            now = replace(now, covariance=measures.people.covariance * _TO_VIEWER, figures=_figures(measures))
+            layers = _with_density(layers, measures)
+        timeline, title = [now], f"{count} {'person' if count == 1 else 'people'} of {now.scene.image}"
+    # Both levels of detail of the free body share their betas; the low one keeps the page small.
+    name = timeline[0].scene.body
+    body = load_body("free_low" if name.startswith("free") else name, smpl_folder=load_settings().smpl_model_root)
+    write_viewer(output, title, timeline, body, layers, before)
     print(output)
     if args.open:
         webbrowser.open(output.resolve().as_uri())
     return 0
 
 
-def _measured(measures: SceneMeasures, photograph: np.ndarray | None) -> Layers:
-    """Layers of what was measured; the page's z points at the viewer, the measures' second axis away from them."""
-    field, people = measures.field, measures.people
+def _photograph(scene: Scene) -> Moment:
+    return Moment(scene, np.arange(len(scene.people)), person_colours(scene.people), covariance=_covariance(scene))
+
+
+def _covariance(scene: Scene) -> np.ndarray | None:
+    spread = position_covariance(scene)
+    return None if spread is None else spread * _TO_VIEWER
+
+
+def _before(folder: Path, now: Moment) -> Moment | None:
+    """The scene before the optimisation, if the folder has it and it differs; the same keypoints are the same person."""
+    lifted = ResultFolder(folder).lifted
+    if not (lifted / "scene.npz").is_file():
+        return None
+    scene = Scene.load(lifted)
+    if all(np.array_equal(one, other) for one, other in zip(vars(scene.people).values(), vars(now.scene.people).values(), strict=True)):
+        return None
+    row_of = {keypoints.tobytes(): row for row, keypoints in enumerate(now.scene.people.keypoints_px) if keypoints[:, 2].any()}
+    fresh = len(now.ids)
+    rows = np.array([row_of.get(keypoints.tobytes(), fresh + k) for k, keypoints in enumerate(scene.people.keypoints_px)], np.int64)
+    same = rows < fresh
+    colours = person_colours(scene.people)
+    colours[same] = now.colours[rows[same]]
+    return Moment(scene, rows, colours, covariance=_covariance(scene))
+
+
+def _pictures(folder: Path, sequence: Sequence) -> list[Moment]:
+    """All pictures with the people that have an id."""
+    moments = []
+    for frame, (image, time) in enumerate(zip(sequence.images, sequence.times_s, strict=True)):
+        scene = Scene.load(folder / "frames" / Path(image).stem)
+        seen = sequence.sightings[sequence.sightings.frame == frame]
+        found = replace(scene, people=scene.people[seen.person])
+        moments.append(Moment(found, seen.id, _colour_of(seen.id), float(time), _covariance(found)))
+    return moments
+
+
+def _colour_of(ids: np.ndarray) -> np.ndarray:
+    return HUES[ids % len(HUES)]
+
+
+def _paths(sequence: Sequence) -> list[Way]:
+    """Everybody's smoothed way."""
+    seen = sequence.sightings
+    seen = seen[np.isfinite(seen.smooth_m).all(1)]
+    seen = seen[np.argsort(seen.time_s, kind="stable")]
+    ways = [(id_, seen[seen.id == id_]) for id_ in np.unique(seen.id)]
+    return [Way(way.time_s, way.smooth_m * [1.0, -1.0], _colour_of(id_)) for id_, way in ways]
+
+
+def _figures(measures: SceneMeasures) -> ListOf[ListOf[tuple[str, str]]]:
+    """Of everybody, for the panel."""
+    people = measures.people
+    return [
+        [
+            ("density", figure_text(people.density.row(row), "/m²")),
+            ("nearest", figure_text(people.nearest_m.row(row), "m")),
+            ("group", f"{people.group[row]} ({people.together[row]:.0%})" if people.group[row] >= 0 else "alone"),
+        ]
+        for row in range(len(people.place))
+    ]
+
+
+def _with_density(layers: Layers, measures: SceneMeasures) -> Layers:
+    """Levels of service over the ground; the page's z points at the viewer, the measures' second axis away from them."""
+    field = measures.field
     index = np.rint((field.at - field.at.min(0)) / field.step_m).astype(int)
     columns, rows = index.max(0) + 1
     picture = np.zeros((rows, columns, 4), np.uint8)
@@ -62,15 +147,7 @@ def _measured(measures: SceneMeasures, photograph: np.ndarray | None) -> Layers:
     at = (rows - 1 - index[known, 1], index[known, 0])
     picture[at] = np.column_stack([colour[known], np.full(known.sum(), _OPACITY)])
     low, high = field.at.min(0) - field.step_m / 2.0, field.at.max(0) + field.step_m / 2.0
-    figures = [
-        [
-            ("density", figure_text(people.density.row(row), "/m²")),
-            ("nearest", figure_text(people.nearest_m.row(row), "m")),
-            ("group", f"{people.group[row]} ({people.together[row]:.0%})" if people.group[row] >= 0 else "alone"),
-        ]
-        for row in range(len(people.place))
-    ]
-    names = level_names(measures.options.activity)
     box = (float(low[0]), float(-high[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-    legend = [("rgb({}, {}, {})".format(*colour), name) for colour, name in zip(LEVEL_COLOURS, names, strict=True)]
-    return Layers(photograph, picture, box, legend, people.covariance * [[1.0, -1.0], [-1.0, 1.0]], figures)
+    names = level_names(measures.options.activity)
+    legend = [("rgb({}, {}, {})".format(*one), name) for one, name in zip(LEVEL_COLOURS, names, strict=True)]
+    return replace(layers, density=picture, density_box=box, legend=legend)

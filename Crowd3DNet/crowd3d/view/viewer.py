@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -17,12 +18,50 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.scene.heading import facing_deg
 from crowd3d.types import Scene
+from crowd3d.view.pack import STEP_M, far_faces, pack_body, pack_crowd
 
 _CHI2_95 = 5.991
 """95 % quantile of χ² with two degrees of freedom."""
-STEP_M = 1e-4
-"""Positions are stored as int16 multiples of 0.1 mm around each person's centre: ±3.2 m."""
+_SCRIPTS = ("start", "maths", "shaders", "crowd", "layers", "drawing", "person", "tape", "timeline", "controls", "keys")
+"""Of the page, in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Everybody in one picture, or in one state of its reconstruction.
+
+    Attributes:
+        scene: what was reconstructed.
+        ids: (N,) the same for the same person in all moments.
+        colours: (N, 3) uint8 RGB.
+        time_s: seconds after the first picture.
+        covariance: (N, 2, 2) square metres of everybody's x and z in the upright world; None for a given camera.
+        figures: N lists of a name and a text for the panel of a person; () for none.
+    """
+
+    scene: Scene
+    ids: np.ndarray
+    colours: np.ndarray
+    time_s: float = 0.0
+    covariance: np.ndarray | None = None
+    figures: Sequence[Sequence[tuple[str, str]]] = ()
+
+
+@dataclass(frozen=True)
+class Way:
+    """Somebody's way on the ground.
+
+    Attributes:
+        times_s: (K,) seconds after the first picture.
+        place_m: (K, 2) x and z in the upright world.
+        colour: (3,) uint8 RGB.
+    """
+
+    times_s: np.ndarray
+    place_m: np.ndarray
+    colour: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,62 +73,139 @@ class Layers:
         density: (R, C, 4) uint8 RGBA over the ground, first row farthest from the camera, first column leftmost.
         density_box: x and z of its corner far left, and its width and depth, in the upright world, metres.
         legend: pairs of a CSS colour and what it means, for the density.
-        covariance: (N, 2, 2) square metres of everybody's x and z in the upright world, drawn as ellipses that hold 95 %.
-        figures: N lists of a name and a text for the panel of a person.
+        paths: ways of people.
     """
 
     photograph: np.ndarray | None = None
     density: np.ndarray | None = None
     density_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     legend: Sequence[tuple[str, str]] = ()
-    covariance: np.ndarray | None = None
-    figures: Sequence[Sequence[tuple[str, str]]] | None = None
+    paths: Sequence[Way] = ()
 
 
-def write_viewer(scene: Scene, body: Body, colours: np.ndarray, path: Path, layers: Layers | None = None) -> None:
+def write_viewer(path: Path, title: str, timeline: Sequence[Moment], body: Body, layers: Layers, before: Moment | None = None) -> None:
     """Write the page: bodies on a metre grid, orbit, pan, zoom, the photograph's point of view, click a person for figures, a tape.
 
     Args:
-        scene: what was reconstructed.
-        body: body model of the scene's betas; the low level of detail keeps the page small (8 kB per person).
-        colours: (N, 3) uint8 RGB of everybody.
         path: HTML file to write.
-        layers: photograph, density and uncertainty to switch on.
+        title: heading of the page.
+        timeline: the moments to go through, one for a photograph.
+        body: body model of the betas; 350 kB for the low level of detail of the free body, and 0.6 kB per person and moment.
+        layers: what to switch on.
+        before: the state before the optimisation, to be switched to.
 
     Raises:
         BadOutput: `path` cannot be written.
     """
-    vertices = scene.ground.to_world(scene.people.vertices_cam_m(body))
-    info = _describe(scene, vertices, body) | _layers(scene, layers or Layers())
-    for person, more in zip(info["people"], info.pop("of_people"), strict=True):
-        person |= more
-    page = resources.files(__package__).joinpath("viewer.html").read_text(encoding="utf-8")
-    # "<" only occurs in strings of the JSON; escaped, no name of a photograph can end the script element.
-    text = json.dumps(info, separators=(",", ":")).replace("<", "\\u003c")
-    mesh = base64.b64encode(pack_mesh(vertices, body.faces, colours)).decode("ascii")
-    head, rest = page.split("__INFO__")
-    middle, tail = rest.split("__MESH__")
+    moments = [*timeline] if before is None else [*timeline, before]
+    coarse = far_faces(body)
+    info = _describe(title, moments, body, len(coarse), before is not None) | _layers(layers)
+    texts = {
+        # "<" only occurs in strings of the JSON; escaped, no name of a photograph can end the script element.
+        "INFO": json.dumps(info, separators=(",", ":")).replace("<", "\\u003c"),
+        "BODY": base64.b64encode(pack_body(body, coarse)).decode("ascii"),
+        "CROWD": base64.b64encode(pack_crowd([moment.scene for moment in moments], body)).decode("ascii"),
+        "STYLE": _page_file("style.css"),
+        "SCRIPT": "".join(_page_file(f"{name}.js") for name in _SCRIPTS),
+    }
+    parts = re.split(r"__([A-Z]+)__", _page_file("page.html"))
+    parts[1::2] = [texts[name] for name in parts[1::2]]
     with atomic_path(Path(path)) as temporary:
-        temporary.write_text(head + text + middle + mesh + tail, encoding="utf-8")
+        temporary.write_text("".join(parts), encoding="utf-8")
 
 
-def _layers(scene: Scene, layers: Layers) -> dict[str, Any]:
-    """The page's entries for `Layers`."""
-    entries: dict[str, Any] = {"of_people": [{} for _ in range(len(scene.people))]}
+def _page_file(name: str) -> str:
+    return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _describe(title: str, moments: list[Moment], body: Body, coarse_faces: int, with_before: bool) -> dict[str, Any]:
+    """What the page needs besides bytes and layers; the last of the moments is the state before where there is one."""
+    scene = moments[0].scene
+    camera, ground = scene.camera, scene.ground
+    feet = np.concatenate([_feet(moment.scene) for moment in moments])
+    low, high = (np.quantile(feet, q, axis=0) if len(feet) else np.zeros(3) for q in (0.05, 0.95))
+    extent = float(max(np.hypot(*(high - low)[[0, 2]]), 5.0))
+    centre = (low + high) / 2.0
+    cameras: dict[str, int] = {}
+    described = []
+    for moment in moments:
+        seen_by = json.dumps(_camera(moment.scene.camera, moment.scene.ground, 2.0 * extent))
+        described.append(_moment(moment, body) | {"camera": cameras.setdefault(seen_by, len(cameras))})
+    return {
+        "title": title,
+        "figures": (
+            f"field of view {camera.fov_x_deg:.1f}° · tilt {np.rad2deg(ground.tilt_rad):.1f}° · roll {np.rad2deg(ground.roll_rad):.1f}°"
+            f" · camera {ground.offset_m:.1f} m above the ground"
+        ).replace("-", "−"),
+        "body": {"vertices": len(body.template), "faces": len(body.faces), "farFaces": coarse_faces, "step": STEP_M},
+        "centre": [float(centre[0]), 0.9, float(centre[2])],
+        "extent": extent,
+        "cameras": [json.loads(text) for text in cameras],
+        "timeline": described[: len(described) - with_before],
+        "before": described[-1] if with_before else None,
+    }
+
+
+def _feet(scene: Scene) -> np.ndarray:
+    """(N, 3) where people stand in the upright world; below the body's origin where no HVIP is known."""
+    feet = scene.ground.to_world(scene.people.hvip_cam_m)
+    below = scene.ground.to_world(scene.people.translation_cam_m) * [1.0, 0.0, 1.0]
+    return np.where(np.isfinite(feet).all(axis=1, keepdims=True), feet, below)
+
+
+def _moment(moment: Moment, body: Body) -> dict[str, Any]:
+    """Columns over people."""
+    scene, people = moment.scene, moment.scene.people
+    feet = _feet(scene)
+    vertices = scene.ground.to_world(people.vertices_cam_m(body))
+    columns = {
+        "x": feet[:, 0],
+        "y": feet[:, 1],
+        "z": feet[:, 2],
+        "stature": body.stature_m(people.betas),
+        "score": people.score,
+        "top": vertices[..., 1].max(axis=1),
+        "facing": facing_deg(scene),
+    }
+    covariance = np.full((len(people), 2, 2), np.nan) if moment.covariance is None else moment.covariance
+    known = np.isfinite(covariance).all((1, 2)).tolist()
+    sure = np.where(np.array(known, bool)[:, None, None], covariance, 0.0)
+    value, vector = np.linalg.eigh(sure)
+    axes = np.round(vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0))[:, None], 3).reshape(-1, 4).tolist()
+    sigma = np.round(np.sqrt(np.diagonal(sure, axis1=1, axis2=2)), 3).tolist()
+    entries: dict[str, Any] = {name: np.round(column, 3).tolist() for name, column in columns.items()}
     if scene.ground_covariance is not None:
-        entries["scale_sigma"] = round(float(np.sqrt(scene.ground_covariance[3, 3])), 4)
+        entries["scaleSigma"] = round(float(np.sqrt(scene.ground_covariance[3, 3])), 4)
+    return entries | {
+        "label": scene.image,
+        "time": moment.time_s,
+        "id": moment.ids.tolist(),
+        "colour": moment.colours.ravel().tolist(),
+        "sigma": [one if fine else None for one, fine in zip(sigma, known, strict=True)],
+        "spread": [one if fine else None for one, fine in zip(axes, known, strict=True)],
+        "more": [list(figures) for figures in moment.figures],
+    }
+
+
+def _layers(layers: Layers) -> dict[str, Any]:
+    """The page's entries for `Layers`."""
+    entries: dict[str, Any] = {
+        "paths": [
+            {
+                "time": np.round(way.times_s, 3).tolist(),
+                "x": np.round(way.place_m[:, 0], 3).tolist(),
+                "z": np.round(way.place_m[:, 1], 3).tolist(),
+                "colour": way.colour.tolist(),
+            }
+            for way in layers.paths
+        ]
+    }
     if layers.photograph is not None:
         entries["photo"] = _data_url(layers.photograph, ".jpg", "image/jpeg")
     if layers.density is not None:
         x, z, width, depth = layers.density_box
         image = _data_url(layers.density, ".png", "image/png")
         entries["density"] = {"image": image, "low": [x, z], "size": [width, depth], "legend": [list(pair) for pair in layers.legend]}
-    for row, more in enumerate(entries["of_people"]):
-        if layers.figures is not None:
-            more["more"] = list(layers.figures[row])
-        if layers.covariance is not None and np.isfinite(layers.covariance[row]).all():
-            value, vector = np.linalg.eigh(layers.covariance[row])
-            more["spread"] = np.round(vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0)), 3).ravel().tolist()
     return entries
 
 
@@ -102,44 +218,15 @@ def _data_url(image: np.ndarray, suffix: str, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def pack_mesh(vertices_world_m: np.ndarray, faces: np.ndarray, colours: np.ndarray) -> bytes:
-    """Little-endian: centres (N, 3) float32, faces (F, 3) uint32, RGBA (N, 4) uint8, vertices minus centre (N, V, 3) int16 in `STEP_M`."""
-    centre = ((vertices_world_m.min(axis=1) + vertices_world_m.max(axis=1)) / 2.0).astype("<f4")
-    offset = np.rint((vertices_world_m - centre[:, None]) / STEP_M)
-    rgba = np.concatenate([colours, np.full((len(colours), 1), 255)], axis=1).astype(np.uint8)
-    quantised = np.clip(offset, -32767, 32767).astype("<i2")
-    return b"".join(part.tobytes() for part in (centre, faces.astype("<u4"), rgba, quantised))
-
-
-def _describe(scene: Scene, vertices_world_m: np.ndarray, body: Body) -> dict[str, Any]:
-    camera, ground, count = scene.camera, scene.ground, len(scene.people)
-    feet = ground.to_world(scene.people.hvip_cam_m)
-    known = np.isfinite(feet).all(axis=1)
-    low, high = (np.quantile(feet[known], q, axis=0) if known.any() else np.zeros(3) for q in (0.05, 0.95))
-    stature_m = body.stature_m(scene.people.betas)
-    columns = np.column_stack([feet[:, [0, 2]], stature_m, scene.people.score, vertices_world_m[..., 1].max(axis=1)])
-    extent = float(max(np.hypot(*(high - low)[[0, 2]]), 5.0))
-    centre = (low + high) / 2.0
+def _camera(camera: Camera, ground: GroundPlane, reach_m: float) -> dict[str, Any]:
     return {
-        "title": f"{count} {'person' if count == 1 else 'people'} of {scene.image}",
-        "figures": (
-            f"field of view {camera.fov_x_deg:.1f}° · tilt {np.rad2deg(ground.tilt_rad):.1f}° · roll {np.rad2deg(ground.roll_rad):.1f}°"
-            f" · camera {ground.offset_m:.1f} m above the ground"
-        ),
-        "vertices": vertices_world_m.shape[1],
-        "faces": len(body.faces),
-        "step": STEP_M,
-        "people": [dict(zip(("x", "z", "stature", "score", "top"), row, strict=True)) for row in np.round(columns, 3).tolist()],
-        "centre": [float(centre[0]), 0.9, float(centre[2])],
-        "extent": extent,
-        "camera": {
-            "height": ground.offset_m,
-            "back": (-ground.rotation_cam_world[2]).tolist(),
-            "tanX": camera.width / 2.0 / camera.fx,
-            "tanY": camera.height / 2.0 / camera.fy,
-            "corners": _corners(camera, ground, 2.0 * extent).tolist(),
-            "matrix": _photo_matrix(camera, ground).T.ravel().tolist(),
-        },
+        "height": ground.offset_m,
+        "back": (-ground.rotation_cam_world[2]).tolist(),
+        "right": ground.rotation_cam_world[0].tolist(),
+        "tanX": camera.width / 2.0 / camera.fx,
+        "tanY": camera.height / 2.0 / camera.fy,
+        "corners": _corners(camera, ground, reach_m).tolist(),
+        "matrix": _photo_matrix(camera, ground).T.ravel().tolist(),
     }
 
 
