@@ -239,7 +239,7 @@ def test_focal_length_of_other_readers(tmp_path: Path, picture: np.ndarray) -> N
     Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
     expected = GigapixelImage(tmp_path / "a.png").exif_focal_px()
     with Image.open(tmp_path / "a.png") as image:
-        decoded = other_readers_module._from_pillow(image)
+        decoded = other_readers_module.from_pillow(image)
     assert decoded.tags["FocalLengthIn35mmFilm"] == "28"
     assert expected == pytest.approx(28 * np.hypot(90, 60) / np.hypot(36, 24), rel=1e-6)
 
