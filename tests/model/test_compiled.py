@@ -55,6 +55,8 @@ def test_the_second_time_the_network_is_neither_read_nor_compiled_and_says_the_s
     assert read.times == 1
     torch.testing.assert_close(first(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
     assert torch.equal(second(IMAGES)[0], first(IMAGES)[0])
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert second.content == kept.read_bytes()[compiled.DIGEST_BYTES :], "OpenVINO reads weights from these bytes as long as it runs"
 
 
 def test_other_weights_or_shapes_are_compiled_anew(tmp_path: Path, weights: Path) -> None:

@@ -124,6 +124,7 @@ class OpenVINOEngine:
     """OpenVINO on the CPU. Every thread works on tiles of its own: that scales better than several threads on one convolution."""
 
     name = "openvino"
+    content: bytes
 
     def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
         openvino = openvino_of()
@@ -139,6 +140,8 @@ class OpenVINOEngine:
     def of_compiled(cls, content: bytes, precision: Precision, threads: int) -> OpenVINOEngine:
         """From what `compiled.export_model` gave on this machine."""
         engine = cls.__new__(cls)
+        # OpenVINO may go on reading the weights where they are.
+        engine.content = content
         engine._use(openvino_of().Core().import_model(content, "CPU", _properties(precision, threads)), threads)
         return engine
 
