@@ -35,8 +35,9 @@ _AGREEMENT = 16.0
 """99.7 % of chi-square with four degrees of freedom."""
 _OBJECTION = 4.7 * _DISTRUST**2
 """By so much may the people alone be less probable for the lines' sake, if the lines gain more: half of that for 95 %, distrusted."""
-_HARDLY = 1.92
-"""A loss that says nothing, half of 95 % of chi-square with one degree of freedom: what lines gain is known less well than that."""
+_HARDLY = 3.9
+"""A loss that says nothing, half of 95 % of chi-square with three degrees of freedom (focal length, tilt, roll): what lines gain is known
+less well than that."""
 _LEAST_STANDING = 0.9
 _AS_GOOD = 4.0
 """Modes that are worth so much less than the best do not count."""
