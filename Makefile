@@ -16,8 +16,11 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(PEOPLE)
 	$(BIN)/crowd3d demo
 
+# Training has a process of its own: after everything else in one process, PyTorch has crashed there.
+APART := tests/training tests/tuning tests/view
 test: $(PEOPLE) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
+	$(BIN)/python -m pytest $(APART)
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -64,7 +64,7 @@ def disk() -> Iterator[Disk]:
     disk = Disk()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crowd3d.files, "_to_disk", disk)
-        patch.setattr(process_module, "TILE_SIDE_PX", 32)
+        patch.setattr(process_module, "RELEASE_TILE_PX", 32)
         yield disk
 
 

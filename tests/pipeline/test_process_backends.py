@@ -35,7 +35,7 @@ PART_PARAMS = PartParams(90, 200, 60, 590)
 @pytest.fixture(autouse=True)
 def _small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at the tiles here; small ones are written faster."""
-    monkeypatch.setattr(process_module, "TILE_SIDE_PX", 32)
+    monkeypatch.setattr(process_module, "RELEASE_TILE_PX", 32)
 
 
 @pytest.fixture

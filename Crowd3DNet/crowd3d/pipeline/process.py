@@ -16,6 +16,7 @@ import numpy as np
 from crowd3d.errors import MissingAsset, UnsolvableGround
 from crowd3d.files import read_array, write_npy
 from crowd3d.imaging import GigapixelImage, PartParams, format_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, write_jpeg
+from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.ground import quick_world
 from crowd3d.pipeline.known import NOTHING, Known
@@ -30,8 +31,6 @@ from crowd3d.types import TileLayout
 
 log = logging.getLogger(__name__)
 
-TILE_SIDE_PX = 512
-"""Side of the tiles that are written, as in the release."""
 WRITERS = 2
 MOST_TILES = 1500
 """Wide lenses show far more far ground than near; beyond this number the farthest rows are not written."""
@@ -262,7 +261,7 @@ def _write_tiles(image: GigapixelImage, folder: MidFolder, layout: TileLayout, n
     folder.tiles.mkdir(parents=True, exist_ok=True)
     paths = [folder.tiles / format_tile_name(name, *where) for where in zip(layout.row_col, layout.boxes, strict=True)]
     with progress_bar(total=len(layout), desc="writing tiles", unit="tile") as bar, ThreadPoolExecutor(WRITERS) as writers:
-        for rows, tiles in image.crops(layout.boxes, TILE_SIDE_PX, 32):
+        for rows, tiles in image.crops(layout.boxes, RELEASE_TILE_PX, 32):
             list(writers.map(write_jpeg, [paths[row] for row in rows], tiles))
             bar.update(len(rows))
 
