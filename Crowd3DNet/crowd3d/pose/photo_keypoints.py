@@ -23,7 +23,7 @@ CROP_SIZE = (256, 192)
 """Height and width of the input; square crops bring nothing more."""
 CROP_SHARE = 1.15
 """Height of a window over that of the box in it."""
-BATCH = 16
+BATCH = 8
 SEEN_BEST = 8
 WORTH_MIRRORING = 0.06
 """`promise` below which nobody becomes a person (`pose.photo`) and a second view is not worth its time."""
