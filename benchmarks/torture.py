@@ -389,8 +389,7 @@ def two_at_once(bench: Bench) -> dict[str, Any]:
     single(bench.good, fresh, [], [])
     for arguments in halves(bench.good, work, [], []):
         both = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-        said = [process.communicate()[1] for process in both]
-        codes = sorted(process.returncode for process in both)
+        said, codes = [process.communicate()[1] for process in both], sorted(process.returncode for process in both)
         errors = [text for process, text in zip(both, said, strict=True) if process.returncode]
         if codes not in ([0, 0], [0, 1]) or any("another run works in" not in text for text in errors):
             return {"what": "photograph", "outcome": "failed", "codes": codes, "text": " ".join(said)[-500:]}

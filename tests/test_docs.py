@@ -142,8 +142,8 @@ def test_a_snippet_runs(
     for module, table in (("pose.backends", "REGISTRY"), ("model.crowd3dnet", "BACKBONES"), ("optimise.terms", "TERMS")):
         home = importlib.import_module(f"crowd3d.{module}")
         monkeypatch.setattr(home, table, dict(getattr(home, table)))
-    names: dict[str, object] = {"predicted": scene, "truth": scene, "body": body}
-    exec(compile(code, f"{page} {number}", "exec"), names)
+    (tmp_path / "snippet.py").write_text(code, encoding="utf-8")
+    names = runpy.run_path(str(tmp_path / "snippet.py"), {"predicted": scene, "truth": scene, "body": body})
     if "error" in names:
         assert names["error"] == pytest.approx(0.0)
     if "straight_spine" in names:
