@@ -3,8 +3,9 @@
 The people's focal length may be wrong by more than the spread of a family of lines allows, because errors of keypoints that many
 people share (hidden feet) are not part of their noise. So the search begins at several cameras along the direction in which the
 people are least sure, lets lines and people settle, and compares what each is worth: for every segment the gain of its density over
-that of a line of any direction, against the people's disagreement. Nothing is used unless the gain is clear, lines and people together are
-more probable than before, and the people alone hardly less.
+that of a line of any direction, against the people's disagreement. No family is used unless the gain is clear, lines and people
+together are more probable than before, and the people alone hardly less. Where none is, uprights among the segments still count
+(`uprights`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from crowd3d.ground.lines import REPEATS, LineEvidence, choose
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.solver import Evidence, Solution, log_posterior, refine
+from crowd3d.ground.uprights import Uprights
 
 _SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
 _FINAL_GATES = np.deg2rad([2.0, 1.0, 0.5])
@@ -60,11 +62,10 @@ class Mode(NamedTuple):
 
 
 def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> list[Mode]:
-    """Cameras with which (L, 2, 2) segments agree, the best first; where no lines tell anything, the people's solution alone."""
-    alone = [Mode(solution, evidence, 0.0)]
+    """Cameras with which families of (L, 2, 2) segments agree, the best first; where none does, the people's, who hear the uprights."""
     view = np.flatnonzero(prior.free[:3])
-    if not len(view):
-        return alone
+    if not len(view) or not len(ends):
+        return [Mode(solution, evidence, 0.0)]
     trust = _trust(solution, view)
     least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
@@ -84,7 +85,10 @@ def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Ev
         sharper = _sharpened(solution, parameters, ends, some, prior, evidence, view, trust, least_sigma)
         if sharper is not None and all(_differ(sharper[0], mode.solution, view) for mode in kept):
             kept.append(Mode(*sharper, value))
-    return kept or alone
+    if kept:
+        return kept
+    told = (*evidence, Uprights.of(ends, least_sigma))
+    return [Mode(refine(solution, prior, told), told, 0.0)]
 
 
 def _differ(first: Solution, second: Solution, view: np.ndarray) -> bool:

@@ -83,7 +83,7 @@ class LineEvidence:
 
     def misses(self, parameters: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
         """(B, L) distance of the ends from the line through the midpoint towards the vanishing point, image units."""
-        up, right, forward = _axes(parameters)
+        up, right, forward = axes(parameters)
         turn = np.concatenate([azimuth, np.zeros((len(parameters), 1))], 1)[:, self.frame] + np.pi / 2 * self.across
         level = np.cos(turn)[..., None] * right[:, None] + np.sin(turn)[..., None] * forward[:, None]
         direction = np.where((self.frame < 0)[:, None], up[:, None], level)
@@ -98,7 +98,7 @@ def miss(ends: np.ndarray, focal: np.ndarray, direction: np.ndarray) -> np.ndarr
     return across / np.maximum(np.linalg.norm(towards, axis=-1), 1e-12)
 
 
-def _axes(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def axes(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(B, 3) each: up, right and forward along the ground."""
     up = up_vectors(parameters[:, 1], parameters[:, 2])
     forward = np.array([0.0, 0.0, 1.0]) - up[:, 2:] * up
@@ -109,7 +109,7 @@ def _axes(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def choose(ends: np.ndarray, parameters: np.ndarray, gate: float, least_sigma: float) -> LineEvidence | None:
     """Segments that point at the vertical vanishing point or belong to a frame, within `gate` radians; None if few."""
     focal = np.exp(parameters[:1])
-    up, right, forward = (axis[0] for axis in _axes(parameters[None]))
+    up, right, forward = (axis[0] for axis in axes(parameters[None]))
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     upright = np.abs(miss(ends, focal, np.broadcast_to(up, (1, len(ends), 3)))[0]) * 2 / length < gate
     frame, across = np.full(len(ends), -1), np.zeros(len(ends), bool)
