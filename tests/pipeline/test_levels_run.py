@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_levels import CAMERA, RISE_M, SIZE, square_with_stand
+from made_levels import CAMERA, RISE_M, SIZE, square_with_stairs, square_with_stand
 from scipy.spatial import cKDTree
 
 from crowd3d.bodies import load_body
@@ -16,7 +16,11 @@ from crowd3d.cli import reconstruct
 from crowd3d.cli.run import run_cli
 from crowd3d.export.mesh import crowd_mesh
 from crowd3d.files import write_npy
-from crowd3d.types import Scene
+from crowd3d.imaging import opened
+from crowd3d.pipeline.ground import estimate_from, levels_of
+from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
+from crowd3d.types import Keypoints, Scene
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,21 @@ def test_every_plane_is_in_the_files(made: Path) -> None:
     assert mesh.planes[:, 0, 1].tolist() == pytest.approx(scene.levels_m)
     assert b'"level 1"' in (made / "crowd.glb").read_bytes()
     assert "plane" not in json.loads((made / "predict.json").read_text())["square.png"]["person_list"][0]
+
+
+def test_stairs_do_not_spoil_the_terrace() -> None:
+    """Twenty people between both levels, on neither: those of the terrace are as well placed as those of the square."""
+    keypoints, places, height, standing = square_with_stairs(0)
+    observed = Observations.from_keypoints(Keypoints(keypoints[..., :2], keypoints[..., 2]), plain("given"))
+    with opened(np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)) as image:
+        estimate = estimate_from(image, observed)
+    levels = levels_of(observed, estimate.camera, estimate.ground)
+    assert levels.heights_m[1] == pytest.approx(RISE_M, rel=0.15)
+    assert (levels.level[height == RISE_M] == 1).mean() > 0.95
+    planes = [estimate.ground.raised(rise) for rise in levels.heights_m]
+    feet = keypoints[:, 15:17, :2].mean(1)
+    world = np.array(
+        [planes[k].to_world(planes[k].intersect(estimate.camera, at[None]))[0] for k, at in zip(levels.level, feet, strict=True)]
+    )
+    error = np.linalg.norm(world[:, [0, 2]] - places, axis=1)
+    assert np.median(error[standing & (height == RISE_M)]) < 1.3 * np.median(error[standing & (height == 0)])
