@@ -13,6 +13,7 @@ from crowd3d.export import write_bvh, write_coco, write_glb, write_people_csv, w
 from crowd3d.export.rig import Shot, performers
 from crowd3d.export.trajectories import TRAJECTORY_FORMATS, RegularPaths
 from crowd3d.imaging import GigapixelImage
+from crowd3d.pipeline.network import body_of
 from crowd3d.render.colours import HUES, person_colours
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.scene.predict_json import write_predict_json
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _bodies(name: str, full: bool) -> tuple[Body, Body]:
     """The body of the betas, and the one to show."""
-    body = load_body(name, smpl_folder=load_settings().smpl_model_root)
+    body = body_of(name, load_settings())
     return body, body if full or not name.startswith("free") else load_body("free_low")
 
 

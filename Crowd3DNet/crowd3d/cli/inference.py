@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 TUNE = "network"
 LARGEST_BATCH = 32
 """More tiles at once only cost memory."""
+BATCH_HELP = f"at most so many tiles per batch; more than {LARGEST_BATCH} are not taken at once (default: {LARGEST_BATCH})"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: Crowd3DNet/pretrained/base_69.pkl if it is there, else the shipped estimator)",
     )
     add_tuning_arguments(parser, epochs=100)
-    parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
+    parser.add_argument("--inference_batch_size", type=int, help=BATCH_HELP)
     add_optimise_argument(parser)
     parser.add_argument("--before_after", action="store_true", help="also draw the scene before the optimisation, into lifted/")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset
 from crowd3d.imaging import GigapixelImage
 from crowd3d.measure import MeasureOptions, SceneMeasures, measure_scene
 from crowd3d.measure.levels import level_names
 from crowd3d.measure.page import figure_text
 from crowd3d.pipeline.folders import ResultFolder
+from crowd3d.pipeline.network import body_of
 from crowd3d.render import person_colours
 from crowd3d.render.colours import HUES
 from crowd3d.render.density_map import LEVEL_COLOURS
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         timeline, title = [now], f"{count} {'person' if count == 1 else 'people'} of {now.scene.image}"
     # Both levels of detail of the free body share their betas; the low one keeps the page small.
     name = timeline[0].scene.body
-    body = load_body("free_low" if name.startswith("free") else name, smpl_folder=load_settings().smpl_model_root)
+    body = body_of("free_low" if name.startswith("free") else name, load_settings())
     write_viewer(output, title, timeline, body, layers, before)
     print(output)
     if args.open:
