@@ -4,7 +4,7 @@ Usage: python benchmarks/optimise.py [--scenes FOLDER] [--plain 0.02] [--gross 0
 
 The scenes are those of ``crowd3d demo`` and ``benchmarks/accuracy.py``: folders with truth.npz, mid/ and result/image/lifted/.
 `--plain` replaces the embedded networks' measurements by the true keypoints of everybody who can be seen, with that noise as a share of
-his height in the picture; people are lifted from those. `--gross` moves that share of the keypoints far away. The figures under "same"
+their height in the picture; people are lifted from those. `--gross` moves that share of the keypoints far away. The figures under "same"
 are about the people who are matched in every mode; those before also change when more people are matched. `--calibrate` prints what
 `crowd3d.optimise.belief` should hold for the networks at hand. `--network-epoch-seconds` is what one epoch of the network's fine-tuning
 takes on these scenes; 100 epochs are extrapolated from it, not measured.

@@ -31,7 +31,7 @@ Lift = Callable[[Camera, GroundPlane], tuple[People, np.ndarray]]
 
 NOBODY = -1
 SAME_PERSON = 0.2
-"""A person and an observation are one when their torso centres and their keypoints are nearer than this share of his size."""
+"""A person and an observation are one when their torso centres and their keypoints are nearer than this share of their size."""
 
 
 def resolve(choice: OptimiseChoice, observed: Observations) -> OptimiseMode:
@@ -49,7 +49,7 @@ def match_observations(people: People, body: Body, camera: Camera, observed: Obs
     """(N,) row of everybody in `observed`, `NOBODY` for those who were not observed; nobody shares a row.
 
     People of a network that looks at tiles do not come from the keypoints; each is matched with the observation that is nearest to
-    him, if he is also the nearest to it.
+    them, if they are also the nearest to it.
     """
     rows = np.full(len(people), NOBODY)
     if len(people) == 0 or len(observed) == 0:

@@ -191,7 +191,7 @@ def _write_trajectories(path: Path, found: Trajectories, scores: Sequence[np.nda
 
 
 def _trails(found: Trajectories) -> list[Trail]:
-    """Everybody's smooth path on the map, with his row in the last picture."""
+    """Everybody's smooth path on the map, with their row in the last picture."""
     everybody = np.concatenate(found.ids)
     order = np.argsort(everybody, kind="stable")
     places = np.concatenate([smooth.state for smooth in found.smooth])[order, :2] * [1.0, -1.0]

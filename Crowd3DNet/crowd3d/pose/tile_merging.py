@@ -34,7 +34,7 @@ LEAST_SHARE = 0.4
 
 
 def merge_keypoints(keypoints: np.ndarray, tile_index: np.ndarray, layout: TileLayout) -> tuple[np.ndarray, Keypoints]:
-    """Everybody once, from what overlapping tiles saw of him.
+    """Everybody once, from what overlapping tiles saw of them.
 
     Sightings are joined two by two, most similar first (object keypoint similarity, OKS), and each join takes the mean, weighted by
     confidence. Two sightings by one tile are two people, and so are two groups that share a tile. What is left of somebody cut by a tile

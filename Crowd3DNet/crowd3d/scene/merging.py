@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-# Reconstructions of one person from several tiles differ by a few percent of his height in the image, and by what that is on
+# Reconstructions of one person from several tiles differ by a few percent of their height in the image, and by what that is on
 # the ground along the line of sight.
 IMAGE_SIGMA = 0.2
 DISTANCE_SIGMA = 0.02
