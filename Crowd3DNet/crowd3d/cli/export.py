@@ -18,7 +18,7 @@ from crowd3d.render.colours import HUES, person_colours
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.scene.predict_json import write_predict_json
 from crowd3d.settings import load_settings
-from crowd3d.types import Scene
+from crowd3d.types import Scene, result_folder
 
 OF_A_SCENE = ("glb", "obj", "ply", "csv", "predict")
 OF_BOTH = ("rigged", "bvh", "coco", "rrd")
@@ -40,7 +40,7 @@ def rate(text: str) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
+    parser.add_argument("scene", type=result_folder, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
     parser.add_argument(
         "--format",
         choices=FORMATS,
