@@ -162,7 +162,7 @@ def test_released_weights(folder: Path, tmp_path: Path, make_released_checkpoint
 
 
 def test_weights_decide_the_people(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trained ones move everybody, untrained ones ruin them; without any, keypoints and lifter count (`test_accuracy`)."""
+    """The shipped detector's places are worse than the lifter's, an untrained network's are ruined; without any, see `test_accuracy`."""
     monkeypatch.setenv("CROWD3D_MODELS", NO_NETWORKS.name)
     trained, untrained = load_settings().pretrained_root / "crowd3dnet_compact.safetensors", tmp_path / "untrained.safetensors"
     torch.manual_seed(0)
