@@ -23,7 +23,7 @@ from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.stages import own_folder, owner_of
 from crowd3d.pipeline.tuning import Tuning
-from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pipeline.weights import DefaultWeights, chosen_weights
 from crowd3d.raster import find_renderer
 from crowd3d.settings import Settings, load_settings
 
@@ -91,13 +91,6 @@ def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
-    """The user's weights, else the released ones if they are there, else None for the shipped estimator; the choice is printed."""
-    path = given or settings.crowd3dnet_weights or (settings.released_weights if settings.released_weights.is_file() else None)
-    log.info("weights: %s", path or "shipped default estimator")
-    return path
-
-
 def chosen_network(given: Path | None, settings: Settings, args: argparse.Namespace) -> NetworkChoice | None:
     """The network that the arguments ask for.
 
@@ -107,6 +100,7 @@ def chosen_network(given: Path | None, settings: Settings, args: argparse.Namesp
     """
     chosen_engine(args.engine, args.device)
     path = chosen_weights(given, settings)
+    log.info("weights: %s", path or "shipped default estimator")
     return None if path is None else NetworkChoice.of(path, settings.smpl_model_root, Engines(args.engine, device=args.device))
 
 

@@ -24,7 +24,7 @@ from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import Engine, make_engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.weights import weights_digest
+from crowd3d.pipeline.weights import chosen_weights, weights_digest
 from crowd3d.pose.alphapose_json import tiles_with_people
 from crowd3d.progress import progress_bar
 from crowd3d.scene import duplicate_free, release_results, write_all_result
@@ -132,9 +132,9 @@ def body_of(name: str, settings: Settings) -> Body:
     Raises:
         MissingAsset: it is not there or not usable.
     """
-    weights = settings.crowd3dnet_weights or settings.released_weights
-    carried = weights.suffix == RELEASE_SUFFIX and weights.is_file()
-    if name == RELEASED_BODY and carried and find_smpl(settings.smpl_model_root, "neutral") is None:
+    weights = chosen_weights(None, settings)
+    released = name == RELEASED_BODY and weights is not None and weights.suffix == RELEASE_SUFFIX
+    if weights is not None and released and find_smpl(settings.smpl_model_root, "neutral") is None:
         return NetworkChoice.of(weights, settings.smpl_model_root).body(detailed=True)
     return load_body(name, smpl_folder=settings.smpl_model_root)
 
