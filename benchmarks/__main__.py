@@ -58,6 +58,7 @@ BENCHES = (
     Bench("data_loading.py", ("--batch", "4", "--batches", "2"), "compact"),
     Bench("overfit.py", ("--steps", "20")),
     Bench("torture.py", omitted="tries to make runs go wrong rather than measures: python benchmarks/torture.py"),
+    Bench("documentation.py", omitted="runs what README and documentation say rather than measures: python benchmarks/documentation.py"),
     Bench("largecrowd.sh", omitted="a check that kills and restarts runs rather than a measurement: benchmarks/largecrowd.sh FOLDER"),
 )
 

@@ -28,7 +28,7 @@ from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.settings import load_settings
 
 NEAR = 0.15
-"""A candidate is somebody when torso centres and, in the mean, keypoints are within this share of his size."""
+"""A candidate is somebody when torso centres and, in the mean, keypoints are within this share of their size."""
 THRESHOLDS = np.arange(0.3, 0.95, 0.05)
 
 

@@ -4,7 +4,7 @@ Usage: python benchmarks/optimise.py [--scenes FOLDER] [--plain 0.02] [--gross 0
 
 The scenes are those of ``crowd3d demo`` and ``benchmarks/accuracy.py``: folders with truth.npz, mid/ and result/image/lifted/.
 `--plain` replaces the embedded networks' measurements by the true keypoints of everybody who can be seen, with that noise as a share of
-his height in the picture; people are lifted from those. `--gross` moves that share of the keypoints far away. The figures under "same"
+their height in the picture; people are lifted from those. `--gross` moves that share of the keypoints far away. The figures under "same"
 are about the people who are matched in every mode; those before also change when more people are matched. `--calibrate` prints what
 `crowd3d.optimise.belief` should hold for the networks at hand. `--network-epoch-seconds` is what one epoch of the network's fine-tuning
 takes on these scenes; 100 epochs are extrapolated from it, not measured.
@@ -28,7 +28,7 @@ from crowd3d.evaluation.scoring import assign
 from crowd3d.evaluation.truth import Truth
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import read_observations
-from crowd3d.pipeline.optimise import Lift, OptimiseMode, optimised, read_lifted
+from crowd3d.pipeline.optimise import Adjustment, Lift, OptimiseMode, optimised, read_lifted
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.source import plain
@@ -105,7 +105,7 @@ def run(case: Case, body: Body) -> dict[str, dict[str, float]]:
     mode: OptimiseMode
     for mode in get_args(OptimiseMode):
         started = time.perf_counter()
-        scene = case.scene if mode == "none" else optimised(case.scene, case.rows, case.observed, body, mode, case.lift)
+        scene = case.scene if mode == "none" else optimised(case.scene, case.rows, Adjustment(case.observed, body, mode, case.lift))
         scenes[mode] = scene, time.perf_counter() - started
     same = same_people([scene for scene, _ in scenes.values()], case.truth, body)
     return {

@@ -5,7 +5,7 @@
 Trains with the losses of configs/train/all.yml, without augmentation, and measures on the same tiles. Stops when both aims are reached.
 
 Two people whose centres fall into one 5×5 window of the centre map are one peak at most, however well the network has learned: the
-published decoding cannot say them apart. So the tiles are the first ones of a fixed row in which everybody has a window of his own, and
+published decoding cannot say them apart. So the tiles are the first ones of a fixed row in which everybody has a window of their own, and
 two people at least. What the decoding makes of the targets themselves, the best that any network can reach, is printed first, for these
 tiles and for the first ones of the row as they come (--any trains on those).
 """

@@ -190,17 +190,12 @@ def check_term(names: dict, scene: Scene, body: Body) -> None:
 
 
 def test_the_drawing_of_the_house_is_the_contract() -> None:
-    text = (ROOT / "docs" / "how_it_works.md").read_text(encoding="utf-8")
-    drawn = re.findall(r"^```mermaid\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
+    drawing = (ROOT / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
     contract = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("layers = [")[2].partition("]")[0]
     layers = re.findall(r'"([\w |]+)"', contract)
     floors = [set(layer.split(" | ")) for layer in layers if layer != "__main__"]
-    found: list[set[str]] = []
-    for line in drawn.splitlines()[1:]:
-        for floor in ({*map(str.strip, part.split("&"))} for part in line.split("-->")):
-            if floor not in found:
-                found.append(floor)
-    assert found == floors
+    drawn = re.findall(r'<g class="floor">(.*?)</g>', drawing, re.DOTALL)
+    assert [set(re.findall(r"<text[^>]*>(\w+)</text>", floor)) for floor in drawn] == floors
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     chain = re.search(r"`(cli → .*?)`", readme)
     assert chain is not None

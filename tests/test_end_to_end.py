@@ -14,11 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from made_up_release import calm_entries
 
 from crowd3d.bodies import load_body
+from crowd3d.cli.main import main
 from crowd3d.evaluation import evaluate, load_truth
+from crowd3d.evaluation.truth import Truth
 from crowd3d.imaging import parse_tile_name
+from crowd3d.model import Crowd3DNet, load_weights, save_weights
 from crowd3d.pipeline.photo_models import photo_models
 from crowd3d.pose.alphapose_json import read_alphapose
 from crowd3d.pose.observations import Observations
@@ -99,18 +103,16 @@ def test_results_agree_with_each_other(folder):
         assert (results / name).stat().st_size > 100, name
 
 
+def figures_of(scene: Scene, truth: Truth) -> dict[str, float]:
+    bodies = {"body_pred": load_body(scene.body), "body_true": load_body(truth.scene.body)}
+    return evaluate(scene, truth.scene, eligible=truth.eligible, visible=truth.visible, **bodies)
+
+
 def test_accuracy(folder):
     """A small crowd is hard for the ground; the bounds are loose, the benchmark reports the figures."""
     truth = load_truth(folder / "truth.npz")
     scene = Scene.load(folder / "out" / NAME)
-    figures = evaluate(
-        scene,
-        truth.scene,
-        eligible=truth.eligible,
-        visible=truth.visible,
-        body_pred=load_body(scene.body),
-        body_true=load_body(truth.scene.body),
-    )
+    figures = figures_of(scene, truth)
     assert figures["recall"] >= 0.75
     assert figures["precision"] >= 0.7
     assert figures["normal_error_deg"] < 3
@@ -157,6 +159,23 @@ def test_released_weights(folder: Path, tmp_path: Path, make_released_checkpoint
     assert np.median(moved) < 1.0, "people stay near where the network saw them"
     validate_predict_json(results / "predict.json")
     assert cv2.imread(str(results / "overlay.jpg")).shape == (1400, 4096, 3)
+
+
+def test_weights_decide_the_people(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped detector's places are worse than the lifter's, an untrained network's are ruined; without any, see `test_accuracy`."""
+    monkeypatch.setenv("CROWD3D_MODELS", NO_NETWORKS.name)
+    trained, untrained = load_settings().pretrained_root / "crowd3dnet_compact.safetensors", tmp_path / "untrained.safetensors"
+    torch.manual_seed(0)
+    save_weights(untrained, Crowd3DNet("compact"), load_weights(trained)[1])
+    truth = load_truth(folder / "truth.npz")
+    lifted = figures_of(Scene.load(folder / "out" / NAME), truth)
+    figures = []
+    for weights in (trained, untrained):
+        given = ["--save_res_folder", tmp_path / weights.stem, "--weights", weights]
+        assert main(["infer", *map(str, [*_arguments(folder, folder / f"{NAME}.jpg", "process"), *given])]) == 0
+        figures.append(figures_of(Scene.load(tmp_path / weights.stem / NAME), truth))
+    for name in ("published_recall", "published_ppds"):
+        assert lifted[name] > figures[0][name] > 2 * figures[1][name], name
 
 
 @pytest.mark.skipif(photo_models(load_settings().models_folder) is None, reason="needs the networks of `crowd3d fetch people`")

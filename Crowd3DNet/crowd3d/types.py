@@ -14,6 +14,7 @@ from crowd3d.errors import Crowd3DError, MissingAsset
 from crowd3d.files import load_arrays, read_json, write_json, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 
+SCENE_ARRAYS, SCENE_INFO = "scene.npz", "scene.json"
 SCHEMA_VERSION = 3
 """2: the camera may have a lens' distortion. 3: people may be on several levels. Scenes of earlier versions are read, too."""
 
@@ -217,9 +218,9 @@ class Scene:
         """Write ``scene.npz`` (arrays over people) and ``scene.json`` (everything else) into `folder`."""
         folder = Path(folder)
         covariance = self.ground_covariance
-        write_npz(folder / "scene.npz", **{f.name: getattr(self.people, f.name) for f in dataclasses.fields(self.people)})
+        write_npz(folder / SCENE_ARRAYS, **{f.name: getattr(self.people, f.name) for f in dataclasses.fields(self.people)})
         write_json(
-            folder / "scene.json",
+            folder / SCENE_INFO,
             {
                 "schema_version": SCHEMA_VERSION,
                 "image": self.image,
@@ -237,16 +238,16 @@ class Scene:
 
     @classmethod
     def load(cls, folder: str | Path) -> Scene:
-        """Read what `save` wrote.
+        """Read what `save` wrote, by its folder or by one of its files.
 
         Raises:
             MissingAsset: no scene in `folder`, or one of another schema version.
         """
-        folder = Path(folder)
+        folder = result_folder(folder)
         try:
-            info = read_json(folder / "scene.json")
+            info = read_json(folder / SCENE_INFO)
             version = info["schema_version"]
-            arrays = load_arrays(folder / "scene.npz")
+            arrays = load_arrays(folder / SCENE_ARRAYS)
             people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People) if f.name in arrays or f.name not in ADDED})
             people.check()
             covariance = info["ground_covariance"]
@@ -264,5 +265,11 @@ class Scene:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, Crowd3DError) as error:
             raise MissingAsset(f"no readable scene in {folder}: {error}; run single_image/inference.py first") from error
         if version not in range(1, SCHEMA_VERSION + 1):
-            raise MissingAsset(f"{folder}/scene.json has schema {version}, this version reads 1 to {SCHEMA_VERSION}")
+            raise MissingAsset(f"{folder / SCENE_INFO} has schema {version}, this version reads 1 to {SCHEMA_VERSION}")
         return scene
+
+
+def result_folder(path: str | Path) -> Path:
+    """The folder of a result that is named by itself or by one of its two files."""
+    path = Path(path)
+    return path.parent if path.name in (SCENE_ARRAYS, SCENE_INFO) else path

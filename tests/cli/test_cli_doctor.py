@@ -10,6 +10,7 @@ import torch
 
 from crowd3d.cli import doctor
 from crowd3d.cli.main import main
+from crowd3d.pipeline.weights import SHIPPED
 from crowd3d.settings import Settings, load_settings
 
 
@@ -28,7 +29,10 @@ def test_a_bare_checkout_lacks_what_the_default_path_needs(tmp_path: Path) -> No
     missing = [found for found in doctor.examine(settings) if not found.found]
     assert {"default weights", "released weights", "SMPL neutral", "AlphaPose"} <= {found.name for found in missing}
     assert all(found.remedy for found in missing)
-    fill(settings.pretrained_root, ("crowd3dnet.safetensors",))
+    fill(settings.pretrained_root, tuple(f"{name}.safetensors" for name in SHIPPED[:-1]))
+    assert f"no {SHIPPED[-1]}.safetensors" in finding(settings, "default weights").detail
+    assert not finding(settings, "default weights").found
+    fill(settings.pretrained_root, (f"{SHIPPED[-1]}.safetensors",))
     assert finding(settings, "default weights").found
 
 
@@ -147,7 +151,7 @@ def test_report_and_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     report = capsys.readouterr().out
     assert "MISSING default weights" in report
     assert "crowd3d train default" in report
-    fill(load_settings(tmp_path).pretrained_root, ("crowd3dnet.safetensors",))
+    fill(load_settings(tmp_path).pretrained_root, tuple(f"{name}.safetensors" for name in SHIPPED))
     monkeypatch.setattr(doctor, "_shipped_body", lambda: doctor.Finding("free body", True, "free_body_high.npz", needed=True))
     assert main(["doctor"]) == 0
     assert "MISSING" not in capsys.readouterr().out

@@ -29,6 +29,13 @@ def test_wrong_usage_is_refused(argv: list[str], capsys: pytest.CaptureFixture[s
     assert "usage: crowd3d" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["reconstruct", "process"])
+def test_an_address_is_no_file(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--scene_image_path", "https://example.com/a.jpg"])
+    assert "https://example.com/a.jpg is an address; download" in capsys.readouterr().err
+
+
 def test_only_the_chosen_verb_is_imported() -> None:
     code = """
 import sys

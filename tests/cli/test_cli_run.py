@@ -58,3 +58,19 @@ def test_extras_are_those_that_the_package_declares() -> None:
     extra_of = {one.name: str(one.marker) for one in map(Requirement, requires("crowd3d") or []) if "extra" in str(one.marker)}
     for package, extra in EXTRAS.items():
         assert f'extra == "{extra}"' in extra_of[package.replace("_", "-")]
+
+
+@pytest.mark.parametrize(("options", "told"), [({"default": 3}, "tiles (default: 3)"), ({}, "tiles"), ({"action": "store_true"}, "tiles")])
+def test_help_tells_defaults_where_there_are_some(options: dict, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_cli(lambda parser: parser.add_argument("--tiles", help="tiles", **options), raiser(KeyboardInterrupt()), ["--help"])
+    assert capsys.readouterr().out.rstrip().endswith(f" {told}")
+
+
+def test_help_tells_a_default_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--tiles", default=3, help="tiles (default: three)")
+
+    with pytest.raises(SystemExit):
+        run_cli(add_arguments, raiser(KeyboardInterrupt()), ["--help"])
+    assert capsys.readouterr().out.rstrip().endswith(" tiles (default: three)")

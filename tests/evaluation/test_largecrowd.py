@@ -133,7 +133,7 @@ def test_people_who_need_not_be_found(folder: LargeCrowdFolder, predict: Callabl
     edit(hide)
     first, second = score_benchmark(predict(), folder).figures
     assert (first["true_people"], second["true_people"]) == (26, 30)
-    # Whom nothing but a box marks cannot be recognised: finding him is one too many.
+    # Whom nothing but a box marks cannot be recognised: finding them is one too many.
     assert (first["recall"], first["predicted_people"]) == (1.0, 27)
     for name in SCORES:
         assert first[name] == pytest.approx(100.0, abs=1e-3)

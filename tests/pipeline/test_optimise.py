@@ -15,6 +15,7 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.optimise import (
     NOBODY,
+    Adjustment,
     OptimiseMode,
     match_observations,
     observations_of,
@@ -97,7 +98,7 @@ def moved(truth: Scene) -> Scene:
 def test_people_come_to_their_keypoints_and_the_camera_stays(truth: Scene, observed: Observations, body: Body) -> None:
     start = moved(truth)
     rows = np.array([0, 1, 2, NOBODY, 4, 5, 6, 7])
-    found = optimised(start, rows, observed, body, "people", None)
+    found = optimised(start, rows, Adjustment(observed, body, "people"))
     error = np.linalg.norm(found.people.hvip_cam_m - truth.people.hvip_cam_m, axis=1)
     known = rows != NOBODY
     assert (error[known] < 0.06).all()
@@ -120,7 +121,7 @@ def test_people_of_another_level_stay_on_it(truth: Scene, body: Body, mode: Opti
     def lift(camera: Camera, plane: GroundPlane) -> tuple[People, np.ndarray]:
         return start.people, np.arange(8)
 
-    found = optimised(start, np.arange(8), seen, body, mode, lift)
+    found = optimised(start, np.arange(8), Adjustment(seen, body, mode, lift))
     assert (found.people.plane == upper).all()
     assert (found.people.plane_probability == 0.9).all()
     assert found.levels_m == (0.0, 1.5)
@@ -135,10 +136,11 @@ def test_all_lifts_again_and_leaves_exact_cameras_alone(truth: Scene, observed: 
         seen.append(camera)
         return moved(truth).people, np.arange(8)
 
-    exact = optimised(replace(moved(truth), ground_covariance=None), np.arange(8), observed, body, "all", lift)
+    adjustment = Adjustment(observed, body, "all", lift)
+    exact = optimised(replace(moved(truth), ground_covariance=None), np.arange(8), adjustment)
     assert set(seen) == {CAMERA}
     assert (exact.camera, exact.ground, exact.ground_covariance) == (CAMERA, GROUND, None)
-    free = optimised(moved(truth), np.arange(8), observed, body, "all", lift)
+    free = optimised(moved(truth), np.arange(8), adjustment)
     assert free.camera != CAMERA
     assert seen[-1] == free.camera
     assert (np.diag(free.ground_covariance) > 0).all()

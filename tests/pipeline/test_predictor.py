@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from crowd3d.pipeline import weights as weights_module
 from crowd3d.pipeline.predictor import observations_of_array
 from crowd3d.pipeline.world import NOBODY
 from crowd3d.pose import backends
+from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
 SIZE = (480, 270)
@@ -133,6 +134,18 @@ def test_progress_never_goes_back_and_draws_no_bars(predictor: crowd3d.Crowd3D, 
 def test_unknown_words_are_refused_with_the_choices(options: dict[str, Any], named: str) -> None:
     with pytest.raises(BadConfig, match=named):
         crowd3d.Crowd3D(**options)
+
+
+def test_weights_of_the_release_are_taken_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    own = replace(settings.home, own=tmp_path)
+    monkeypatch.setattr("crowd3d.pipeline.predictor.load_settings", lambda: replace(settings, home=own, crowd3dnet_weights=None))
+    assert crowd3d.Crowd3D(pose_backend="file")._options.network is None
+    (tmp_path / "pretrained").mkdir()
+    (tmp_path / "pretrained" / "base_69.pkl").touch()
+    network = crowd3d.Crowd3D(pose_backend="file")._options.network
+    assert network is not None
+    assert network.path == tmp_path / "pretrained" / "base_69.pkl"
 
 
 def test_networks_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:

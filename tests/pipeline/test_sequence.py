@@ -13,6 +13,7 @@ import pytest
 
 import crowd3d.pipeline.infer as infer_module
 from crowd3d.cli import reconstruct
+from crowd3d.cli.main import main
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import BadImage
 from crowd3d.evaluation.identity import identity_scores
@@ -147,6 +148,20 @@ def test_a_picture_of_nobody_is_a_result_and_the_numbers_stay(folder: Path) -> N
     empty = Scene.load(result / "frames" / "plaza_9")
     assert (len(empty.people), empty.remarks[0]) == (0, "nobody was found")
     assert empty.camera == Scene.load(result / "frames" / "plaza_1").camera
+
+
+def test_pictures_of_nobody_alone_are_a_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unseen = {"category_id": 1, "score": 0.9, "keypoints": [0.0] * 51}
+    (folder.parent / "keypoints.json").write_text(json.dumps([{"image_id": f"{name}.jpg", **unseen} for name in NAMES]))
+    assert run(folder) == 0
+    result = folder.parent / "res" / "plaza"
+    assert table(result / "trajectories.csv") == []
+    assert {frame["person_list"] == [] for frame in json.loads((result / "predict.json").read_text()).values()} == {True}
+    for verb in ("view", "export", "measure"):
+        capsys.readouterr()
+        assert main([verb, str(result)]) == 1
+        said = f"crowd3d: error: nobody was found in the pictures of {result}: there is nothing to show or to measure\n"
+        assert capsys.readouterr().err == said
 
 
 def test_one_array_for_a_folder_is_refused_before_anything_is_done(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,7 +155,7 @@ def person(left: float, top: float, right: float, bottom: float) -> np.ndarray:
 
 
 def test_tiles_with_people(tmp_path: Path) -> None:
-    # The second person only touches tile 1 with the edge of his box, which is no overlap.
+    # The second person only touches tile 1 with the edge of their box, which is no overlap.
     people = np.stack([person(10, 10, 60, 150), person(600, 380, 700, 460)])
     np.testing.assert_array_equal(tiles_with_people(people, LAYOUT), [True, False, False, True])
     write_tiles_with_people(tmp_path / "have_people_image_name.json", people, LAYOUT, NAME)

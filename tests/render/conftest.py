@@ -1,4 +1,4 @@
-"""A small scene with everybody exactly where we want him."""
+"""A small scene with everybody exactly where we want them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def grid(spacing: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def look(xz: np.ndarray, rng: np.random.Generator, noise: float) -> Seen:
-    """Every person in every tile that holds most of him; `noise` in parts of his height in the image, shared by his joints.
+    """Every person in every tile that holds most of them; `noise` in parts of their height in the image, shared by their joints.
 
     An error of the foot point moves the body along the ground, as in the network's decoding.
     """

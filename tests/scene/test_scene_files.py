@@ -26,6 +26,12 @@ def test_the_lens_comes_back(tmp_path: Path, lens) -> None:
     assert ("distortion" in extra) == (lens is not None)
 
 
+@pytest.mark.parametrize("name", ["", "scene.npz", "scene.json"])
+def test_a_result_is_named_by_its_folder_or_its_files(name: str, tmp_path: Path) -> None:
+    Scene(Camera.from_fov(50.0, (100, 80)), GroundPlane.from_angles(0.3, 0.0, 5.0), NOBODY, "free", "a.jpg").save(tmp_path)
+    assert Scene.load(tmp_path / name).image == "a.jpg"
+
+
 def test_other_versions(tmp_path: Path) -> None:
     Scene(Camera.from_fov(50.0, (100, 80)), GroundPlane.from_angles(0.3, 0.0, 5.0), NOBODY, "free", "a.jpg").save(tmp_path)
     path = tmp_path / "scene.json"

@@ -38,7 +38,7 @@ def test_a_hundred_people_whose_paths_cross_keep_their_ids(seed: int, seconds: f
     seen = [now[rows] + rng.normal(0, 0.2, (PEOPLE, 2)) for now, rows in zip(true, order, strict=True)]
     ids = track(seen, seconds * np.arange(FRAMES))
     assert score(true, seen, ids) >= 0.9
-    # Without distances: IDF1 where only the sighting that was made from a person counts as his.
+    # Without distances: IDF1 where only the sighting that was made from a person counts as theirs.
     both = np.zeros((PEOPLE, 1 + max(id_.max() for id_ in ids)), int)
     for rows, id_ in zip(order, ids, strict=True):
         both[rows, id_] += 1

@@ -114,7 +114,7 @@ def test_muco(tmp_path: Path) -> None:
 
 
 def test_agora(tmp_path: Path) -> None:
-    """The first person is out of the picture: nobody may get his pose. The second is a child, the third has hidden joints."""
+    """The first person is out of the picture: nobody may get their pose. The second is a child, the third has hidden joints."""
     group = make_group(1280, 720, [(30.0, 8.0), (-1.5, 9.0), (1.0, 8.0)], 900.0)
     visible = np.ones((3, 54))
     visible[2, 20:24] = 0

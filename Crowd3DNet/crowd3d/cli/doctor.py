@@ -21,7 +21,7 @@ from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 from crowd3d.model.engines import chosen_engine
 from crowd3d.pipeline.photo_models import NETWORKS, photo_models
-from crowd3d.pipeline.weights import pose_assets
+from crowd3d.pipeline.weights import SHIPPED, pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
 from crowd3d.pose.backends import choose_backend
 from crowd3d.raster import find_renderer
@@ -101,10 +101,12 @@ def _shipped_body() -> Finding:
 
 
 def _shipped_weights(settings: Settings) -> Finding:
-    files = sorted(settings.pretrained_root.glob("*.safetensors"))
-    detail = ", ".join(f"{f.name} ({f.stat().st_size / 1e6:.1f} MB)" for f in files) or f"no *.safetensors in {settings.pretrained_root}"
+    files = [settings.pretrained_root / f"{name}.safetensors" for name in SHIPPED]
+    absent = [file.name for file in files if not file.is_file()]
+    there = ", ".join(f"{file.name} ({file.stat().st_size / 1e6:.1f} MB)" for file in files if file.is_file())
+    detail = f"no {', '.join(absent)} in {settings.pretrained_root}" if absent else there
     remedy = "git checkout Crowd3DNet/pretrained, or train them: crowd3d train default"
-    return Finding("default weights", bool(files), detail, remedy, needed=True)
+    return Finding("default weights", not absent, detail, remedy, needed=True)
 
 
 def _photo_networks(settings: Settings) -> Finding:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from crowd3d.bodies import load_body
 from crowd3d.cli.run import run_cli
 from crowd3d.errors import MissingAsset
 from crowd3d.evaluation import evaluate, format_table, load_truth
@@ -24,6 +24,7 @@ from crowd3d.evaluation.benchmark import (
 from crowd3d.evaluation.page import write_page
 from crowd3d.files import write_json
 from crowd3d.imaging.largecrowd_folder import SPLITS, LargeCrowdFolder
+from crowd3d.pipeline.network import body_of
 from crowd3d.scene import validate_predict_json
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
@@ -61,14 +62,14 @@ def evaluate_scene(predicted_folder: Path, truth_path: Path, output: Path) -> in
     """Score one scene."""
     truth = load_truth(truth_path)
     predicted = Scene.load(predicted_folder)
-    smpl_folder = load_settings().smpl_model_root
+    settings = load_settings()
     figures = evaluate(
         predicted,
         truth.scene,
         eligible=truth.eligible,
         visible=truth.visible,
-        body_pred=load_body(predicted.body, smpl_folder=smpl_folder),
-        body_true=load_body(truth.scene.body, smpl_folder=smpl_folder),
+        body_pred=body_of(predicted.body, settings),
+        body_true=body_of(truth.scene.body, settings),
     )
     print(format_table(figures))
     write_json(output, {name: value if math.isfinite(value) else None for name, value in figures.items()})
@@ -79,7 +80,7 @@ def evaluate_scene(predicted_folder: Path, truth_path: Path, output: Path) -> in
 def evaluate_benchmark(predict: Path, folder: LargeCrowdFolder, scenes: Sequence[str], output: Path) -> int:
     """Score ``predict.json``; write the figures as JSON, CSV and a page."""
     validate_predict_json(predict)
-    scores = score_benchmark(predict, folder, scenes, load_settings().smpl_model_root)
+    scores = score_benchmark(predict, folder, scenes, partial(body_of, settings=load_settings()))
     overall = scores.overall()
     print(format_table(overall), end="\n\n")
     _print_rows(list(scene_rows(scores)))

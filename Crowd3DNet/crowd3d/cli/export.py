@@ -13,11 +13,12 @@ from crowd3d.export import write_bvh, write_coco, write_glb, write_people_csv, w
 from crowd3d.export.rig import Shot, performers
 from crowd3d.export.trajectories import TRAJECTORY_FORMATS, RegularPaths
 from crowd3d.imaging import GigapixelImage
+from crowd3d.pipeline.network import body_of
 from crowd3d.render.colours import HUES, person_colours
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.scene.predict_json import write_predict_json
 from crowd3d.settings import load_settings
-from crowd3d.types import Scene
+from crowd3d.types import Scene, result_folder
 
 OF_A_SCENE = ("glb", "obj", "ply", "csv", "predict")
 OF_BOTH = ("rigged", "bvh", "coco", "rrd")
@@ -39,7 +40,7 @@ def rate(text: str) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
+    parser.add_argument("scene", type=result_folder, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _bodies(name: str, full: bool) -> tuple[Body, Body]:
     """The body of the betas, and the one to show."""
-    body = load_body(name, smpl_folder=load_settings().smpl_model_root)
+    body = body_of(name, load_settings())
     return body, body if full or not name.startswith("free") else load_body("free_low")
 
 

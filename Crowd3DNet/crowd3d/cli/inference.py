@@ -23,7 +23,7 @@ from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.stages import own_folder, owner_of
 from crowd3d.pipeline.tuning import Tuning
-from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pipeline.weights import DefaultWeights, chosen_weights
 from crowd3d.raster import find_renderer
 from crowd3d.settings import Settings, load_settings
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 TUNE = "network"
 LARGEST_BATCH = 32
 """More tiles at once only cost memory."""
+BATCH_HELP = f"at most so many tiles per batch; more than {LARGEST_BATCH} are not taken at once (default: {LARGEST_BATCH})"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: Crowd3DNet/pretrained/base_69.pkl if it is there, else the shipped estimator)",
     )
     add_tuning_arguments(parser, epochs=100)
-    parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
+    parser.add_argument("--inference_batch_size", type=int, help=BATCH_HELP)
     add_optimise_argument(parser)
     parser.add_argument("--before_after", action="store_true", help="also draw the scene before the optimisation, into lifted/")
     parser.add_argument("--render_with_hvip", action="store_true", help="mark everybody's HVIP in the overlay")
@@ -90,13 +91,6 @@ def add_optimise_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
-    """The user's weights, else the released ones if they are there, else None for the shipped estimator; the choice is printed."""
-    path = given or settings.crowd3dnet_weights or (settings.released_weights if settings.released_weights.is_file() else None)
-    log.info("weights: %s", path or "shipped default estimator")
-    return path
-
-
 def chosen_network(given: Path | None, settings: Settings, args: argparse.Namespace) -> NetworkChoice | None:
     """The network that the arguments ask for.
 
@@ -106,6 +100,7 @@ def chosen_network(given: Path | None, settings: Settings, args: argparse.Namesp
     """
     chosen_engine(args.engine, args.device)
     path = chosen_weights(given, settings)
+    log.info("weights: %s", path or "shipped default estimator")
     return None if path is None else NetworkChoice.of(path, settings.smpl_model_root, Engines(args.engine, device=args.device))
 
 

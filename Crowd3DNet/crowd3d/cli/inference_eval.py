@@ -11,6 +11,7 @@ from pathlib import Path
 
 from crowd3d.cli.camera import known_people
 from crowd3d.cli.inference import (
+    BATCH_HELP,
     LARGEST_BATCH,
     add_optimise_argument,
     add_tuning_arguments,
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="camera and ground as published for the four test scenes, and the release's weights of the scene if they are there",
     )
     add_tuning_arguments(parser, epochs=160)
-    parser.add_argument("--inference_batch_size", type=int, help="at most so many tiles per batch (default: 128)")
+    parser.add_argument("--inference_batch_size", type=int, help=BATCH_HELP)
     parser.add_argument("--weights", type=Path, help="Crowd3DNet for all scenes, as for single_image/inference.py")
     add_optimise_argument(parser)
     add_data_arguments(parser)

@@ -38,7 +38,7 @@ from crowd3d.measure.report import (
 )
 from crowd3d.render.density_map import DensityMap, Marking, draw_density_map
 from crowd3d.scene.paths import Sequence, is_sequence_result
-from crowd3d.types import Scene
+from crowd3d.types import SCENE_ARRAYS, Scene, result_folder
 
 _LEAST_DRAWS = 20
 
@@ -79,7 +79,7 @@ def draws(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
+    parser.add_argument("scene", type=result_folder, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
     parser.add_argument("--areas", type=Path, help="GeoJSON with zones (polygons) to count in and lines to count across")
     parser.add_argument("--units", choices=("pixels", "metres", "map"), default="pixels", help="of --areas; map: those of --control")
     parser.add_argument("--control", type=Path, help="CSV u_px,v_px,lon,lat or u_px,v_px,x_m,y_m: two or more points of a map")
@@ -135,7 +135,7 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
     png: Path | None = None
     told = json.loads((args.scene / "camera_ground.json").read_text(encoding="utf-8"))
     remarks = tuple(filter(None, (told.get("weak"), told.get("assumption"))))
-    if (frame / "scene.npz").is_file():
+    if (frame / SCENE_ARRAYS).is_file():
         scene = Scene.load(frame)
         still = measure_scene(scene, zones, options, control)
         png = output / "density.png"

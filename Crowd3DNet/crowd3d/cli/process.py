@@ -26,9 +26,16 @@ log = logging.getLogger(__name__)
 PART_PARAMS_FILE = "single_image_part_params.json"
 
 
+def local_path(text: str) -> Path:
+    """A path; an address is refused as long as it can be told from one."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is an address; download what is there and give the file")
+    return Path(text)
+
+
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that both halves share."""
-    parser.add_argument("--scene_image_path", type=Path, required=True, help="the photograph")
+    parser.add_argument("--scene_image_path", type=local_path, required=True, help="the photograph")
     add_run_arguments(parser)
 
 

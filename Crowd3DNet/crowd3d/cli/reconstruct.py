@@ -34,8 +34,8 @@ def rate(text: str) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments: those of both halves, and those of sequences."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("path", type=Path, nargs="?", help="photograph, folder of pictures, or video (mp4, avi, mov, mkv)")
-    what.add_argument("--scene_image_path", type=Path, help="the photograph, as for process.py")
+    what.add_argument("path", type=process.local_path, nargs="?", help="photograph, folder of pictures, or video (mp4, avi, mov, mkv)")
+    what.add_argument("--scene_image_path", type=process.local_path, help="the photograph, as for process.py")
     process.add_run_arguments(parser)
     process.add_pose_arguments(parser)
     inference.add_result_arguments(parser)

@@ -17,6 +17,15 @@ EXTRAS = {"lightning_fabric": "train", "tensorboard": "train", "jsonschema": "ev
 """Packages that only some commands need → the extra of this package that installs them."""
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells a default where there is one to tell that the text does not tell already."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.help or ""
+        absent = action.default is None or action.default is False
+        return told if absent or "(default" in told else super()._get_help_string(action)
+
+
 def run_cli(
     add_arguments: Callable[[argparse.ArgumentParser], None],
     run: Callable[[argparse.Namespace], int],
@@ -37,7 +46,7 @@ def run_cli(
         The exit code: that of `run`, 1 after an error that is the user's to solve (one line on stderr), 130 after Ctrl-C.
     """
     make_streams_safe()
-    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         MissingAsset: weights are absent or of another network.
     """
     torch.set_num_threads(args.threads or torch.get_num_threads())
-    stages, seed, count = args.stage or "all", args.seed or 1, args.scenes or SCENES
+    stages, seed, count = args.stage or "all", 1 if args.seed is None else args.seed, args.scenes or SCENES
     settings = load_settings()
     folder = args.folder or settings.train_data_root / "default"
     scenes, held_out = folder / "scenes", folder / "held_out"

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset
 from crowd3d.imaging import GigapixelImage
 from crowd3d.measure import MeasureOptions, SceneMeasures, measure_scene
 from crowd3d.measure.levels import level_names
 from crowd3d.measure.page import figure_text
 from crowd3d.pipeline.folders import ResultFolder
+from crowd3d.pipeline.network import body_of
 from crowd3d.render import person_colours
 from crowd3d.render.colours import HUES
 from crowd3d.render.density_map import LEVEL_COLOURS
 from crowd3d.scene.lifting import position_covariance
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.settings import load_settings
-from crowd3d.types import Scene
+from crowd3d.types import SCENE_ARRAYS, Scene, result_folder
 from crowd3d.view import Layers, Moment, Way, write_viewer
 
 _PHOTOGRAPH_PX = 3072
@@ -34,7 +34,7 @@ _TO_VIEWER = np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("scene", type=Path, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
+    parser.add_argument("scene", type=result_folder, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
     parser.add_argument("--output", type=Path, default=None, help="HTML file to write (default: viewer.html in the scene's folder)")
     parser.add_argument("--photograph", type=Path, help="the picture, to show behind the crowd and on the ground")
     parser.add_argument("--measure", action="store_true", help="of a photograph: densities, figures of everybody (takes a minute)")
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         timeline, title = [now], f"{count} {'person' if count == 1 else 'people'} of {now.scene.image}"
     # Both levels of detail of the free body share their betas; the low one keeps the page small.
     name = timeline[0].scene.body
-    body = load_body("free_low" if name.startswith("free") else name, smpl_folder=load_settings().smpl_model_root)
+    body = body_of("free_low" if name.startswith("free") else name, load_settings())
     write_viewer(output, title, timeline, body, layers, before)
     print(output)
     if args.open:
@@ -85,7 +85,7 @@ def _covariance(scene: Scene) -> np.ndarray | None:
 def _before(folder: Path, now: Moment) -> Moment | None:
     """The scene before the optimisation, if the folder has it and it differs; the same keypoints are the same person."""
     lifted = ResultFolder(folder).lifted
-    if not (lifted / "scene.npz").is_file():
+    if not (lifted / SCENE_ARRAYS).is_file():
         return None
     scene = Scene.load(lifted)
     if all(np.array_equal(one, other) for one, other in zip(vars(scene.people).values(), vars(now.scene.people).values(), strict=True)):

@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,17 +82,17 @@ class BenchmarkScores:
 class _Bodies(dict[str, Body]):
     """Bodies by name, loaded when first asked for."""
 
-    def __init__(self, smpl_folder: Path | None) -> None:
+    def __init__(self, load: Callable[[str], Body]) -> None:
         super().__init__()
-        self._smpl_folder = smpl_folder
+        self._load = load
 
     def __missing__(self, name: str) -> Body:
-        self[name] = load_body(name, smpl_folder=self._smpl_folder)
+        self[name] = self._load(name)
         return self[name]
 
 
 def score_benchmark(
-    predict: Path, folder: LargeCrowdFolder, scenes: Sequence[str] = (), smpl_folder: Path | None = None
+    predict: Path, folder: LargeCrowdFolder, scenes: Sequence[str] = (), load: Callable[[str], Body] = load_body
 ) -> BenchmarkScores:
     """Score a ``predict.json``; a picture that it lacks counts as one in which nobody was found.
 
@@ -103,7 +103,7 @@ def score_benchmark(
         predict: the file.
         folder: the data set with its annotations.
         scenes: names of scenes to score; by default all that are annotated.
-        smpl_folder: folder of the official SMPL files.
+        load: gives a body by its name.
 
     Raises:
         MissingAsset: prediction, annotations or a body are absent or unusable.
@@ -111,7 +111,7 @@ def score_benchmark(
     truths = {name: read_scene(folder, name) for name in scenes or _annotated(folder)}
     scene_of = {frame: name for name, scene in truths.items() for frame in scene.frames}
     extra = _read_extra(predict.parent / EXTRA_NAME)
-    bodies = _Bodies(smpl_folder)
+    bodies = _Bodies(load)
     figures: dict[str, Metrics] = {}
     people: dict[str, dict[str, np.ndarray]] = {}
     strangers = 0

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 NEAR_M = 1.0
-"""A sighting within so many metres of a true person can be of him."""
+"""A sighting within so many metres of a true person can be of them."""
 
 
 class Identity(NamedTuple):
@@ -43,7 +43,7 @@ def identity_scores(
     Args:
         true_places_m, places_m: for each of T pictures (G_t, 2) and (P_t, 2) places on the ground in metres.
         true_ids, ids: the ids that belong to them, each at most once per picture.
-        near_m: greatest distance between a person and a sighting of him.
+        near_m: greatest distance between a person and a sighting of them.
     """
     wanted, offered = sum(map(len, true_ids)), sum(map(len, ids))
     people, true_rows = _rows(true_ids)

@@ -159,7 +159,7 @@ def joint_errors_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def aligned_joint_errors_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """`joint_errors_mm` after a similarity alignment of every person on his own (PA-MPJPE)."""
+    """`joint_errors_mm` after a similarity alignment of every person on their own (PA-MPJPE)."""
     return joint_errors_mm(apply_similarity(align_similarity(predicted, true), predicted), true)
 
 

@@ -70,7 +70,7 @@ def score(predicted: Observables, true: Observables, eligible: np.ndarray | None
 def assign(predicted: Observables, true: Observables) -> tuple[Pairs, np.ndarray]:
     """Who is whom by `match_optimal`, and the keypoint similarity (G, P) of all pairs."""
     known = np.isfinite(true.keypoints_px).all(-1)
-    # Somebody who is hidden altogether can still be matched by his other joints: who finds him is not wrong.
+    # Somebody who is hidden altogether can still be matched by their other joints: who finds them is not wrong.
     counted = np.where((true.counted & known).any(1, keepdims=True), true.counted & known, known)
     oks = metrics.oks_matrix(true.keypoints_px, counted, true.area_px, predicted.keypoints_px)
     return match_optimal(oks, cdist(true.ground_xz_m, predicted.ground_xz_m), counted.any(1)), oks

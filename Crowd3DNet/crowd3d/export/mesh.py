@@ -56,7 +56,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def crowd_mesh(scene: Scene, body: Body, colours: np.ndarray) -> CrowdMesh:
-    """Pose everybody and turn him into the upright world.
+    """Pose everybody and turn them into the upright world.
 
     Args:
         scene: what to show.

@@ -1,6 +1,6 @@
 """The human-scene virtual interaction point (HVIP): the foot of the perpendicular from a torso centre to the ground.
 
-Everything is batched over N people, each with his own camera and plane, differentiable, and in the dtype of its inputs:
+Everything is batched over N people, each with their own camera and plane, differentiable, and in the dtype of its inputs:
 float64 for scenes. Planes are (N, 4) coefficients with a unit normal that points up and a positive camera height.
 """
 

@@ -10,7 +10,7 @@ together are more probable than before, and the people alone hardly less. Where 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -61,33 +61,74 @@ class Mode(NamedTuple):
     value: float
 
 
+@dataclass(frozen=True)
+class _People:
+    """What the people say, and what they say it with: every camera that lines propose is held against it.
+
+    Attributes:
+        solution: theirs, without any line.
+        prior, evidence: what it rests on besides them.
+        view: indices of those of focal length, tilt and roll that are free.
+        trust: inverse covariance of these, as far as the people are trusted.
+    """
+
+    solution: Solution
+    prior: Prior
+    evidence: tuple[Evidence, ...]
+    view: np.ndarray
+    trust: np.ndarray
+
+    def change(self, parameters: np.ndarray) -> np.ndarray:
+        """How far `parameters` are from the people's, in those that are free."""
+        return (parameters - self.solution.parameters)[self.view]
+
+    def disagreement(self, parameters: np.ndarray) -> float:
+        """Squared Mahalanobis distance of `parameters`."""
+        change = self.change(parameters)
+        return float(change @ self.trust @ change)
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """The picture's line segments.
+
+    Attributes:
+        ends: (L, 2, 2) all of them.
+        some: (S, 2, 2) those by which cameras are searched for and compared.
+        least_sigma: spread of their ends, in image units, at least.
+    """
+
+    ends: np.ndarray
+    some: np.ndarray
+    least_sigma: float
+
+
 def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Evidence, ...]) -> list[Mode]:
     """Cameras with which families of (L, 2, 2) segments agree, the best first; where none does, the people's, who hear the uprights."""
     view = np.flatnonzero(prior.free[:3])
     if not len(view) or not len(ends):
         return [Mode(solution, evidence, 0.0)]
-    trust = _trust(solution, view)
-    least_sigma = _LEAST_SIGMA_PX / solution.mixture.observations.unit_px
+    people = _People(solution, prior, evidence, view, _trust(solution, view))
     length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
     # every k-th by length: the longest alone may all be of one direction
     some = ends[np.argsort(-length, kind="stable")[:: max(1, -(-len(ends) // _MOST_SEGMENTS))]]
+    segments = _Segments(ends, some, _LEAST_SIGMA_PX / solution.mixture.observations.unit_px)
 
     def gain(parameters: np.ndarray) -> float:
-        change = (parameters - solution.parameters)[view]
-        return _worth(some, parameters, least_sigma) - 0.5 * float(change @ trust @ change)
+        return _worth(segments, parameters) - 0.5 * people.disagreement(parameters)
 
-    settled = [_settle(some, start, solution.parameters, view, trust, least_sigma) for start in _starts(solution, view)]
+    settled = [_settle(segments, start, people) for start in _starts(solution, view)]
     found = sorted(((gain(parameters), parameters) for parameters in settled if parameters is not None), key=lambda one: -one[0])
     kept: list[Mode] = []
     for value, parameters in found:
         if value < max(_LEAST_GAIN, found[0][0] - _AS_GOOD):
             break
-        sharper = _sharpened(solution, parameters, ends, some, prior, evidence, view, trust, least_sigma)
+        sharper = _sharpened(people, parameters, segments)
         if sharper is not None and all(_differ(sharper[0], mode.solution, view) for mode in kept):
             kept.append(Mode(*sharper, value))
     if kept:
         return kept
-    told = (*evidence, Uprights.of(ends, least_sigma))
+    told = (*evidence, Uprights.of(ends, segments.least_sigma))
     return [Mode(refine(solution, prior, told), told, 0.0)]
 
 
@@ -95,31 +136,21 @@ def _differ(first: Solution, second: Solution, view: np.ndarray) -> bool:
     return bool(np.abs((first.parameters - second.parameters)[view] / _SAME_MODE[view]).max() > 1.0)
 
 
-def _sharpened(
-    solution: Solution,
-    start: np.ndarray,
-    ends: np.ndarray,
-    some: np.ndarray,
-    prior: Prior,
-    evidence: tuple[Evidence, ...],
-    view: np.ndarray,
-    trust: np.ndarray,
-    least_sigma: float,
-) -> tuple[Solution, tuple[Evidence, ...]] | None:
+def _sharpened(people: _People, start: np.ndarray, segments: _Segments) -> tuple[Solution, tuple[Evidence, ...]] | None:
     """The people's solution after it moved to where lines have settled, and all evidence; None if it then contradicts the people."""
-    sharper = replace(solution, parameters=_carry_along(solution, view, start))
-    used: tuple[Evidence, ...] = evidence
+    solution = people.solution
+    sharper = replace(solution, parameters=_carry_along(solution, people.view, start))
+    used: tuple[Evidence, ...] = people.evidence
     for gate in _FINAL_GATES:
-        lines = choose(ends, sharper.parameters, float(gate), least_sigma)
+        lines = choose(segments.ends, sharper.parameters, float(gate), segments.least_sigma)
         if lines is None:
             return None
-        used = (*evidence, lines)
-        sharper = refine(sharper, prior, used)
-    change = (sharper.parameters - solution.parameters)[view]
-    loss = solution.value - _value_of_people(sharper, prior, evidence)
-    won = _worth(some, sharper.parameters, least_sigma) - _worth(some, solution.parameters, least_sigma)
+        used = (*people.evidence, lines)
+        sharper = refine(sharper, people.prior, used)
+    loss = solution.value - _value_of_people(sharper, people.prior, people.evidence)
+    won = _worth(segments, sharper.parameters) - _worth(segments, solution.parameters)
     standing = sharper.roles[:2].sum() >= _LEAST_STANDING * solution.roles[:2].sum()
-    agreed = change @ trust @ change < _AGREEMENT and standing and loss < min(_OBJECTION, max(won, _HARDLY))
+    agreed = people.disagreement(sharper.parameters) < _AGREEMENT and standing and loss < min(_OBJECTION, max(won, _HARDLY))
     return (sharper, used) if agreed else None
 
 
@@ -143,19 +174,17 @@ def _starts(solution: Solution, view: np.ndarray) -> list[np.ndarray]:
     return [solution.parameters + _DISTRUST * step * along for step in _STARTS]
 
 
-def _settle(
-    ends: np.ndarray, start: np.ndarray, people: np.ndarray, view: np.ndarray, trust: np.ndarray, least_sigma: float
-) -> np.ndarray | None:
+def _settle(segments: _Segments, start: np.ndarray, people: _People) -> np.ndarray | None:
     """Gauss-Newton on lines and people while the gate narrows; None if too few lines pass it."""
-    parameters = start.copy()
+    parameters, view = start.copy(), people.view
     for gate in _SEARCH_GATES:
-        lines = choose(ends, parameters, float(gate), least_sigma)
+        lines = choose(segments.some, parameters, float(gate), segments.least_sigma)
         if lines is None:
             return None
         for _ in range(_SETTLING):
             miss, slope = _linearised(lines, parameters, view)
-            gradient = slope.T @ (lines.weight * miss) + trust @ (parameters - people)[view]
-            curvature = slope.T @ (lines.weight[:, None] * slope) + trust
+            gradient = slope.T @ (lines.weight * miss) + people.trust @ people.change(parameters)
+            curvature = slope.T @ (lines.weight[:, None] * slope) + people.trust
             parameters[view] -= np.linalg.solve(curvature, gradient)
     return parameters if np.isfinite(parameters).all() else None
 
@@ -167,17 +196,18 @@ def _linearised(lines: LineEvidence, parameters: np.ndarray, view: np.ndarray) -
     return miss[0], (miss[1:] - miss[0]).T / _STEP
 
 
-def _worth(ends: np.ndarray, parameters: np.ndarray, least_sigma: float) -> float:
+def _worth(segments: _Segments, parameters: np.ndarray) -> float:
     """Log likelihood ratio of all lines at `parameters` against lines of any direction; −∞ if few agree on anything.
 
     A mixture of those that agree and of strangers; where few of many agree, chance explains them as well.
     """
-    lines = choose(ends, parameters, float(_SEARCH_GATES[-1]), least_sigma)
+    ends = segments.some
+    lines = choose(ends, parameters, float(_SEARCH_GATES[-1]), segments.least_sigma)
     if lines is None:
         return -np.inf
     half = np.linalg.norm(lines.ends[:, 1] - lines.ends[:, 0], axis=1) / 2
     angle = lines.misses(parameters[None], lines.fit_azimuth(parameters[None]))[0] / half
-    sigma = np.hypot(_LEAST_SIGMA_RAD, least_sigma / half)
+    sigma = np.hypot(_LEAST_SIGMA_RAD, segments.least_sigma / half)
     density = np.exp(-0.5 * (angle / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
     share = len(density) / len(ends)
     worth = np.log(share * np.pi * density + 1.0 - share).sum() + (len(ends) - len(density)) * np.log1p(-min(share, 0.99))

@@ -1,8 +1,8 @@
 """The same people in several pictures of one static camera: what their one stature tells, wherever they stand.
 
-How much somebody differs from the mean stature is in all views of him; pixels, stride and lean are in each. The likelihood of everybody
-(`likelihood`) with reduced weights (`observations.share_of_repeats`) holds what is common to his views. Here is the rest: what they differ
-by, which does not depend on how statures vary. Who looks taller at the far end of his way shows that the camera is wrong.
+How much somebody differs from the mean stature is in all views of them; pixels, stride and lean are in each. The likelihood of everybody
+(`likelihood`) with reduced weights (`observations.share_of_repeats`) holds what is common to these views. Here is the rest: what they
+differ by, which does not depend on how statures vary. Who looks taller at the far end of their way shows that the camera is wrong.
 """
 
 from __future__ import annotations

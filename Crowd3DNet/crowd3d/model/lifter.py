@@ -1,4 +1,4 @@
-"""Keypoint lifter: 17 keypoints of a person as metric rays in his viewing frame → SMPL pose, betas and the correction of his HVIP.
+"""Keypoint lifter: 17 keypoints of a person as metric rays in their viewing frame → SMPL pose, betas and the correction of their HVIP.
 
 It sees no pixels, so it works with any 2D pose backend. Coordinates come from `geometry.viewing.ViewingFrames`.
 """

@@ -66,7 +66,7 @@ def solve(problem: Problem, x: Tensor, shared: Tensor, progress: Callable[[int],
     """Minimise the cost.
 
     Keypoints that do not fit lose their say gradually: the limit of the robust loss starts wide and follows each person's own
-    residuals down. After each step everybody keeps the better of his new and old unknowns, so one bad step holds up nobody else.
+    residuals down. After each step everybody keeps the better of their new and old unknowns, so one bad step holds up nobody else.
     """
     first_x, first_shared = x, shared
     limit, iterations = torch.full((len(problem),), FIRST_LIMIT, dtype=x.dtype), 0

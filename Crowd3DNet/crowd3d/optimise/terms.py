@@ -44,7 +44,7 @@ class Residuals(NamedTuple):
 
 @dataclass(frozen=True)
 class Held:
-    """What is held while a step is taken, so that everybody's cost depends on himself and the shared unknowns only.
+    """What is held while a step is taken, so that everybody's cost depends on themselves and the shared unknowns only.
 
     Attributes:
         limit: (N,) residual from which on keypoints lose their say.

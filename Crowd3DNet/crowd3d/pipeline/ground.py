@@ -13,7 +13,6 @@ from crowd3d.errors import UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import (
     GroundEstimate,
-    Knowns,
     OtherLevels,
     StaturePrior,
     detect_lines,
@@ -46,18 +45,17 @@ def estimate_from(
         BadConfig: what is known cannot be about this photograph.
     """
     known = known.resolved(image.reduced, image.size)
-    knowns = known.knowns
-    if known.camera is None and (focal := image.exif_focal_px()) is not None:
-        knowns = replace(knowns, exif_focal_px=focal, exif_trust=image.exif_trust())
+    focal = image.exif_focal_px() if known.camera is None else None
+    exif = None if focal is None else (focal, image.exif_trust())
     lines = segments(image) if use_lines else None
     sure = _sure(observed)
     same = None if groups is None else groups[sure]
     people = observed[sure]
-    estimate = from_people(people, image.size, known, lines=lines, knowns=knowns, groups=same)
+    estimate = from_people(people, image.size, known, exif=exif, lines=lines, groups=same)
     most = _of_most(people, image.size, known, estimate)
     if most is not None:
         same = None if same is None else same[most]
-        estimate = from_people(people[most], image.size, known, lines=lines, knowns=knowns, groups=same)
+        estimate = from_people(people[most], image.size, known, exif=exif, lines=lines, groups=same)
     if known.ground is not None and known.ground_covariance is not None:
         # the given direction is as sure as it was, its height as sure as these people make it
         own = np.diag([1.0, 1.0, 1.0, 0.0])
@@ -71,7 +69,7 @@ def from_people(
     image_size: tuple[int, int],
     known: Known = NOTHING,
     *,
-    knowns: Knowns | None = None,
+    exif: tuple[float, float] | None = None,
     lines: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> GroundEstimate:
@@ -81,16 +79,16 @@ def from_people(
         observed: people.
         image_size: width and height in pixels.
         known: what the user knows.
-        knowns: instead of those of `known`.
+        exif: focal length in pixels that the photograph itself tells, and the probability that it holds.
         lines, groups: see `estimate_ground`.
 
     Raises:
         UnsolvableGround: the people do not determine camera and ground.
     """
     keypoints, told = _measured(observed, known)
-    knowns = knowns or known.knowns
-    estimate = estimate_ground(keypoints, image_size, camera=known.camera, knowns=knowns, lines=lines, groups=groups, **told)
-    if knowns.roll_rad is not None:
+    facts = known.knowns if exif is None else replace(known.knowns, exif_focal_px=exif[0], exif_trust=exif[1])
+    estimate = estimate_ground(keypoints, image_size, camera=known.camera, knowns=facts, lines=lines, groups=groups, **told)
+    if facts.roll_rad is not None:
         return estimate
     return replace(estimate, covariance=estimate.covariance + np.diag([0.0, 0.0, observed.source.common_lean_rad**2, 0.0]))
 

@@ -30,7 +30,7 @@ from crowd3d.pose.observations import Observations
 from crowd3d.raster import find_renderer
 from crowd3d.render import Style, person_colours, render_overlay, render_overview, top_view
 from crowd3d.scene.lifting import position_covariance
-from crowd3d.types import Keypoints, People, Scene
+from crowd3d.types import SCENE_ARRAYS, SCENE_INFO, Keypoints, People, Scene
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ class _Work:
 
 
 def _scene(folder: Path) -> list[Path]:
-    return [folder / "scene.npz", folder / "scene.json"]
+    return [folder / SCENE_ARRAYS, folder / SCENE_INFO]
 
 
 def _lifted(results: ResultFolder) -> list[Path]:

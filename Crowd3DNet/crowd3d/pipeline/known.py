@@ -182,7 +182,7 @@ class Known:
         return Known(camera, ground, covariance, stature_m=self.stature_m, most_levels=1, remarks=remarks)
 
     def key(self) -> dict[str, Any]:
-        """Everything as JSON values, for the memory of a run. Who gives an opinion is named by his name only: ask before (`resolved`)."""
+        """Everything as JSON values, for the memory of a run. Who gives an opinion is named by their name only: ask before (`resolved`)."""
         opinion = self.opinion
         told = asdict(opinion) if isinstance(opinion, Opinion) else None if opinion is None else type(opinion).__name__
         return {

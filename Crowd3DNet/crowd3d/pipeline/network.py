@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, Body, load_body
+from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
 from crowd3d.files import load_arrays, write_npz
 from crowd3d.geometry import Camera, GroundPlane
@@ -23,14 +24,16 @@ from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.model.engines import Engine, make_engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.weights import weights_digest
+from crowd3d.pipeline.weights import chosen_weights, weights_digest
 from crowd3d.pose.alphapose_json import tiles_with_people
 from crowd3d.progress import progress_bar
 from crowd3d.scene import duplicate_free, release_results, write_all_result
 from crowd3d.scene.release_results import ReleaseResults
+from crowd3d.settings import Settings
 from crowd3d.types import People, TileLayout
 
 RELEASE_SUFFIX = ".pkl"
+RELEASED_BODY = "smpl_neutral"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class NetworkChoice:
     @property
     def body_name(self) -> str:
         """Name of the body that the result's betas belong to."""
-        return "smpl_neutral" if self.released else "free"
+        return RELEASED_BODY if self.released else "free"
 
     def fingerprint(self) -> str:
         """Digest of the weights."""
@@ -109,7 +112,7 @@ class NetworkChoice:
         checkpoint = read_released_checkpoint(self.path)
         if not checkpoint.smpl:
             return load_body("smpl", smpl_folder=self.smpl_folder)
-        return Body.from_arrays(checkpoint.body_arrays(), "smpl_neutral")
+        return Body.from_arrays(checkpoint.body_arrays(), RELEASED_BODY)
 
 
 def check_tunable(choice: NetworkChoice | None) -> None:
@@ -121,6 +124,19 @@ def check_tunable(choice: NetworkChoice | None) -> None:
 def result_body(choice: NetworkChoice | None, *, detailed: bool) -> Body:
     """The body of the result: the network's, or without a network the lifter's, which is the free one."""
     return load_body("free" if detailed else "free_low") if choice is None else choice.body(detailed=detailed)
+
+
+def body_of(name: str, settings: Settings) -> Body:
+    """The body of a result by its name; SMPL's, where its files are absent, as the released weights carry it.
+
+    Raises:
+        MissingAsset: it is not there or not usable.
+    """
+    weights = chosen_weights(None, settings)
+    released = name == RELEASED_BODY and weights is not None and weights.suffix == RELEASE_SUFFIX
+    if weights is not None and released and find_smpl(settings.smpl_model_root, "neutral") is None:
+        return NetworkChoice.of(weights, settings.smpl_model_root).body(detailed=True)
+    return load_body(name, smpl_folder=settings.smpl_model_root)
 
 
 class TilePeople(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -31,7 +31,7 @@ Lift = Callable[[Camera, GroundPlane], tuple[People, np.ndarray]]
 
 NOBODY = -1
 SAME_PERSON = 0.2
-"""A person and an observation are one when their torso centres and their keypoints are nearer than this share of his size."""
+"""A person and an observation are one when their torso centres and their keypoints are nearer than this share of their size."""
 
 
 def resolve(choice: OptimiseChoice, observed: Observations) -> OptimiseMode:
@@ -49,7 +49,7 @@ def match_observations(people: People, body: Body, camera: Camera, observed: Obs
     """(N,) row of everybody in `observed`, `NOBODY` for those who were not observed; nobody shares a row.
 
     People of a network that looks at tiles do not come from the keypoints; each is matched with the observation that is nearest to
-    him, if he is also the nearest to it.
+    them, if they are also the nearest to it.
     """
     rows = np.full(len(people), NOBODY)
     if len(people) == 0 or len(observed) == 0:
@@ -78,28 +78,35 @@ def observations_of(rows: np.ndarray, observed: Observations) -> Observations:
     )
 
 
-def optimised(
-    scene: Scene,
-    rows: np.ndarray,
-    observed: Observations,
-    body: Body,
-    mode: OptimiseMode,
-    lift: Lift | None,
-    stature: StaturePrior | None = None,
-) -> Scene:
-    """The scene after the bundle adjustment, level by level: the ground's people tell camera and ground.
+@dataclass(frozen=True)
+class Adjustment:
+    """What the bundle adjustment of a scene goes by.
 
-    Args:
-        scene: the start.
-        rows: (N,) of its people in `observed`.
+    Attributes:
         observed: what the 2D stage measured.
         body: the scene's, in a low level of detail.
         mode: ``people`` keeps camera and ground; ``all`` frees what of them is not exact.
         lift: how to lift people again; None for people who come from elsewhere.
         stature: what is known of people's heights.
     """
+
+    observed: Observations
+    body: Body
+    mode: OptimiseMode
+    lift: Lift | None = None
+    stature: StaturePrior | None = None
+
+
+def optimised(scene: Scene, rows: np.ndarray, adjustment: Adjustment) -> Scene:
+    """The scene after the bundle adjustment, level by level: the ground's people tell camera and ground.
+
+    Args:
+        scene: the start.
+        rows: (N,) of its people in the observations.
+        adjustment: what it goes by.
+    """
     if len(scene.levels_m) == 1:
-        return _refined(scene, rows, observed, body, mode, lift, stature)[0]
+        return _refined(scene, rows, adjustment)[0]
     parts: list[People] = []
     order: list[np.ndarray] = []
     found = scene
@@ -107,14 +114,15 @@ def optimised(
         mine = np.flatnonzero(scene.people.plane == level)
         if not len(mine):
             continue
-        there = None if lift is None else partial(_lifted_there, lift, rows[mine])
+        there = None if adjustment.lift is None else partial(_lifted_there, adjustment.lift, rows[mine])
         start = replace(found, ground=found.ground.raised(height), people=scene.people[mine], levels_m=(0.0,))
-        if level > 0 and mode == "all" and there is not None:
+        if level > 0 and adjustment.mode == "all" and there is not None:
             # camera and ground have changed
             people, kept = there(start.camera, start.ground)
             mine = mine[np.searchsorted(rows[mine], kept)]
             start = replace(start, people=people)
-        one, kept = _refined(start, rows[mine], observed, body, mode if level == 0 else "people", there, stature)
+        mode = adjustment.mode if level == 0 else "people"
+        one, kept = _refined(start, rows[mine], replace(adjustment, mode=mode, lift=there))
         mine = mine[np.searchsorted(rows[mine], kept)]
         if level == 0:
             found = replace(one, levels_m=scene.levels_m)
@@ -130,16 +138,9 @@ def _lifted_there(lift: Lift, rows: np.ndarray, camera: Camera, plane: GroundPla
     return people[mine], found[mine]
 
 
-def _refined(
-    scene: Scene,
-    rows: np.ndarray,
-    observed: Observations,
-    body: Body,
-    mode: OptimiseMode,
-    lift: Lift | None,
-    stature: StaturePrior | None,
-) -> tuple[Scene, np.ndarray]:
+def _refined(scene: Scene, rows: np.ndarray, adjustment: Adjustment) -> tuple[Scene, np.ndarray]:
     """`optimised` for people of one level, and their rows."""
+    observed, body, stature, lift = adjustment.observed, adjustment.body, adjustment.stature, adjustment.lift
     belief = belief_of(observed)
     seen = observations_of(rows, observed)
     with progress_bar(desc="optimising", unit="iteration") as bar:
@@ -147,10 +148,10 @@ def _refined(
         def progress(_: int) -> None:
             bar.update()
 
-        if mode == "all" and lift is None:
+        if adjustment.mode == "all" and lift is None:
             found, report = refine(scene, seen, body=body, stature=stature, belief=belief, progress=progress)
         else:
-            if mode == "all" and lift is not None:
+            if adjustment.mode == "all" and lift is not None:
                 # people held camera and ground down to what is common of people; with those found, what was seen of each counts again
                 viewed, _, _ = refine_in_rounds(scene, rows, observed, lift, body=body, stature=stature, belief=belief, progress=progress)
                 people, rows = lift(viewed.camera, viewed.ground)

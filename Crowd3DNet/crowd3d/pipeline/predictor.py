@@ -20,7 +20,7 @@ from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.optimise import OptimiseChoice
 from crowd3d.pipeline.process import ProcessOptions, layout_for, look, process
 from crowd3d.pipeline.solve import InferOptions, solve
-from crowd3d.pipeline.weights import DefaultWeights, pose_assets
+from crowd3d.pipeline.weights import DefaultWeights, chosen_weights, pose_assets
 from crowd3d.pose.backends import BACKEND_NAMES, BackendName, choose_backend, scout
 from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.observations import Observations
@@ -42,7 +42,8 @@ class Crowd3D:
     Nothing is loaded before the first photograph.
 
     Args:
-        weights: Crowd3DNet in the release's format or trained here, whose people are then the result; by default the shipped estimator.
+        weights: Crowd3DNet in the release's format or trained here, whose people are then the result; by default those of the settings
+            or of the release, where they are, else none: keypoints and lifter make the people.
         pose_backend: who finds people and their keypoints, as ``--pose_backend`` of process.py.
         device: where networks run: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         engine: what runs them: ``auto``, ``torch``, ``openvino`` or ``onnx``.
@@ -65,9 +66,8 @@ class Crowd3D:
         check_word("optimise", optimise, get_args(OptimiseChoice))
         chosen_engine(engine, device)
         settings = load_settings()
-        network = None
-        if weights is not None:
-            network = NetworkChoice.of(Path(weights), settings.smpl_model_root, Engines(engine, device=device))
+        path = chosen_weights(None if weights is None else Path(weights), settings)
+        network = None if path is None else NetworkChoice.of(path, settings.smpl_model_root, Engines(engine, device=device))
         self._options = InferOptions(DefaultWeights.shipped(settings), network, optimise=optimise)
         # Whoever wants to give keypoints with every photograph needs nobody to find any.
         self._part = None if pose_backend == "file" else part_of(settings, pose_backend, engine, device)

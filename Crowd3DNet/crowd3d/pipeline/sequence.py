@@ -191,10 +191,11 @@ def _write_trajectories(path: Path, found: Trajectories, scores: Sequence[np.nda
 
 
 def _trails(found: Trajectories) -> list[Trail]:
-    """Everybody's smooth path on the map, with his row in the last picture."""
+    """Everybody's smooth path on the map, with their row in the last picture."""
     everybody = np.concatenate(found.ids)
     order = np.argsort(everybody, kind="stable")
     places = np.concatenate([smooth.state for smooth in found.smooth])[order, :2] * [1.0, -1.0]
-    ways = np.split(places, np.flatnonzero(np.diff(everybody[order])) + 1)
+    names, first = np.unique(everybody[order], return_index=True)
+    ways = np.split(places, first)[1:]
     row = {int(id_): person for person, id_ in enumerate(found.ids[-1])}
-    return [Trail(way, row.get(int(id_), -1)) for id_, way in zip(np.unique(everybody), ways, strict=True)]
+    return [Trail(way, row.get(int(id_), -1)) for id_, way in zip(names, ways, strict=True)]

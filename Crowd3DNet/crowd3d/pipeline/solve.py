@@ -16,7 +16,7 @@ from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.pipeline.ground import levels_of
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.network import NetworkChoice, result_body, run_network
-from crowd3d.pipeline.optimise import OptimiseChoice, match_observations, observations_of, optimised, resolve
+from crowd3d.pipeline.optimise import Adjustment, OptimiseChoice, match_observations, observations_of, optimised, resolve
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pipeline.world import World, find_world
@@ -148,7 +148,8 @@ def finish(scene: Scene, rows: np.ndarray, observed: Observations, options: Infe
         return scene
     if mode != "none":
         lift = partial(_lift, options.weights, observed, rows=np.arange(len(observed))) if network is None else None
-        scene = optimised(scene, rows, observed, result_body(network, detailed=False), mode, lift, options.known.stature)
+        body = result_body(network, detailed=False)
+        scene = optimised(scene, rows, Adjustment(observed, body, mode, lift, options.known.stature))
     if network is None and len(scene.people) == len(rows):
         scene = replace(scene, people=scene.people[look_alike(scene.people, load_body("free_low"), scene.camera, observed[rows])])
     return scene

@@ -16,6 +16,9 @@ from crowd3d.pose.backends import Assets
 from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import Settings
 
+SHIPPED = ("crowd3dnet_compact", "keypoints", "lifter")
+"""Names of the shipped networks' files without their ending."""
+
 
 @dataclass(frozen=True)
 class DefaultWeights:
@@ -33,7 +36,7 @@ class DefaultWeights:
             MissingAsset: one of them is not there.
         """
         root = settings.pretrained_root
-        weights = cls(*(root / f"{name}.safetensors" for name in ("crowd3dnet_compact", "keypoints", "lifter")))
+        weights = cls(*(root / f"{name}.safetensors" for name in SHIPPED))
         for path in (weights.detector, weights.keypoints, weights.lifter):
             if not path.is_file():
                 raise MissingAsset(f"weights {path} are missing; restore them with `git checkout` or train them: crowd3d train default")
@@ -48,6 +51,11 @@ class DefaultWeights:
     def lifter_digest(self) -> str:
         """Of the only one of them that the second half uses."""
         return weights_digest(self.lifter)
+
+
+def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
+    """The user's weights, else the released ones if they are there, else None for the shipped estimator."""
+    return given or settings.crowd3dnet_weights or (settings.released_weights if settings.released_weights.is_file() else None)
 
 
 def weights_digest(path: Path) -> str:

@@ -109,8 +109,8 @@ def write_tiles_with_people(path: str | Path, keypoints: np.ndarray, layout: Til
 def write_optim_annotations(path: str | Path, keypoints: np.ndarray, layout: TileLayout, name: str, tile_px: int = RELEASE_TILE_PX) -> None:
     """Write ``optim_annots_scale.pkl``: a list of [tile name, [(17, 3) float64 in pixels of the resized tile, …]] (spec §4.4).
 
-    A tile is listed when somebody is in it completely. It holds everybody who is, and whoever has more than 0.4 of his bounding box and at
-    least five keypoints in it. Scores are multiplied like coordinates, as the release does it.
+    A tile is listed when somebody is in it completely. It holds everybody who is, and whoever has more than 0.4 of their bounding box and
+    at least five keypoints in it. Scores are multiplied like coordinates, as the release does it.
 
     Args:
         path: the file.

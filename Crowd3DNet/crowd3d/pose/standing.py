@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowd3d.bodies.joints import HIPS17, SHOULDERS17
+from crowd3d.bodies.joints import ANKLES17, HIPS17, KNEES17, SHOULDERS17
 from crowd3d.imaging import turned
 from crowd3d.types import Keypoints
 
@@ -20,12 +20,12 @@ STIFF = (0, 1, 2, 3, 4, *SHOULDERS17, *HIPS17)
 """Of these the distances sideways tell how tall people are at least; arms and legs spread as they like."""
 HEAD_AND_SHOULDERS = (0, 1, 2, 3, 4, *SHOULDERS17)
 ARMS = (7, 8, 9, 10)
-LOWER_PAIRS = ((11, 12), (13, 14), (15, 16))
-"""Hips, knees, ankles."""
+LOWER_PAIRS = (HIPS17, KNEES17, ANKLES17)
 LOWER_UNSEEN, UPPER_SEEN = 0.25, 0.15
 """Where the better of a network's mean scores of hips, knees and ankles is below the first, it has not seen them but filled its box with
 them: on street crowds those who show their legs have 0.3 and more, those who show their heads only 0.2 and less. Of head and shoulders it
 has seen what is above the second, and of arms."""
+
 
 def complete(keypoints: np.ndarray) -> Keypoints:
     """Unknown keypoints are where a standing person of that place and size has them, with score 0.

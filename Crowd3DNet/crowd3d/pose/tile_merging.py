@@ -12,6 +12,9 @@ from crowd3d.bodies.joints import ANKLES17, HIPS17, SHOULDERS17
 from crowd3d.pose.nms import TOLERANCE, suppress
 from crowd3d.types import Keypoints, TileLayout
 
+# The recorded detections and made-up crowds of tests/pose/test_merge_keypoints.py bound these values: SAME_PERSON_IN_TWO_TILES may be
+# 0.2 to 0.6 there, SAME_PERSON_IN_ONE_TILE must be above 0.7; half or one and a half times USUAL_DIFFERENCE, WIDEST_TOLERANCE,
+# SAME_FRAGMENT, BORDER, CUT_WEIGHT or ANCHOR_RADIUS pass as well. No photograph was asked.
 SAME_PERSON_IN_TWO_TILES = 0.40
 SAME_PERSON_IN_ONE_TILE = 0.85
 USUAL_DIFFERENCE = 0.022
@@ -34,7 +37,7 @@ LEAST_SHARE = 0.4
 
 
 def merge_keypoints(keypoints: np.ndarray, tile_index: np.ndarray, layout: TileLayout) -> tuple[np.ndarray, Keypoints]:
-    """Everybody once, from what overlapping tiles saw of him.
+    """Everybody once, from what overlapping tiles saw of them.
 
     Sightings are joined two by two, most similar first (object keypoint similarity, OKS), and each join takes the mean, weighted by
     confidence. Two sightings by one tile are two people, and so are two groups that share a tile. What is left of somebody cut by a tile

@@ -183,7 +183,7 @@ def rasterize_mask(points_px, inverse_depth, faces, objects, bounds, culls, row_
 def silhouette_area(points_px, inverse_depth, faces, objects, vertex_end, bounds, culls, group, max_side, area):
     """Add to ``area[group[o]]`` the pixels that each group of objects covers alone, the image border ignored.
 
-    Objects of one group (a person and his clothes) must follow each other. Groups larger than `max_side` pixels are
+    Objects of one group (a person and their clothes) must follow each other. Groups larger than `max_side` pixels are
     drawn reduced to that size, which bounds the work.
     """
     o = 0

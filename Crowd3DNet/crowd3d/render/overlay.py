@@ -95,8 +95,8 @@ def render_zoom(
 def busiest_window(crowd: Crowd, image_size: tuple[int, int], width_px: int, aspect: float = 16 / 9) -> Window:
     """The window in which most bodies lie entirely, counting those less that are small in it.
 
-    Each person proposes the window that is centred on him, `_ZOOM_HEIGHTS` times as high as he is and at least `width_px` pixels wide, so
-    that nothing has to be enlarged where the photograph is large enough.
+    Each person proposes the window that is centred on them, `_ZOOM_HEIGHTS` times as high as they are and at least `width_px` pixels wide,
+    so that nothing has to be enlarged where the photograph is large enough.
     """
     width, height = image_size
     if len(crowd) == 0:

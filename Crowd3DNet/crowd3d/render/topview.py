@@ -45,7 +45,7 @@ class Trail(NamedTuple):
 
     Attributes:
         points_m: (L, 2) metres to the right of and in front of the camera's foot, oldest first; NaN is left out.
-        person: his row in the scene that is drawn, which gives the colour; −1 for somebody who is not in it.
+        person: their row in the scene that is drawn, which gives the colour; −1 for somebody who is not in it.
     """
 
     points_m: np.ndarray

@@ -10,7 +10,7 @@ from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance
 
 SWAY_SIGMA_M = 0.1
-"""How far per axis the point under somebody's torso strays from the path that he walks."""
+"""How far per axis the point under somebody's torso strays from the path that they walk."""
 _SEEN = np.eye(2, 4)
 """Of a state (x, z, vx, vz) only the place is seen."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crowd3d.errors import MissingAsset
+from crowd3d.errors import MissingAsset, NoPeopleFound
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import Rows
 
@@ -68,11 +68,14 @@ class Sequence:
 
         Raises:
             MissingAsset: there is none, or it is damaged.
+            NoPeopleFound: nobody is in its pictures.
         """
         try:
             world = json.loads((folder / "camera_ground.json").read_text(encoding="utf-8"))
             with (folder / "trajectories.csv").open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
+            if not rows:
+                raise NoPeopleFound(f"nobody was found in the pictures of {folder}: there is nothing to show or to measure")
             column = {name: np.array([row[name] for row in rows]) for name in _READ}
             number = {name: column[name].astype(np.float64) for name in _READ if name != "image"}
             frame = number["frame"].astype(np.int64)

@@ -73,12 +73,13 @@ def write_predict_json(path: Path, scenes: Iterable[Scene], ids: Iterable[np.nda
 
     Raises:
         BadOutput: the folder cannot be written.
+        ValueError: there are not as many ids as scenes.
     """
     path = Path(path)
     extra: dict[str, Any] = {}
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("{")
-        for scene, id_ in zip(scenes, itertools.repeat(None) if ids is None else ids, strict=False):
+        for scene, id_ in zip(scenes, itertools.repeat(None) if ids is None else ids, strict=ids is not None):
             file.write((",\n" if extra else "\n") + json.dumps(scene.image) + ": " + json.dumps(frame_json(scene), allow_nan=False))
             extra[scene.image] = {
                 "body": scene.body,

@@ -14,7 +14,7 @@ from crowd3d.scene.motion import Motion, at_rest, correct
 PLACE_SIGMA_M = 0.2
 """Spread of a place per axis where nothing else is known."""
 _GATE = (18.42, 23.51)
-"""99.99 % quantiles of χ² with two and four degrees of freedom: who misses his predicted place, or place and velocity, by more is
+"""99.99 % quantiles of χ² with two and four degrees of freedom: who misses their predicted place, or place and velocity, by more is
 somebody else."""
 _ANY_SPEED_M_S = 10.0
 """Spread of a velocity per axis of which nothing is to be assumed."""
@@ -148,7 +148,7 @@ def smooth_paths(
     state, covariance = motion.start(np.zeros((count, 2)), np.tile(_FAR_M**2 * np.eye(2), (count, 1, 1)))
     forward: list[tuple[np.ndarray, np.ndarray]] = []
     for row, seconds in enumerate(np.diff(times_s, prepend=times_s[:1])):
-        # Nobody moves before he is seen: his velocity stays unknown, his place far from known.
+        # Nobody moves before they are seen: their velocity stays unknown, their place far from known.
         begun = seen[:row].any(0)
         moved = motion.predict(state[begun], covariance[begun], float(seconds))
         state[begun], covariance[begun] = moved

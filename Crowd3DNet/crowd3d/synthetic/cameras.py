@@ -41,7 +41,7 @@ def sample_view(rng: np.random.Generator, image_size: tuple[int, int]) -> Viewpo
     """Random camera: FOV 20–100°, tilt 2–45°, height 2.5–30 m (logarithmic), roll σ 1.5°.
 
     Rejected are views that cannot show a crowd: at the lower edge an adult is higher than the image is or closer than
-    2.5 m, or half-way down he is smaller than 1/190 of the image's width (about 100 px at 19200).
+    2.5 m, or half-way down they are smaller than 1/190 of the image's width (about 100 px at 19200).
     """
     width, height = image_size
     while True:

@@ -36,7 +36,7 @@ class PictureTruth:
         torso_px: (N, 2) float64 torso centre, the mean of SMPL-54 joints 16, 17, 45, 46.
         torso_cam_m: (N, 3) float64.
         keypoints_px: (N, 17, 3) float64 COCO-17 u, v and 2 visible, 1 occluded, 0 outside the picture.
-        visible_fraction: (N,) float64 visible pixels of the person and his clothes over those of him alone, uncut by the border.
+        visible_fraction: (N,) float64 visible pixels of the person and their clothes over those of them alone, uncut by the border.
         height_px: (N,) float64 height of `bbox`.
         bbox: (N, 4) float64 left, top, right, bottom of all body and clothes vertices but skirts and bags, not cut at the border.
         kind: (N,) names of poses.
@@ -114,7 +114,7 @@ def observe(stage: Stage, crowd: PosedCrowd, buffers: Buffers, left: int, top: i
 
 
 def silhouettes(stage: Stage, count: int, scale: float = 1.0) -> np.ndarray:
-    """(count,) pixels that each person with his clothes covers alone, without border; sampled at `scale` samples per pixel."""
+    """(count,) pixels that each person with their clothes covers alone, without border; sampled at `scale` samples per pixel."""
     order = np.argsort(stage.person, kind="stable")
     order = order[stage.person[order] >= 0]
     area = np.zeros(count)

@@ -19,7 +19,7 @@ from crowd3d.training.tile_loss import tile_loss
 
 BATCH = 16
 MATCH_RADIUS = 0.18
-"""A detection belongs to a person when their torso centres are closer than this share of his torso's height over the ground."""
+"""A detection belongs to a person when their torso centres are closer than this share of their torso's height over the ground."""
 THRESHOLD = 0.3
 
 

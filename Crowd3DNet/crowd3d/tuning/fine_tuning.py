@@ -175,7 +175,7 @@ def fine_tune(
         for epoch in bar:
             mean = tune_epoch(network, frozen, body, prior, config, optimizer, epoch)
             if not np.isfinite(mean):
-                raise TrainingFailed(f"loss of the fine-tuning became {mean} in epoch {epoch}; use --optim_epoch 0 to go without")
+                raise TrainingFailed(f"loss of the fine-tuning became {mean} in epoch {epoch}; go without: --optimise people or none")
             bar.set_postfix(loss=f"{mean:.2f}")
             if epoch == first:
                 log.info("fine-tuning %d tiles: loss %.2f in epoch %d", len(samples), mean, epoch)

@@ -40,7 +40,7 @@ def person_centers(points: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray,
 
 
 def center_radius(points: np.ndarray, visible: np.ndarray, side: int) -> np.ndarray:
-    """(N,) radius in cells of the peak of each person, by the extent of his visible joints.
+    """(N,) radius in cells of the peak of each person, by the extent of their visible joints.
 
     The release takes the extent for a coordinate and adds 1 to it, which makes the peaks of small people as wide as if they
     filled the tile; here it is the share of the tile.

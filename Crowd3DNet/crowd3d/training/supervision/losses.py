@@ -84,7 +84,7 @@ def ground_normal_loss(joints_m: Tensor, normals: Tensor, people: Tensor, averag
 def pa_mpjpe_loss(predicted: Tensor, target: Tensor, known: Tensor, averaged: Averaged = alone) -> Tensor:
     """Mean distance in metres of a person's joints after the similarity that fits the prediction best (Procrustes).
 
-    Each person is fitted on his own known joints. The release uses those that everybody in the batch has; `known` reduced to
+    Each person is fitted on their own known joints. The release uses those that everybody in the batch has; `known` reduced to
     these gives its value.
 
     Args:

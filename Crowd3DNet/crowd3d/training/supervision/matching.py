@@ -11,7 +11,7 @@ from crowd3d.model.decoding import peaks
 
 
 class Matches(NamedTuple):
-    """N pairs of an annotated person and the prediction nearest to him in his image.
+    """N pairs of an annotated person and the prediction nearest to them in their image.
 
     Attributes:
         image_index, person_index: (N,) int64 row of the batch and of its people.
@@ -26,7 +26,7 @@ class Matches(NamedTuple):
 
 
 def match(center_map: Tensor, person_centers: Tensor, present: Tensor, threshold: float, top_k: int = 64) -> Matches:
-    """Give every annotated person the nearest predicted centre of his image.
+    """Give every annotated person the nearest predicted centre of their image.
 
     Several people may share a prediction; predictions without a person teach nothing, images without predictions neither.
 
