@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy.spatial import QhullError, Voronoi, cKDTree
+from scipy.spatial import cKDTree
 from scipy.stats import norm, qmc
+
+from crowd3d.measure.kernels import cell_areas, gaussian_sums
 
 REACH_M = 3.0
 """Nobody's Voronoi cell reaches farther from its person: beyond is empty ground (`cut_off` of PedPy)."""
@@ -13,7 +14,8 @@ KERNEL_M = 1.0
 """Standard deviation of the Gaussian: it averages over about 4πσ² = 12.6 m²."""
 _FAR = 4.0
 _CIRCLE = 32
-_SIDES = 1e4
+_NEIGHBOURS = 24
+"""So many of the nearest people are looked at before more are: most cells have six sides."""
 
 
 def voronoi_areas(places: np.ndarray, outline: np.ndarray, reach_m: float = REACH_M) -> tuple[np.ndarray, np.ndarray]:
@@ -33,49 +35,23 @@ def voronoi_areas(places: np.ndarray, outline: np.ndarray, reach_m: float = REAC
     rows = rows[within(outline, places[rows])]
     if len(rows) == 0:
         return areas, cut
-    points = places[rows]
-    middle = points.mean(0)
-    frame = _SIDES * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]) + middle
-    try:
-        diagram = Voronoi(np.concatenate([points, frame]) - middle, qhull_options="Qbb Qc Qz")
-    except QhullError:
-        return areas, cut
-    vertices = diagram.vertices + middle
-    sides, ends = np.array(diagram.ridge_points), np.array(diagram.ridge_vertices)
-    owner = np.concatenate([sides[:, 0], sides[:, 1]])
-    ends = np.concatenate([ends, ends])
-    real = (owner < len(points)) & (ends >= 0).all(1)
-    owner, ends = owner[real], ends[real]
-    first, second = vertices[ends[:, 0]] - points[owner], vertices[ends[:, 1]] - points[owner]
-    whole = np.bincount(owner, np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2.0, len(points))
-    long = np.maximum(np.hypot(*first.T), np.hypot(*second.T)) > reach_m
-    out = ~within(outline, vertices)[ends].all(1)
-    clipped = np.flatnonzero(np.bincount(owner, long | out, len(points)))
-    circle, hull = _circle(reach_m), cv2.convexHull((outline - middle).astype(np.float32))
-    by_owner = np.argsort(owner, kind="stable")
-    start = np.searchsorted(owner[by_owner], np.arange(len(points) + 1))
-    for row in clipped:
-        edges = by_owner[start[row] : start[row + 1]]
-        cell = _hull(np.concatenate([first[edges], second[edges]]))
-        bounded, corners = cv2.intersectConvexConvex(cell, circle)
-        around = hull - (points[row] - middle).astype(np.float32)
-        inner = cv2.intersectConvexConvex(corners, around)[0] if bounded > 0 else 0.0
-        whole[row], cut[rows[row]] = inner, inner < 0.999 * bounded
-    areas[rows] = np.where(whole > 0, whole, np.nan)
+    points, circle = places[rows], _circle(reach_m)
+    tree, left, most = cKDTree(points), np.arange(len(rows)), _NEIGHBOURS
+    turning = np.roll(outline, -1, axis=0) - outline
+    ring = outline if (turning[:, 0] * np.roll(turning[:, 1], -1) - turning[:, 1] * np.roll(turning[:, 0], -1)).sum() > 0 else outline[::-1]
+    while len(left):
+        neighbours = tree.query(points[left], np.arange(1, most + 1), distance_upper_bound=2.0 * reach_m)[1]
+        bounded, inner, done = cell_areas(points, left, neighbours, circle, np.ascontiguousarray(ring))
+        areas[rows[left]], cut[rows[left]] = np.where(inner > 0, inner, np.nan), inner < 0.999 * bounded
+        left, most = left[~done], 4 * most
     return areas, cut
 
 
 def _circle(radius: float) -> np.ndarray:
-    """(32, 2) float32 polygon of the circle's area."""
+    """(32, 2) counter-clockwise polygon of the circle's area."""
     angle = 2.0 * np.pi * np.arange(_CIRCLE) / _CIRCLE
     wider = np.sqrt(np.pi / (_CIRCLE / 2.0 * np.sin(2.0 * np.pi / _CIRCLE)))
-    return (radius * wider * np.stack([np.cos(angle), np.sin(angle)], -1)).astype(np.float32)
-
-
-def _hull(corners: np.ndarray) -> np.ndarray:
-    """Corners in order; those far beyond any reach are drawn in, to keep single precision."""
-    length = np.hypot(*corners.T)[:, None]
-    return cv2.convexHull((corners * np.minimum(1.0, 1e3 / np.maximum(length, 1e-9))).astype(np.float32))
+    return radius * wider * np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
 def within(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -109,9 +85,10 @@ def kernel_density(places: np.ndarray, at: np.ndarray, sigma_m: float = KERNEL_M
     known, people = np.flatnonzero(np.isfinite(at).all(1)), places[np.isfinite(places).all(1)]
     if len(known) == 0 or len(people) == 0:
         return result
-    pairs = cKDTree(at[known]).sparse_distance_matrix(cKDTree(people), _FAR * sigma_m, output_type="ndarray")
-    weight = np.exp(-0.5 * (pairs["v"] / sigma_m) ** 2) / (2.0 * np.pi * sigma_m**2)
-    result[known] += np.bincount(pairs["i"], weight, len(known))
+    reach = _FAR * sigma_m
+    strip = np.floor(people[:, 1] / reach)
+    order = np.lexsort((people[:, 0], strip))
+    result[known] = gaussian_sums(at[known], people[order], strip[order], sigma_m, reach) / (2.0 * np.pi * sigma_m**2)
     return result
 
 

@@ -160,8 +160,7 @@ def _densities(walks: Walks, draw: WalkDraw, outline_px: np.ndarray, options: Me
     """(R,) Voronoi densities, each picture by itself, divided by the chance of being found."""
     outline = ground_outline(draw.view, outline_px)
     result = np.full(len(walks.row), np.nan)
-    for frame in np.unique(walks.frame):
-        here = np.flatnonzero(walks.frame == frame)
+    for here in walks.pictures:
         both = [1.0 / voronoi_areas(walk.place[here], outline, options.reach_m)[0] for walk in (draw.plain, draw.noisy)]
         result[here] = reflect(*both, positive=True) / walks.chance[here]
     return result
@@ -265,8 +264,7 @@ def _groups(walks: Walks, view: View) -> tuple[np.ndarray, np.ndarray]:
     count = len(walks.ids)
     outline = view.to_ground(observed_pixels(view.camera, view.ground))
     found: list[np.ndarray] = []
-    for frame in np.unique(walks.frame):
-        here = np.flatnonzero(walks.frame == frame)
+    for here in walks.pictures:
         pair = np.sort(here[candidate_pairs(walk.place[here])], axis=1)
         around = np.full(len(walks.row), np.nan)
         around[here] = strangers_per_m2(walk.place[here], outline)
