@@ -1,12 +1,12 @@
-"""Do measures, exports and pages grow no faster than the crowd? Seconds and peak memory by people in a photograph and pictures in a sequence.
+"""Do measures, exports and pages grow no faster than the crowd? Seconds and memory by people of a photograph, pictures of a sequence.
 
-    python benchmarks/measure_sizes.py                                                          10,000 people and 1,000 pictures at most
-    python benchmarks/measure_sizes.py --people 500 1000 --pictures 20 40 --output demo/sizes
+    python benchmarks/measure_sizes.py                                                  10,000 people and 1,000 pictures at most
+    python benchmarks/measure_sizes.py --people 500 1000 --pictures 20 40
 
-The crowds are made up, bodies and all, and need no pictures: one person per square metre, seen from a height; and people who cross a square,
-80 of them in every picture, two pictures per second. Seconds are those of the processor, so that other programs do not matter much; memory
-is the whole process's at its peak. The last column is the exponent of the growth of the seconds, 1 if it is linear, from three sizes of which
-each is twice the one before; nan where half a second is not reached. Needs Linux or macOS.
+The crowds are made up, bodies and all, and need no pictures: one person per square metre, seen from a height; and people who cross a
+square, 80 in every picture, two pictures per second. Seconds are those of the processor, so that other programs do not matter much; memory
+is that of the whole process at its peak. The last column is the exponent of the growth of the seconds, 1 if it is linear, from three sizes
+of which each is twice the one before; nan where that takes less than half a second. Needs Linux or macOS.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ AREAS = {
         {"type": "Feature", "properties": {"name": "middle"}, "geometry": {"type": "Polygon", "coordinates": [_RING]}},
     ],
 }
-PHOTOGRAPH = ("measure", "view", "view --measure", "export glb", "export rigged", "export bvh", "export coco", "export csv")
-SEQUENCE = ("measure", "view", "export pedpy", "export jupedsim", "export sqlite", "export vadere", "export coco", "export rigged", "export bvh")
+FORMATS = ("pedpy", "jupedsim", "sqlite", "vadere", "coco", "rigged", "bvh")
+PHOTOGRAPH = ("measure", "view", "view --measure", *(f"export {name}" for name in ("glb", "csv", *FORMATS[4:])))
+SEQUENCE = ("measure", "view", "view --measure", *(f"export {name}" for name in FORMATS))
 
 
 class Cost(NamedTuple):

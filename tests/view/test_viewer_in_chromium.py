@@ -34,7 +34,7 @@ def nothing_fails(browser: Chromium) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_sequence(tmp_path_factory.mktemp("made") / "plaza")
-    run_command(folder)
+    run_command(folder, "--measure")
     return folder / "viewer.html"
 
 
@@ -91,6 +91,23 @@ def test_the_timeline_by_keys_and_slider(browser: Chromium, sequence: Path) -> N
     browser.run("document.querySelector('#time input').focus()")
     browser.press("ArrowRight")
     assert browser.text("#time output").startswith("0.50 s")
+
+
+def test_density_over_time_follows_the_slider(browser: Chromium, sequence: Path) -> None:
+    browser.open(sequence, "layer=density&view=top")
+    told = []
+    for _ in range(2):
+        assert browser.text("#figure").startswith("density around people: 0.")
+        line, thumb = browser.run(
+            "[document.querySelector('#curve .now').getBoundingClientRect(), slider.getBoundingClientRect()].map((box, k) =>"
+            " k ? box.left + 8 + (box.width - 16) * slider.value / slider.max : box.left + box.width / 2)"
+        )
+        assert abs(line - thumb) < 3.0
+        told.append(browser.text("#figure"))
+        browser.press(".")
+    assert told[0] != told[1]
+    browser.run("new Promise(done => { const wait = () => densities[2] ? done() : setTimeout(wait, 10); wait(); })")
+    assert browser.run("groundDensity === densities[2]")
 
 
 def test_playing_goes_on_to_the_last_picture(browser: Chromium, sequence: Path) -> None:

@@ -12,6 +12,7 @@ REACH_M = 3.0
 """Nobody's Voronoi cell reaches farther from its person: beyond is empty ground (`cut_off` of PedPy)."""
 KERNEL_M = 1.0
 """Standard deviation of the Gaussian: it averages over about 4πσ² = 12.6 m²."""
+_AROUND_M = 6.0
 _FAR = 4.0
 _CIRCLE = 32
 _NEIGHBOURS = 24
@@ -73,23 +74,48 @@ def voronoi_at(places: np.ndarray, areas: np.ndarray, at: np.ndarray, reach_m: f
     return result
 
 
-def kernel_density(places: np.ndarray, at: np.ndarray, sigma_m: float = KERNEL_M) -> np.ndarray:
+def kernel_density(places: np.ndarray, at: np.ndarray, sigma_m: float = KERNEL_M, weight: np.ndarray | None = None) -> np.ndarray:
     """(M,) people per m² at (M, 2) places by a Gaussian kernel, not corrected for what lies outside the observed ground.
 
     Args:
         places: (N, 2) metres; NaN for people who do not count.
         at: where, NaN gives NaN.
         sigma_m: standard deviation per axis.
+        weight: (N,) people that each stands for; one by default.
     """
     result = np.where(np.isfinite(at).all(1), 0.0, np.nan)
-    known, people = np.flatnonzero(np.isfinite(at).all(1)), places[np.isfinite(places).all(1)]
-    if len(known) == 0 or len(people) == 0:
+    known, counted = np.flatnonzero(np.isfinite(at).all(1)), np.flatnonzero(np.isfinite(places).all(1))
+    if len(known) == 0 or len(counted) == 0:
         return result
     reach = _FAR * sigma_m
-    strip = np.floor(people[:, 1] / reach)
-    order = np.lexsort((people[:, 0], strip))
-    result[known] = gaussian_sums(at[known], people[order], strip[order], sigma_m, reach) / (2.0 * np.pi * sigma_m**2)
+    strip = np.floor(places[:, 1] / reach)
+    order = counted[np.lexsort((places[counted, 0], strip[counted]))]
+    many = np.ones(len(order)) if weight is None else weight[order]
+    result[known] = gaussian_sums(at[known], places[order], many, strip[order], sigma_m, reach) / (2.0 * np.pi * sigma_m**2)
     return result
+
+
+def grid_around(places: np.ndarray, outline: np.ndarray, step_m: float, most: int) -> tuple[np.ndarray, float]:
+    """Middles of a square grid over the ground on which people are.
+
+    Args:
+        places: (N, 2) metres; NaN for people who do not count.
+        outline: (K, 2) convex outline of the observed ground, which is the limit, also if nobody is there.
+        step_m: distance of neighbours.
+        most: places at most, about; the step is larger where it must be.
+
+    Returns:
+        (M, 2) metres, and their step.
+    """
+    low, high = outline.min(0), outline.max(0)
+    inner = places[within(outline, places)]
+    if len(inner):
+        low, high = np.maximum(low, inner.min(0) - _AROUND_M), np.minimum(high, inner.max(0) + _AROUND_M)
+    step = max(step_m, float(np.sqrt(np.prod(high - low) / most)))
+    first, last = np.floor(low / step), np.floor(high / step)
+    axes = ((np.arange(a, b + 1.0) + 0.5) * step for a, b in zip(first, last, strict=True))
+    at = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    return at[within(outline, at)], step
 
 
 def seen_mass(at: np.ndarray, outline: np.ndarray, sigma_m: float = KERNEL_M) -> np.ndarray:

@@ -103,12 +103,13 @@ def _area(polygon: np.ndarray, count: int) -> float:
 
 
 @njit(cache=True)
-def gaussian_sums(at: np.ndarray, people: np.ndarray, strip: np.ndarray, sigma: float, reach: float) -> np.ndarray:
+def gaussian_sums(at: np.ndarray, people: np.ndarray, weight: np.ndarray, strip: np.ndarray, sigma: float, reach: float) -> np.ndarray:
     """Sums of exp(−d²/2σ²) over the people near each place.
 
     Args:
         at: (M, 2) places.
         people: (N, 2) sorted by strip, then by x.
+        weight: (N,) people that each stands for.
         strip: (N,) of everybody, y in whole reaches.
         sigma: σ.
         reach: whoever is farther is left out.
@@ -127,5 +128,5 @@ def gaussian_sums(at: np.ndarray, people: np.ndarray, strip: np.ndarray, sigma: 
                     break
                 squared = (x[j] - at[k, 0]) ** 2 + (people[j, 1] - at[k, 1]) ** 2
                 if squared <= reach**2:
-                    result[k] += np.exp(-0.5 * squared / sigma**2)
+                    result[k] += weight[j] * np.exp(-0.5 * squared / sigma**2)
     return result
