@@ -24,8 +24,8 @@ from crowd3d.types import Scene
 
 NEAR_M = (0.5, 1.0, 1.5, 2.0)
 """Distances of which the share of people with somebody nearer is told."""
-FACING_SIGMA_DEG = 20.0
-"""Spread of the directions that people face, on synthetic crowds (``benchmarks/recall.py``)."""
+FACING_SIGMA_DEG = 16.0
+"""Spread of the directions that people face, on synthetic crowds with what ``auto`` takes (``benchmarks/recall.py``)."""
 _MOST_PLACES = 20_000
 ENOUGH_SEEN = 0.5
 """A zone of which less was observed, or a place of whose kernel less was, has no density."""

@@ -27,6 +27,7 @@ WEIDMANN = (1.34, 1.913, 5.4)
 _DENSITY_DRAWS = 15
 """Voronoi cells of all pictures take their time; so many are enough for the ends of 68 %."""
 _LEAST_TOGETHER = 2
+_LEAST_SIGHTINGS = 5
 _UP = np.array([1.0, -1.0])
 """Turns pixels so that v grows upwards, like the distance from the camera."""
 
@@ -339,12 +340,15 @@ def weidmann_m_s(per_m2: np.ndarray) -> np.ndarray:
 
 
 def speed_by_density(measures: SequenceMeasures) -> list[tuple[str, int, float, float, float]]:
-    """Rows of the speed–density diagram: level of service, sightings, median density, median speed, and its 68 % half-width."""
+    """Rows of the speed–density diagram: level of service, sightings, median density, median speed, and its 68 % half-width.
+
+    Levels of fewer sightings than `_LEAST_SIGHTINGS` are left out: noise of two places makes any density.
+    """
     limits = np.concatenate([[0.0], limits_per_m2(measures.options.activity), [np.inf]])
     rows = []
     for letter, low, high in zip("ABCDEF", limits[:-1], limits[1:], strict=True):
         of = (measures.density.value >= low) & (measures.density.value < high)
-        if of.any():
+        if of.sum() >= _LEAST_SIGHTINGS:
             speed = measures.speed.value[of]
             error = 1.2533 * speed.std() / np.sqrt(max(len(np.unique(measures.walks.row[of])), 1))
             error = float(np.hypot(error, np.median(measures.speed.high[of] - measures.speed.low[of]) / 2.0 / np.sqrt(of.sum())))
