@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/recall.py FOLDER ...      folders that `crowd3d demo --output FOLDER` wrote
 
-The demonstration finds people with the shipped networks. For others reconstruct its image.jpg with them, into FOLDER/result of a folder that
-has the same truth.npz.
+The demonstration finds people with the shipped networks. For others reconstruct its image.jpg with them, into FOLDER/result of another
+folder that has the same truth.npz.
 """
 
 from __future__ import annotations
