@@ -171,6 +171,15 @@ def test_a_click_chooses_whoever_is_there(browser: Chromium, sequence: Path) -> 
     assert all(name in told for name in ("right of camera", "in front", "stature", "faces", "score"))
 
 
+def test_uncertainty_is_that_of_whoever_is_chosen_else_of_everybody(browser: Chromium, sequence: Path) -> None:
+    browser.open(sequence, "moment=3&layer=spread")
+    assert browser.run("ellipses.count") == 4 * 96
+    browser.press("n")
+    assert browser.run("ellipses.count") == 96
+    browser.press("Escape")
+    assert browser.run("ellipses.count") == 4 * 96
+
+
 def test_the_tape_measures_between_two_clicks(browser: Chromium, sequence: Path) -> None:
     browser.open(sequence, "view=top")
     browser.press("t")

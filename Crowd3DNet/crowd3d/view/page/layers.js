@@ -59,8 +59,13 @@ function showLayers() {
   const far = 1.15 * people.reduce((most, p) => Math.max(most, dot(sub([p.x, 0, p.z], eye), ahead)), 10);
   const corners = camera.corners.map(c => { const d = sub(c, eye); return add(eye, d, far / dot(d, ahead)); });
   backdrop.fill(rectangle([corners[0], corners[1], corners[3], corners[2]]));
-  const lines = [];
-  for (const p of people) if (p.spread) for (let k = 0; k < 48; k++) for (const turn of [k, k + 1]) {
+  showSpread();
+}
+
+// Of whoever is chosen, else of everybody.
+function showSpread() {
+  const lines = [], someone = chosenRow() >= 0;
+  for (const p of people) if (p.spread && (!someone || p.id === chosen)) for (let k = 0; k < 48; k++) for (const turn of [k, k + 1]) {
     const c = Math.cos(turn * Math.PI / 24), s = Math.sin(turn * Math.PI / 24), [a, b, e, f] = p.spread;
     lines.push(p.x + a * c + b * s, p.y + 0.01, p.z + e * c + f * s);
   }
