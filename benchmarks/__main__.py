@@ -53,6 +53,8 @@ BENCHES = (
     Bench("ground.py", ("--crowds", "8")),
     Bench("joint_ground.py", ("--views", "6")),
     Bench("photographs.py", ("--output", "{output}/photographs")),
+    Bench("measure_calibration.py", ("--scenes", "2", "--densities", "1", "--found", "0.9"), "1.0"),
+    Bench("measure_sizes.py", ("--output", "{output}/sizes", "--people", "500", "1000", "--pictures", "10", "20"), "measure"),
     Bench("network.py", ("--backbone", "compact", "--side", "256", "--seconds", "2"), "torch fp32"),
     Bench("finetune.py", ("--backbone", "compact", "--side", "256")),
     Bench("data_loading.py", ("--batch", "4", "--batches", "2"), "compact"),

@@ -1,6 +1,9 @@
 """Who is found, by size and visibility: fits the constants of `crowd3d.measure.Recall` to synthetic scenes that were reconstructed.
 
 Usage: python benchmarks/recall.py FOLDER ...      folders that `crowd3d demo --output FOLDER` wrote
+
+The demonstration finds people with the shipped networks. For others reconstruct its image.jpg with them, into FOLDER/result of another
+folder that has the same truth.npz.
 """
 
 from __future__ import annotations

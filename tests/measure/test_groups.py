@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from made_crowds import SQUARE, scatter
 
 from crowd3d.measure.groups import Pairs, candidate_pairs, groups_of, pair_odds, probabilities, strangers_per_m2, velocity_odds
+from crowd3d.measure.simulate import SQUARE, scatter
 
 WIDE = 5.0 * (SQUARE - SQUARE.mean(0)) + SQUARE.mean(0)
 

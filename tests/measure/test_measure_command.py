@@ -15,8 +15,6 @@ import cv2
 import made_sequence
 import numpy as np
 import pytest
-from calibration import RECALL, scene_of
-from made_crowds import SQUARE, make
 
 from crowd3d.cli import measure as command
 from crowd3d.errors import BadConfig, UnsolvableGround
@@ -25,6 +23,7 @@ from crowd3d.measure.areas import Line
 from crowd3d.measure.figures import Spread
 from crowd3d.measure.page import NOT_ENOUGH, figure_text
 from crowd3d.measure.sequence import crossings, measure_sequence, weidmann_m_s
+from crowd3d.measure.simulate import RECALL, SQUARE, make
 from crowd3d.scene.paths import Sequence
 
 FAR = np.array([[-5.0, 300.0], [5.0, 300.0], [5.0, 310.0], [-5.0, 310.0]])
@@ -51,7 +50,7 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made crowd of one person per m², measured in three zones, tied to a map."""
     folder = tmp_path_factory.mktemp("crowd")
     made = make(1.0, np.random.default_rng(0), RECALL)
-    scene_of(made).save(folder)
+    made.scene().save(folder)
     areas = {"square": SQUARE, "empty": EMPTY, "far": FAR}
     zones = [feature(name, "Polygon", closed(made.view.to_pixels(ring))) for name, ring in areas.items()]
     (folder / "areas.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": zones}))
@@ -181,7 +180,7 @@ def test_people_together_are_a_group_in_a_sequence(tmp_path: Path) -> None:
 
 def test_nobody_and_nowhere() -> None:
     made = make(1.0, np.random.default_rng(0), RECALL)
-    scene = scene_of(made)
+    scene = made.scene()
     empty = type(scene)(scene.camera, scene.ground, scene.people[:0], scene.body, scene.image, scene.ground_covariance)
     zone = Zone("square", [made.truth.to_pixels(SQUARE)])
     measures = measure_scene(empty, [zone], MeasureOptions(draws=20, recall=Recall.everybody()))
@@ -194,7 +193,7 @@ def test_nobody_and_nowhere() -> None:
 def test_a_camera_that_hardly_knows_its_horizon_still_counts_everybody() -> None:
     made = make(1.0, np.random.default_rng(0), RECALL)
     covariance = np.diag([0.25, np.deg2rad(6.0), np.deg2rad(2.0), 0.25]) ** 2
-    scene = dataclasses.replace(scene_of(made), ground_covariance=covariance)
+    scene = dataclasses.replace(made.scene(), ground_covariance=covariance)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         measures = measure_scene(scene, [], MeasureOptions(draws=40, recall=Recall.everybody(), least_px=10.0))
@@ -211,7 +210,7 @@ def test_a_wrong_value_is_refused(given: str, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_map_units_without_control_points_are_refused(tmp_path: Path) -> None:
-    scene_of(make(0.5, np.random.default_rng(0), RECALL)).save(tmp_path)
+    make(0.5, np.random.default_rng(0), RECALL).scene().save(tmp_path)
     (tmp_path / "areas.geojson").write_text(json.dumps(feature("a", "Polygon", closed(SQUARE))))
     with pytest.raises(BadConfig, match="control"):
         run(tmp_path, "--areas", str(tmp_path / "areas.geojson"), "--units", "map")

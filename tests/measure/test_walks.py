@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made_crowds import walkers
 
 from crowd3d.measure import Recall, View
+from crowd3d.measure.simulate import walkers
 from crowd3d.measure.walks import Walks
 from crowd3d.scene.paths import Sequence
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +199,52 @@ def test_pictures_of_a_video(name: str, tmp_path: Path) -> None:
     assert read_frames(tmp_path / name, store, 2.5) == frames
     assert [frame.path.stat().st_mtime_ns for frame in frames] == before
     assert len(read_frames(tmp_path / name, store, 100.0)) == 25
+
+
+def vary(path: Path, runs: list[tuple[int, float]]) -> None:
+    """Give an MP4 other times: so many pictures so many seconds after one another, by its table ``stts`` (ISO/IEC 14496-12, 8.6.1.2)."""
+    data = bytearray(path.read_bytes())
+    ticks = struct.unpack(">I", data[data.index(b"mdhd") + 16 :][:4])[0]
+    at = data.index(b"stts") - 4
+    old = struct.unpack(">I", data[at : at + 4])[0]
+    entries = b"".join(struct.pack(">II", count, round(seconds * ticks)) for count, seconds in runs)
+    table = struct.pack(">I4sII", 16 + len(entries), b"stts", 0, len(runs)) + entries
+    # The index lies behind the pictures, so that only the boxes around the table grow.
+    assert data.index(b"mdat") < data.index(b"moov")
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        begin = data.index(name) - 4
+        data[begin : begin + 4] = struct.pack(">I", struct.unpack(">I", data[begin : begin + 4])[0] + len(table) - old)
+    data[at : at + old] = table
+    if b"edts" in data:  # which says how much of it is to be played
+        begin = data.index(b"edts")
+        data[begin : begin + 4] = b"free"
+    path.write_bytes(data)
+
+
+def test_a_video_whose_rate_varies_has_the_times_that_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "uneven.mp4"
+    video(path)
+    vary(path, [(10, 0.1), (5, 0.8), (10, 0.1)])
+    taken = 10.0 * np.array([0, 5, 10, 11, 12, 13, 14, 15, 20])
+    frames = read_frames(path, tmp_path / "store", 2.0)
+    np.testing.assert_allclose([cv2.imread(str(frame.path)).mean() for frame in frames], taken, atol=6)
+    np.testing.assert_allclose([frame.time_s for frame in frames], [0.0, 0.5, 1.0, 1.8, 2.6, 3.4, 4.2, 5.0, 5.5], atol=0.02)
+
+
+def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    peaks = []
+    for count in (20, 200):
+        path = tmp_path / f"{count}.mp4"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, (320, 240))
+        for _ in range(count):
+            writer.write(np.full((240, 320, 3), 90, np.uint8))
+        writer.release()
+        tracemalloc.start()
+        read_frames(path, tmp_path / f"store_{count}", 10.0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] > 240 * 320 * 3
+    assert peaks[1] < peaks[0] + 240 * 320 * 3
 
 
 def test_what_is_no_sequence(tmp_path: Path) -> None:

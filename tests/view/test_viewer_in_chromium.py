@@ -34,7 +34,7 @@ def nothing_fails(browser: Chromium) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_sequence(tmp_path_factory.mktemp("made") / "plaza")
-    run_command(folder)
+    run_command(folder, "--measure")
     return folder / "viewer.html"
 
 
@@ -93,6 +93,23 @@ def test_the_timeline_by_keys_and_slider(browser: Chromium, sequence: Path) -> N
     assert browser.text("#time output").startswith("0.50 s")
 
 
+def test_density_over_time_follows_the_slider(browser: Chromium, sequence: Path) -> None:
+    browser.open(sequence, "layer=density&view=top")
+    told = []
+    for _ in range(2):
+        assert browser.text("#figure").startswith("density around people: 0.")
+        line, thumb = browser.run(
+            "[document.querySelector('#curve .now').getBoundingClientRect(), slider.getBoundingClientRect()].map((box, k) =>"
+            " k ? box.left + 8 + (box.width - 16) * slider.value / slider.max : box.left + box.width / 2)"
+        )
+        assert abs(line - thumb) < 3.0
+        told.append(browser.text("#figure"))
+        browser.press(".")
+    assert told[0] != told[1]
+    browser.run("new Promise(done => { const wait = () => densities[2] ? done() : setTimeout(wait, 10); wait(); })")
+    assert browser.run("groundDensity === densities[2]")
+
+
 def test_playing_goes_on_to_the_last_picture(browser: Chromium, sequence: Path) -> None:
     browser.open(sequence, "moment=4")
     browser.press(" ")
@@ -121,6 +138,13 @@ def test_five_hundred_people_in_two_draws(browser: Chromium, photograph: Path) -
         " const real = gl[name].bind(gl); gl[name] = (...all) => { calls++; real(...all); }; } draw(); return calls; })()"
     )
     assert calls < 10
+    # What the page itself does per picture; drawing is the graphics card's.
+    milliseconds = browser.run(
+        "(() => { for (const name of ['drawElementsInstanced', 'drawArrays']) gl[name] = () => {};"
+        " const time = () => { view.yaw += 0.05; const start = performance.now(); draw(); return performance.now() - start; };"
+        " return Array.from({ length: 60 }, time).sort((a, b) => a - b)[30]; })()"
+    )
+    assert milliseconds < 5.0
 
 
 def test_before_and_after_by_a_key(browser: Chromium, photograph: Path) -> None:
@@ -145,6 +169,15 @@ def test_a_click_chooses_whoever_is_there(browser: Chromium, sequence: Path) -> 
     told = browser.text("#person")
     assert "Person 2" in told
     assert all(name in told for name in ("right of camera", "in front", "stature", "faces", "score"))
+
+
+def test_uncertainty_is_that_of_whoever_is_chosen_else_of_everybody(browser: Chromium, sequence: Path) -> None:
+    browser.open(sequence, "moment=3&layer=spread")
+    assert browser.run("ellipses.count") == 4 * 96
+    browser.press("n")
+    assert browser.run("ellipses.count") == 96
+    browser.press("Escape")
+    assert browser.run("ellipses.count") == 4 * 96
 
 
 def test_the_tape_measures_between_two_clicks(browser: Chromium, sequence: Path) -> None:

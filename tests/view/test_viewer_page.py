@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.cli import view as command
-from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import People, Scene
 from crowd3d.view import Layers, Moment, Way, write_viewer
@@ -219,16 +218,33 @@ def test_a_sequence_keeps_ids_colours_and_ways(tmp_path: Path) -> None:
     np.testing.assert_allclose([info["paths"][1]["x"][0], info["paths"][1]["z"][0]], places(1)[1] * [1, -1], atol=6e-4)
 
 
-def test_densities_of_a_whole_sequence_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingAsset, match="is a sequence: for --measure give one of the folders"):
-        run_command(write_sequence(tmp_path / "plaza"), "--measure")
+def test_a_measured_sequence_has_densities_of_every_picture_and_figures_of_everybody(tmp_path: Path) -> None:
+    folder = write_sequence(tmp_path / "plaza")
+    assert run_command(folder, "--measure") == 0
+    info = parse(folder / "viewer.html")[1]
+    low, size = np.array(info["density"]["low"]), np.array(info["density"]["size"])
+    data = [np.frombuffer(base64.b64decode(image.split(",")[1]), np.uint8) for image in info["density"]["images"]]
+    pictures = [cv2.imdecode(one, cv2.IMREAD_UNCHANGED) for one in data]
+    assert len(pictures) == PICTURES
+    for number, picture in enumerate(pictures):
+        # Darker than the lightest level only where somebody is near: one person makes 0.16 per m² at the most, two make level B.
+        rows, columns = np.nonzero((picture[..., 3] > 0) & (picture[..., 2] < 240))
+        spots = low + size * np.stack([columns + 0.5, rows + 0.5], -1) / picture.shape[1::-1]
+        moment = info["timeline"][number]
+        feet = np.stack([moment["x"], moment["z"]], -1)
+        assert (np.linalg.norm(spots[:, None] - feet, axis=-1).min(1) < 2.0).all() if len(spots) else True
+    assert len(info["curve"]["value"]) == PICTURES
+    for value, lowest, highest in zip(*(info["curve"][name] for name in ("value", "low", "high")), strict=True):
+        assert 1.0 / (np.pi * 9.0) * 0.9 < lowest <= value <= highest < 1.0
+    names = {name for one in info["timeline"][3]["more"] for name, _ in one}
+    assert names == {"density", "speed", "group"}
 
 
 def test_layers_are_where_the_scene_says(body: Body, tmp_path: Path) -> None:
     scene = make_scene(3, tilt_deg=12.0)
     photograph = np.full((30, 80, 3), (200, 10, 20), np.uint8)
     way = Way(np.array([0.0, 1.0]), np.array([[1.0, -2.0], [1.5, -2.0]]), np.array([1, 2, 3], np.uint8))
-    layers = Layers(photograph, np.zeros((4, 5, 4), np.uint8), (-9.0, -60.0, 18.0, 40.0), [("#fff", "A")], [way])
+    layers = Layers(photograph, [np.zeros((4, 5, 4), np.uint8)], (-9.0, -60.0, 18.0, 40.0), [("#fff", "A")], [way])
     info = write(tmp_path / "viewer.html", body, moment(scene, figures=[[("density", "1 /m²")]] * 3), layers=layers)
     assert info["density"]["low"] == [-9.0, -60.0]
     assert info["density"]["size"] == [18.0, 40.0]

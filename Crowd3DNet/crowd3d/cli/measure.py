@@ -30,6 +30,7 @@ from crowd3d.measure.report import (
     scene_json,
     sequence_features,
     sequence_json,
+    write_crowding_table,
     write_field_table,
     write_flow_table,
     write_geojson,
@@ -146,6 +147,7 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
     write_json(output / "measure.json", sequence_json(measures, remarks))
     write_walks_table(output / "people.csv", measures)
     write_flow_table(output / "flow.csv", measures)
+    write_crowding_table(output / "over_time.csv", measures)
     write_geojson(output / "measure.geojson", measures.walks.view, sequence_features(measures))
     write_sequence_page(output / "measure.html", measures, args.scene.resolve().name, remarks, None if png is None else png.read_bytes())
     print(f"{figure_text(measures.people, 'people', 0)}, {figure_text(measures.overall_speed, 'm/s')}")

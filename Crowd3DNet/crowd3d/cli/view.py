@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crowd3d.errors import MissingAsset
 from crowd3d.imaging import GigapixelImage
-from crowd3d.measure import MeasureOptions, SceneMeasures, measure_scene
+from crowd3d.measure import MeasureOptions, SceneMeasures, SequenceMeasures, levels_over_time, measure_scene, measure_sequence
 from crowd3d.measure.levels import level_names
 from crowd3d.measure.page import figure_text
 from crowd3d.pipeline.folders import ResultFolder
@@ -24,7 +23,7 @@ from crowd3d.scene.lifting import position_covariance
 from crowd3d.scene.paths import Sequence, is_sequence_result
 from crowd3d.settings import load_settings
 from crowd3d.types import SCENE_ARRAYS, Scene, result_folder
-from crowd3d.view import Layers, Moment, Way, write_viewer
+from crowd3d.view import Curve, Layers, Moment, Way, write_viewer
 
 _PHOTOGRAPH_PX = 3072
 _OPACITY = 190
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", type=result_folder, help="folder with scene.npz and scene.json, or with trajectories.csv of a sequence")
     parser.add_argument("--output", type=Path, default=None, help="HTML file to write (default: viewer.html in the scene's folder)")
     parser.add_argument("--photograph", type=Path, help="the picture, to show behind the crowd and on the ground")
-    parser.add_argument("--measure", action="store_true", help="of a photograph: densities, figures of everybody (takes a minute)")
+    parser.add_argument("--measure", action="store_true", help="densities, and figures of everybody (takes a minute or more)")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
@@ -50,16 +49,16 @@ def run(args: argparse.Namespace) -> int:
         photograph = image.reduced(max(1.0, max(image.size) / _PHOTOGRAPH_PX))
     before = None
     if is_sequence_result(args.scene):
-        if args.measure:
-            raise MissingAsset(f"{args.scene} is a sequence: for --measure give one of the folders in {args.scene / 'frames'}")
         sequence = Sequence.load(args.scene)
         timeline, layers = _pictures(args.scene, sequence), Layers(photograph, paths=_paths(sequence))
+        if args.measure:
+            timeline, layers = _measured(sequence, timeline, layers)
         title = f"{len(np.unique(sequence.sightings.id))} people in {len(timeline)} pictures of {args.scene.resolve().name}"
     else:
         now = _photograph(Scene.load(args.scene))
         before, layers, count = _before(args.scene, now), Layers(photograph), len(now.ids)
         if args.measure:
-            measures = measure_scene(now.scene, options=MeasureOptions())
+            measures = measure_scene(now.scene)
             now = replace(now, covariance=measures.people.covariance * _TO_VIEWER, figures=_figures(measures))
             layers = _with_density(layers, measures)
         timeline, title = [now], f"{count} {'person' if count == 1 else 'people'} of {now.scene.image}"
@@ -136,18 +135,48 @@ def _figures(measures: SceneMeasures) -> ListOf[ListOf[tuple[str, str]]]:
     ]
 
 
+def _measured(sequence: Sequence, timeline: ListOf[Moment], layers: Layers) -> tuple[list[Moment], Layers]:
+    """Densities of every picture, and how they change; figures of everybody."""
+    measures = measure_sequence(sequence)
+    walks, ground = measures.walks, levels_over_time(measures)
+    row_of = {(frame, id_): row for row, (frame, id_) in enumerate(zip(walks.frame.tolist(), walks.ids[walks.row].tolist(), strict=True))}
+    figures = [
+        [_walking(measures, row_of.get((frame, id_))) for id_ in moment.ids.tolist()] for frame, moment in enumerate(timeline)
+    ]
+    told = [replace(moment, figures=one) for moment, one in zip(timeline, figures, strict=True)]
+    crowding = measures.crowding
+    curve = Curve("density around people", "/m²", crowding.value, crowding.low, crowding.high)
+    return told, replace(_on_the_ground(layers, ground.at, ground.step_m, ground.level, measures.options), curve=curve)
+
+
+def _walking(measures: SequenceMeasures, row: int | None) -> ListOf[tuple[str, str]]:
+    """Of one sighting."""
+    if row is None:
+        return []
+    who = measures.walks.row[row]
+    return [
+        ("density", figure_text(measures.density.row(row), "/m²")),
+        ("speed", figure_text(measures.speed.row(row), "m/s")),
+        ("group", f"{measures.group[who]} ({measures.together[who]:.0%})" if measures.group[who] >= 0 else "alone"),
+    ]
+
+
 def _with_density(layers: Layers, measures: SceneMeasures) -> Layers:
-    """Levels of service over the ground; the page's z points at the viewer, the measures' second axis away from them."""
+    """Levels of service of a photograph."""
     field = measures.field
-    index = np.rint((field.at - field.at.min(0)) / field.step_m).astype(int)
+    likely = np.where(np.isfinite(field.level).all(1), np.nan_to_num(field.level).argmax(1), -1)
+    return _on_the_ground(layers, field.at, field.step_m, likely[None], measures.options)
+
+
+def _on_the_ground(layers: Layers, at: np.ndarray, step_m: float, levels: np.ndarray, options: MeasureOptions) -> Layers:
+    """Levels of service (T, M), −1 unknown, at (M, 2) places; the page's z points at the viewer, their second axis away from them."""
+    low, high = at.min(0), at.max(0)
+    index = np.rint((at - low) / step_m).astype(int)
     columns, rows = index.max(0) + 1
-    picture = np.zeros((rows, columns, 4), np.uint8)
-    known = np.isfinite(field.level).all(1)
-    colour = LEVEL_COLOURS[np.nan_to_num(field.level).argmax(1)]
-    at = (rows - 1 - index[known, 1], index[known, 0])
-    picture[at] = np.column_stack([colour[known], np.full(known.sum(), _OPACITY)])
-    low, high = field.at.min(0) - field.step_m / 2.0, field.at.max(0) + field.step_m / 2.0
+    colour = np.vstack([np.column_stack([LEVEL_COLOURS, np.full(len(LEVEL_COLOURS), _OPACITY)]), np.zeros(4)]).astype(np.uint8)
+    pictures = np.zeros((len(levels), rows, columns, 4), np.uint8)
+    pictures[:, rows - 1 - index[:, 1], index[:, 0]] = colour[levels]
+    low, high = low - step_m / 2.0, high + step_m / 2.0
     box = (float(low[0]), float(-high[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-    names = level_names(measures.options.activity)
-    legend = [("rgb({}, {}, {})".format(*one), name) for one, name in zip(LEVEL_COLOURS, names, strict=True)]
-    return replace(layers, density=picture, density_box=box, legend=legend)
+    legend = [("rgb({}, {}, {})".format(*one), name) for one, name in zip(LEVEL_COLOURS, level_names(options.activity), strict=True)]
+    return replace(layers, density=list(pictures), density_box=box, legend=legend)

@@ -46,10 +46,12 @@ def write_rrd(path: Path, shots: Sequence[Shot], colours: dict[int, np.ndarray],
         recording.log("world/camera", pose, rr.Pinhole(image_from_camera=lens, resolution=size), static=True)
         if photograph is not None:
             recording.log("world/camera", rr.Image(photograph).compress(), static=True)
+        before: set[int] = set()
         for shot in shots:
             recording.set_time(TIMELINE, duration=shot.time_s)
-            for id_ in sorted(set(colours) - set(shot.ids.tolist())):
+            for id_ in sorted(before - set(shot.ids.tolist())):
                 recording.log(f"world/person_{id_}", rr.Clear(recursive=False))
+            before = set(shot.ids.tolist())
             vertices = shot.scene.ground.to_world(shot.scene.people.vertices_cam_m(body))
             for id_, one in zip(shot.ids.tolist(), vertices, strict=True):
                 shape = rr.Mesh3D(vertex_positions=one, triangle_indices=body.faces, albedo_factor=colours[id_])

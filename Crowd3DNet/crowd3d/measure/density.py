@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-from scipy.spatial import QhullError, Voronoi, cKDTree
+from scipy.spatial import cKDTree
 from scipy.stats import norm, qmc
+
+from crowd3d.measure.kernels import cell_areas, gaussian_sums
 
 REACH_M = 3.0
 """Nobody's Voronoi cell reaches farther from its person: beyond is empty ground (`cut_off` of PedPy)."""
 KERNEL_M = 1.0
 """Standard deviation of the Gaussian: it averages over about 4πσ² = 12.6 m²."""
+_AROUND_M = 6.0
 _FAR = 4.0
 _CIRCLE = 32
-_SIDES = 1e4
+_NEIGHBOURS = 24
+"""So many of the nearest people are looked at before more are: most cells have six sides."""
 
 
 def voronoi_areas(places: np.ndarray, outline: np.ndarray, reach_m: float = REACH_M) -> tuple[np.ndarray, np.ndarray]:
@@ -33,49 +36,23 @@ def voronoi_areas(places: np.ndarray, outline: np.ndarray, reach_m: float = REAC
     rows = rows[within(outline, places[rows])]
     if len(rows) == 0:
         return areas, cut
-    points = places[rows]
-    middle = points.mean(0)
-    frame = _SIDES * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]) + middle
-    try:
-        diagram = Voronoi(np.concatenate([points, frame]) - middle, qhull_options="Qbb Qc Qz")
-    except QhullError:
-        return areas, cut
-    vertices = diagram.vertices + middle
-    sides, ends = np.array(diagram.ridge_points), np.array(diagram.ridge_vertices)
-    owner = np.concatenate([sides[:, 0], sides[:, 1]])
-    ends = np.concatenate([ends, ends])
-    real = (owner < len(points)) & (ends >= 0).all(1)
-    owner, ends = owner[real], ends[real]
-    first, second = vertices[ends[:, 0]] - points[owner], vertices[ends[:, 1]] - points[owner]
-    whole = np.bincount(owner, np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2.0, len(points))
-    long = np.maximum(np.hypot(*first.T), np.hypot(*second.T)) > reach_m
-    out = ~within(outline, vertices)[ends].all(1)
-    clipped = np.flatnonzero(np.bincount(owner, long | out, len(points)))
-    circle, hull = _circle(reach_m), cv2.convexHull((outline - middle).astype(np.float32))
-    by_owner = np.argsort(owner, kind="stable")
-    start = np.searchsorted(owner[by_owner], np.arange(len(points) + 1))
-    for row in clipped:
-        edges = by_owner[start[row] : start[row + 1]]
-        cell = _hull(np.concatenate([first[edges], second[edges]]))
-        bounded, corners = cv2.intersectConvexConvex(cell, circle)
-        around = hull - (points[row] - middle).astype(np.float32)
-        inner = cv2.intersectConvexConvex(corners, around)[0] if bounded > 0 else 0.0
-        whole[row], cut[rows[row]] = inner, inner < 0.999 * bounded
-    areas[rows] = np.where(whole > 0, whole, np.nan)
+    points, circle = places[rows], _circle(reach_m)
+    tree, left, most = cKDTree(points), np.arange(len(rows)), _NEIGHBOURS
+    turning = np.roll(outline, -1, axis=0) - outline
+    ring = outline if (turning[:, 0] * np.roll(turning[:, 1], -1) - turning[:, 1] * np.roll(turning[:, 0], -1)).sum() > 0 else outline[::-1]
+    while len(left):
+        neighbours = tree.query(points[left], np.arange(1, most + 1), distance_upper_bound=2.0 * reach_m)[1]
+        bounded, inner, done = cell_areas(points, left, neighbours, circle, np.ascontiguousarray(ring))
+        areas[rows[left]], cut[rows[left]] = np.where(inner > 0, inner, np.nan), inner < 0.999 * bounded
+        left, most = left[~done], 4 * most
     return areas, cut
 
 
 def _circle(radius: float) -> np.ndarray:
-    """(32, 2) float32 polygon of the circle's area."""
+    """(32, 2) counter-clockwise polygon of the circle's area."""
     angle = 2.0 * np.pi * np.arange(_CIRCLE) / _CIRCLE
     wider = np.sqrt(np.pi / (_CIRCLE / 2.0 * np.sin(2.0 * np.pi / _CIRCLE)))
-    return (radius * wider * np.stack([np.cos(angle), np.sin(angle)], -1)).astype(np.float32)
-
-
-def _hull(corners: np.ndarray) -> np.ndarray:
-    """Corners in order; those far beyond any reach are drawn in, to keep single precision."""
-    length = np.hypot(*corners.T)[:, None]
-    return cv2.convexHull((corners * np.minimum(1.0, 1e3 / np.maximum(length, 1e-9))).astype(np.float32))
+    return radius * wider * np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
 def within(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -97,22 +74,48 @@ def voronoi_at(places: np.ndarray, areas: np.ndarray, at: np.ndarray, reach_m: f
     return result
 
 
-def kernel_density(places: np.ndarray, at: np.ndarray, sigma_m: float = KERNEL_M) -> np.ndarray:
+def kernel_density(places: np.ndarray, at: np.ndarray, sigma_m: float = KERNEL_M, weight: np.ndarray | None = None) -> np.ndarray:
     """(M,) people per m² at (M, 2) places by a Gaussian kernel, not corrected for what lies outside the observed ground.
 
     Args:
         places: (N, 2) metres; NaN for people who do not count.
         at: where, NaN gives NaN.
         sigma_m: standard deviation per axis.
+        weight: (N,) people that each stands for; one by default.
     """
     result = np.where(np.isfinite(at).all(1), 0.0, np.nan)
-    known, people = np.flatnonzero(np.isfinite(at).all(1)), places[np.isfinite(places).all(1)]
-    if len(known) == 0 or len(people) == 0:
+    known, counted = np.flatnonzero(np.isfinite(at).all(1)), np.flatnonzero(np.isfinite(places).all(1))
+    if len(known) == 0 or len(counted) == 0:
         return result
-    pairs = cKDTree(at[known]).sparse_distance_matrix(cKDTree(people), _FAR * sigma_m, output_type="ndarray")
-    weight = np.exp(-0.5 * (pairs["v"] / sigma_m) ** 2) / (2.0 * np.pi * sigma_m**2)
-    result[known] += np.bincount(pairs["i"], weight, len(known))
+    reach = _FAR * sigma_m
+    strip = np.floor(places[:, 1] / reach)
+    order = counted[np.lexsort((places[counted, 0], strip[counted]))]
+    many = np.ones(len(order)) if weight is None else weight[order]
+    result[known] = gaussian_sums(at[known], places[order], many, strip[order], sigma_m, reach) / (2.0 * np.pi * sigma_m**2)
     return result
+
+
+def grid_around(places: np.ndarray, outline: np.ndarray, step_m: float, most: int) -> tuple[np.ndarray, float]:
+    """Middles of a square grid over the ground on which people are.
+
+    Args:
+        places: (N, 2) metres; NaN for people who do not count.
+        outline: (K, 2) convex outline of the observed ground, which is the limit, also if nobody is there.
+        step_m: distance of neighbours.
+        most: places at most, about; the step is larger where it must be.
+
+    Returns:
+        (M, 2) metres, and their step.
+    """
+    low, high = outline.min(0), outline.max(0)
+    inner = places[within(outline, places)]
+    if len(inner):
+        low, high = np.maximum(low, inner.min(0) - _AROUND_M), np.minimum(high, inner.max(0) + _AROUND_M)
+    step = max(step_m, float(np.sqrt(np.prod(high - low) / most)))
+    first, last = np.floor(low / step), np.floor(high / step)
+    axes = ((np.arange(a, b + 1.0) + 0.5) * step for a, b in zip(first, last, strict=True))
+    at = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    return at[within(outline, at)], step
 
 
 def seen_mass(at: np.ndarray, outline: np.ndarray, sigma_m: float = KERNEL_M) -> np.ndarray:

@@ -79,12 +79,19 @@ def scene_json(measures: SceneMeasures, image: str, remarks: Sequence[str]) -> d
     }
 
 
+def _narrow(figure: Spread) -> dict[str, Any] | None:
+    """Of figures with too few draws for an interval of 95 %."""
+    told = figure.json()
+    return None if told is None else {"value": told["value"], "interval68": told["interval68"]}
+
+
 def _stay_json(stay: Stay) -> dict[str, Any]:
     present = stay.present
     return {
         "name": stay.name,
         "mean_present": stay.mean_present.json(2),
         "present": [present.row(row).json(2) for row in range(len(present.value))],
+        "density_per_m2": [stay.density.row(row).json() for row in range(len(present.value))],
         "slow": stay.slow.json(2),
         "people_seen_to_come_and_go": int(stay.whole.sum()),
         "mean_dwell_s": stay.mean_dwell_s.json(1),
@@ -122,6 +129,7 @@ def sequence_json(measures: SequenceMeasures, remarks: Sequence[str]) -> dict[st
         "lines": flows,
         "zones": [_stay_json(stay) for stay in measures.stays],
         "times_s": _list(walks.times_s),
+        "density_around_people_per_m2": [_narrow(measures.crowding.row(row)) for row in range(len(walks.times_s))],
     }
 
 
@@ -191,6 +199,18 @@ def write_walks_table(path: Path, measures: SequenceMeasures) -> None:
     for stay in measures.stays:
         columns += [*_cells(stay.dwell_s, 2), stay.whole.astype(int)]
         header += [f"{stay.name}: dwell_s", "dwell_low", "dwell_high", "seen_to_come_and_go"]
+    _write_csv(path, header, zip(*(column.tolist() for column in columns), strict=True))
+
+
+def write_crowding_table(path: Path, measures: SequenceMeasures) -> None:
+    """A line per picture: how many people were seen, and how dense it was around them; empty in pictures of nobody."""
+    walks = measures.walks
+    seen = np.bincount(walks.frame, minlength=len(walks.times_s))
+    columns = [np.round(walks.times_s, 3), seen, *_cells(measures.crowding)]
+    header = ["time_s", "people_found", "density_per_m2", "density_low", "density_high"]
+    for stay in measures.stays:
+        columns += _cells(stay.density)
+        header += [f"{stay.name}: density_per_m2", "density_low", "density_high"]
     _write_csv(path, header, zip(*(column.tolist() for column in columns), strict=True))
 
 

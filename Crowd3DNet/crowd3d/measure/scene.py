@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from crowd3d.errors import UnsolvableGround
 from crowd3d.measure.areas import Zone
 from crowd3d.measure.crowd import Draw, Found, draw_crowds
-from crowd3d.measure.density import KERNEL_M, REACH_M, kernel_density, seen_mass, voronoi_areas, within
+from crowd3d.measure.density import KERNEL_M, REACH_M, grid_around, kernel_density, seen_mass, voronoi_areas, within
 from crowd3d.measure.figures import Spread, reflect, spread
 from crowd3d.measure.groups import Pairs, candidate_pairs, groups_of, pair_odds, probabilities, strangers_per_m2
 from crowd3d.measure.levels import Activity, exceedance, level_probabilities
@@ -24,11 +24,10 @@ from crowd3d.types import Scene
 
 NEAR_M = (0.5, 1.0, 1.5, 2.0)
 """Distances of which the share of people with somebody nearer is told."""
-FACING_SIGMA_DEG = 20.0
-"""Spread of the directions that people face, on synthetic crowds (``benchmarks/recall.py``)."""
+FACING_SIGMA_DEG = 16.0
+"""Spread of the directions that people face, on synthetic crowds with what ``auto`` takes (``benchmarks/recall.py``)."""
 _MOST_PLACES = 20_000
-_AROUND_M = 6.0
-_ENOUGH_SEEN = 0.5
+ENOUGH_SEEN = 0.5
 """A zone of which less was observed, or a place of whose kernel less was, has no density."""
 
 
@@ -200,16 +199,7 @@ class _Grid(NamedTuple):
     def of(cls, found: Found, options: MeasureOptions) -> _Grid:
         """A grid over the observed ground, around the people if there are any."""
         view, outline = found.view, found.outline
-        low, high = outline.min(0), outline.max(0)
-        places = found.places[within(outline, found.places)]
-        if len(places):
-            low = np.maximum(low, places.min(0) - _AROUND_M)
-            high = np.minimum(high, places.max(0) + _AROUND_M)
-        step = max(0.5 * options.kernel_m, float(np.sqrt(np.prod(high - low) / _MOST_PLACES)))
-        first, last = np.floor(low / step), np.floor(high / step)
-        axes = ((np.arange(a, b + 1.0) + 0.5) * step for a, b in zip(first, last, strict=True))
-        at = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-        at = at[within(outline, at)]
+        at, step = grid_around(found.places, outline, 0.5 * options.kernel_m, _MOST_PLACES)
         pixels = view.to_pixels(at)
         visible = visible_shares(view.camera, view.ground, found.foot_px, pixels)
         recall = options.recall.among_found(heights_px(view.camera, view.ground, pixels), visible)
@@ -218,7 +208,7 @@ class _Grid(NamedTuple):
     @property
     def enough(self) -> np.ndarray:
         """(M,) bool, where a density can be told."""
-        return (self.mass >= _ENOUGH_SEEN) & (self.recall >= ENOUGH)
+        return (self.mass >= ENOUGH_SEEN) & (self.recall >= ENOUGH)
 
     def densities(self, draw: Draw, options: MeasureOptions) -> tuple[np.ndarray, np.ndarray]:
         """(M,) kernel densities of a draw, without and with added noise."""
@@ -321,7 +311,7 @@ def _count(
 
 def _zone(asked: _Asked, draws: list[_Counted], found: Found, options: MeasureOptions) -> ZoneMeasures:
     size, count, peak = np.array(draws).T
-    enough = asked.seen >= _ENOUGH_SEEN
+    enough = asked.seen >= ENOUGH_SEEN
     density = count / (size * max(asked.seen, 1e-9)) if enough else np.full(len(count), np.nan)
     rings = [found.view.to_ground(ring) for ring in asked.zone.rings_px]
     return ZoneMeasures(

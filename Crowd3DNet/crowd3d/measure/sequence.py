@@ -14,7 +14,7 @@ from crowd3d.measure.density import voronoi_areas
 from crowd3d.measure.figures import Spread, reflect, spread
 from crowd3d.measure.groups import PAIR_M, Pairs, candidate_pairs, groups_of, pair_odds, probabilities, strangers_per_m2, velocity_odds
 from crowd3d.measure.levels import limits_per_m2
-from crowd3d.measure.observed import inside, observed_pixels
+from crowd3d.measure.observed import area, inside, observed_pixels
 from crowd3d.measure.scene import MeasureOptions
 from crowd3d.measure.view import Control, View
 from crowd3d.measure.walks import WalkDraw, Walks
@@ -27,6 +27,7 @@ WEIDMANN = (1.34, 1.913, 5.4)
 _DENSITY_DRAWS = 15
 """Voronoi cells of all pictures take their time; so many are enough for the ends of 68 %."""
 _LEAST_TOGETHER = 2
+_LEAST_SIGHTINGS = 5
 _UP = np.array([1.0, -1.0])
 """Turns pixels so that v grows upwards, like the distance from the camera."""
 
@@ -61,6 +62,7 @@ class Stay(NamedTuple):
         name: of the zone.
         rings: outline and holes in metres.
         present: (T,) people there in each picture.
+        density: (T,) the same per square metre of the zone.
         mean_present: mean over time.
         slow: people there slower than `SLOW_M_S`, mean over time.
         dwell_s: (K,) seconds that each person spent there, 0 for those who never did.
@@ -71,6 +73,7 @@ class Stay(NamedTuple):
     name: str
     rings: list[np.ndarray]
     present: Spread
+    density: Spread
     mean_present: Spread
     slow: Spread
     dwell_s: Spread
@@ -87,6 +90,7 @@ class SequenceMeasures(NamedTuple):
         outline: (L, 2) metres, the observed ground.
         speed: (R,) metres per second.
         density: (R,) Voronoi density at every sighting, people per m².
+        crowding: (T,) people of each picture per area of all their cells; NaN in pictures of nobody.
         mean_speed: (K,) of everybody.
         overall_speed: mean over all sightings.
         people: everybody who was there, found or missed.
@@ -99,6 +103,7 @@ class SequenceMeasures(NamedTuple):
     outline: np.ndarray
     speed: Spread
     density: Spread
+    crowding: Spread
     mean_speed: Spread
     overall_speed: Spread
     people: Spread
@@ -135,24 +140,31 @@ def measure_sequence(
     view = View(sequence.camera, sequence.ground, sequence.ground_covariance, control)
     walks = Walks.of(sequence, view, options.recall, rng)
     outline_px = observed_pixels(view.camera, view.ground, options.least_px)
-    draws = list(walks.draws(options.draws, rng))
-    density = [_densities(walks, draw, outline_px, options) for draw in draws[:_DENSITY_DRAWS]]
-    speeds = np.array([reflect(draw.plain.speed, draw.noisy.speed) for draw in draws])
+    share = _shares_of_time(walks)
+    kept: dict[str, list] = {name: [] for name in ("speed", "people", "density", "crossed", "stayed")}
+    for number, draw in enumerate(walks.draws(options.draws, rng)):
+        kept["speed"].append(reflect(draw.plain.speed, draw.noisy.speed))
+        kept["people"].append(draw.weight.sum())
+        kept["crossed"].append([_crossed(line, walks, draw) for line in lines])
+        kept["stayed"].append([_stayed(zone, walks, draw, share) for zone in zones])
+        if number < _DENSITY_DRAWS:
+            kept["density"].append(_densities(walks, draw, outline_px, options))
     group, together = _groups(walks, view)
     counts = np.maximum(np.bincount(walks.row), 1)
     return SequenceMeasures(
         walks,
         options,
         view.to_ground(outline_px),
-        spread(speeds),
-        spread(np.array(density)),
-        spread(np.array([np.bincount(walks.row, one) / counts for one in speeds])),
-        spread(speeds.mean(1)),
-        spread(np.array([draw.weight.sum() for draw in draws])),
+        spread(np.array(kept["speed"])),
+        spread(np.array(kept["density"])),
+        spread(np.array([_crowding(walks, one) for one in kept["density"]])),
+        spread(np.array([np.bincount(walks.row, one) / counts for one in kept["speed"]])),
+        spread(np.array([one.mean() for one in kept["speed"]])),
+        spread(np.array(kept["people"])),
         group,
         together,
-        [_flow(line, walks, draws) for line in lines],
-        [_stay(zone, walks, draws) for zone in zones],
+        [_flow(line, walks, [draw[row] for draw in kept["crossed"]]) for row, line in enumerate(lines)],
+        [_stay(zone, walks, [draw[row] for draw in kept["stayed"]]) for row, zone in enumerate(zones)],
     )
 
 
@@ -160,11 +172,17 @@ def _densities(walks: Walks, draw: WalkDraw, outline_px: np.ndarray, options: Me
     """(R,) Voronoi densities, each picture by itself, divided by the chance of being found."""
     outline = ground_outline(draw.view, outline_px)
     result = np.full(len(walks.row), np.nan)
-    for frame in np.unique(walks.frame):
-        here = np.flatnonzero(walks.frame == frame)
+    for here in walks.pictures:
         both = [1.0 / voronoi_areas(walk.place[here], outline, options.reach_m)[0] for walk in (draw.plain, draw.noisy)]
         result[here] = reflect(*both, positive=True) / walks.chance[here]
     return result
+
+
+def _crowding(walks: Walks, density: np.ndarray) -> np.ndarray:
+    """(T,) people per area of all their cells in each picture, from their densities (R,); NaN where none is known."""
+    fine = np.isfinite(density)
+    many, ground = (np.bincount(walks.frame[fine], part, len(walks.times_s)) for part in (np.ones(fine.sum()), 1.0 / density[fine]))
+    return np.where(many > 0, many / np.maximum(ground, 1e-9), np.nan)
 
 
 def _steps(walks: Walks) -> np.ndarray:
@@ -195,17 +213,23 @@ def crossings(places: np.ndarray, steps: np.ndarray, line: np.ndarray) -> np.nda
     return (within * ((before > 0).astype(int) - (after > 0).astype(int))).sum(1)
 
 
-def _flow(line: Line, walks: Walks, draws: list[WalkDraw]) -> Flow:
+class _Crossed(NamedTuple):
+    """A line in one draw: its length, and (T, 2) people so far, to the right and to the left."""
+
+    length_m: float
+    counted: np.ndarray
+
+
+def _crossed(line: Line, walks: Walks, draw: WalkDraw) -> _Crossed:
     steps = _steps(walks)
-    times = walks.times_s
-    minutes = max(float(times[-1] - times[0]), 1e-9) / 60.0
-    totals, lengths = [], []
-    for draw in draws:
-        lengths.append(np.hypot(*np.diff(draw.view.to_ground(line.points_px), axis=0).T).sum())
-        signs = (crossings(walk.pixel * _UP, steps, line.points_px * _UP) for walk in (draw.plain, draw.noisy))
-        both = (_counts(sign, steps, walks, draw.crossing) for sign in signs)
-        totals.append(reflect(*both))
-    counted, length = np.array(totals), np.array(lengths)
+    length = np.hypot(*np.diff(draw.view.to_ground(line.points_px), axis=0).T).sum()
+    signs = (crossings(walk.pixel * _UP, steps, line.points_px * _UP) for walk in (draw.plain, draw.noisy))
+    return _Crossed(float(length), reflect(*(_counts(sign, steps, walks, draw.crossing) for sign in signs)))
+
+
+def _flow(line: Line, walks: Walks, draws: list[_Crossed]) -> Flow:
+    minutes = max(float(walks.times_s[-1] - walks.times_s[0]), 1e-9) / 60.0
+    counted, length = np.array([draw.counted for draw in draws]), np.array([draw.length_m for draw in draws])
     last = counted[:, -1]
     return Flow(
         line.name,
@@ -229,27 +253,47 @@ def _counts(signs: np.ndarray, steps: np.ndarray, walks: Walks, weight: np.ndarr
     return np.stack([np.cumsum(np.bincount(frame, way, len(walks.times_s))) for way in ways], -1)
 
 
-def _stay(zone: Zone, walks: Walks, draws: list[WalkDraw]) -> Stay:
-    share = _shares_of_time(walks)
-    present, slow, dwell = [], [], []
-    for draw in draws:
-        both = [(inside(zone.rings_px, walk.pixel), walk) for walk in (draw.plain, draw.noisy)]
-        weight = draw.weight[walks.row]
-        present.append(reflect(*(np.bincount(walks.frame, inner * weight, len(walks.times_s)) for inner, _ in both)))
-        slow.append(reflect(*((inner * weight * (walk.speed < SLOW_M_S)).sum(keepdims=True) / len(walks.times_s) for inner, walk in both)))
-        dwell.append(reflect(*(np.bincount(walks.row, inner * share, len(walks.ids)) for inner, _ in both)))
-    rings = [walks.view.to_ground(ring) for ring in zone.rings_px]
+class _Stayed(NamedTuple):
+    """A zone in one draw: its area, people there in each picture (T,), slow ones in the mean, seconds of everybody there (K,)."""
+
+    area_m2: float
+    present: np.ndarray
+    slow: float
+    dwell_s: np.ndarray
+
+
+def _stayed(zone: Zone, walks: Walks, draw: WalkDraw, share: np.ndarray) -> _Stayed:
+    both = [(inside(zone.rings_px, walk.pixel), walk) for walk in (draw.plain, draw.noisy)]
+    weight, pictures = draw.weight[walks.row], len(walks.times_s)
+    slow = reflect(*((inner * weight * (walk.speed < SLOW_M_S)).sum(keepdims=True) / pictures for inner, walk in both))
+    return _Stayed(
+        area([draw.view.to_ground(ring) for ring in zone.rings_px]),
+        reflect(*(np.bincount(walks.frame, inner * weight, pictures) for inner, _ in both)),
+        float(slow[0]),
+        reflect(*(np.bincount(walks.row, inner * share, len(walks.ids)) for inner, _ in both)),
+    )
+
+
+def _stay(zone: Zone, walks: Walks, draws: list[_Stayed]) -> Stay:
     inner = inside(zone.rings_px, walks.seen_as(walks.view, walks.state).pixel)
     first, last = walks.spans
     whole = (np.bincount(walks.row, inner, len(walks.ids)) > 0) & ~inner[first] & ~inner[last]
-    seconds = np.array(dwell)
+    seconds = np.array([draw.dwell_s for draw in draws])
     mean = seconds[:, whole].mean(1) if whole.any() else np.full(len(seconds), np.nan)
     # The way in and the way out each fall somewhere between two pictures.
     step = np.median(np.diff(walks.times_s)) if len(walks.times_s) > 1 else 0.0
     noise = np.random.default_rng(0).normal(size=len(seconds)) * step * np.sqrt(2.0 / 12.0 / max(whole.sum(), 1))
-    there = np.array(present)
+    there = np.array([draw.present for draw in draws])
     return Stay(
-        zone.name, rings, spread(there), spread(there.mean(1)), spread(np.array(slow)[:, 0]), spread(seconds), whole, spread(mean + noise)
+        zone.name,
+        [walks.view.to_ground(ring) for ring in zone.rings_px],
+        spread(there),
+        spread(there / np.array([[draw.area_m2] for draw in draws])),
+        spread(there.mean(1)),
+        spread(np.array([draw.slow for draw in draws])),
+        spread(seconds),
+        whole,
+        spread(mean + noise),
     )
 
 
@@ -265,8 +309,7 @@ def _groups(walks: Walks, view: View) -> tuple[np.ndarray, np.ndarray]:
     count = len(walks.ids)
     outline = view.to_ground(observed_pixels(view.camera, view.ground))
     found: list[np.ndarray] = []
-    for frame in np.unique(walks.frame):
-        here = np.flatnonzero(walks.frame == frame)
+    for here in walks.pictures:
         pair = np.sort(here[candidate_pairs(walk.place[here])], axis=1)
         around = np.full(len(walks.row), np.nan)
         around[here] = strangers_per_m2(walk.place[here], outline)
@@ -297,12 +340,15 @@ def weidmann_m_s(per_m2: np.ndarray) -> np.ndarray:
 
 
 def speed_by_density(measures: SequenceMeasures) -> list[tuple[str, int, float, float, float]]:
-    """Rows of the speed–density diagram: level of service, sightings, median density, median speed, and its 68 % half-width."""
+    """Rows of the speed–density diagram: level of service, sightings, median density, median speed, and its 68 % half-width.
+
+    Levels of fewer sightings than `_LEAST_SIGHTINGS` are left out: noise of two places makes any density.
+    """
     limits = np.concatenate([[0.0], limits_per_m2(measures.options.activity), [np.inf]])
     rows = []
     for letter, low, high in zip("ABCDEF", limits[:-1], limits[1:], strict=True):
         of = (measures.density.value >= low) & (measures.density.value < high)
-        if of.any():
+        if of.sum() >= _LEAST_SIGHTINGS:
             speed = measures.speed.value[of]
             error = 1.2533 * speed.std() / np.sqrt(max(len(np.unique(measures.walks.row[of])), 1))
             error = float(np.hypot(error, np.median(measures.speed.high[of] - measures.speed.low[of]) / 2.0 / np.sqrt(of.sum())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -103,14 +104,12 @@ class Walks:
         sigma_px = HVIP_SIGMA_M * ground.pixels_per_metre(camera, pixels)
         own = ground_position_covariance(camera, ground, np.zeros((4, 4)), pixels, sigma_px) * [[1.0, -1.0], [-1.0, 1.0]]
         ids, row = np.unique(seen.id, return_inverse=True)
-        frames = np.arange(len(sequence.times_s))
         root = np.linalg.cholesky(own + 1e-12 * np.eye(2))
         noise = (root @ rng.normal(size=(_FIELDS, len(seen), 2, 1)))[..., 0]
         both = np.concatenate([seen.place_m[None], noise])
         states = _smoothed(both, own + SWAY_SIGMA_M**2 * np.eye(2), seen.frame, row, sequence.times_s)
         height, visible = heights_px(camera, ground, pixels), np.ones(len(seen))
-        for frame in frames:
-            here = np.flatnonzero(seen.frame == frame)
+        for here in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen.frame)) + 1):
             visible[here] = visible_shares(camera, ground, pixels[here], pixels[here])
         by_person = np.lexsort((seen.time_s, row))
         state, frame = states[0, by_person], seen.frame[by_person]
@@ -132,6 +131,12 @@ class Walks:
         """(K,) first and last row of every person."""
         first = np.searchsorted(self.row, np.arange(len(self.ids)))
         return first, np.append(first[1:], len(self.row)) - 1
+
+    @cached_property
+    def pictures(self) -> list[np.ndarray]:
+        """Rows of the sightings in every picture in which somebody was seen."""
+        order = np.argsort(self.frame, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.frame[order])) + 1)
 
     @property
     def followed(self) -> np.ndarray:
@@ -161,11 +166,11 @@ class Walks:
 def _smoothed(places: np.ndarray, spreads: np.ndarray, frame: np.ndarray, row: np.ndarray, times_s: np.ndarray) -> np.ndarray:
     """(F, R, 4) smoothed states of F × R sightings, (F, R, 2) places of the same (R,) people in the same (R,) pictures.
 
-    All F are smoothed as if they were so many people, which is what `smooth_tracks` is fast at.
+    All F are smoothed as if they were so many people, which is what `smooth_tracks` is fast at; those of one person are in sight together.
     """
-    fields, count = len(places), int(row.max()) + 1
+    fields = len(places)
     here = [np.flatnonzero(frame == number) for number in range(len(times_s))]
-    ids = [(np.arange(fields)[:, None] * count + row[rows]).ravel() for rows in here]
+    ids = [(np.arange(fields)[:, None] + fields * row[rows]).ravel() for rows in here]
     apart = [places[:, rows].reshape(-1, 2) for rows in here]
     smooth = smooth_tracks(apart, times_s, [np.tile(spreads[rows], (fields, 1, 1)) for rows in here], ids)
     states = [one.state for one in smooth]

@@ -75,7 +75,7 @@ def read_frames(source: Path, store: Path, per_second: float) -> list[Frame]:
     # A video is known by size and time: reading gigabytes would take as long as what is to be saved.
     values = {"video": [source.name, status.st_size, status.st_mtime_ns], "per_second": per_second}
     with Run(store.parent, sequence_owner(source)) as run:
-        return run.do(Stage("frames", 2, [], values, [store]), lambda: _extract(source, store, per_second), load=lambda: _listed(listed))
+        return run.do(Stage("frames", 3, [], values, [store]), lambda: _extract(source, store, per_second), load=lambda: _listed(listed))
 
 
 def sequence_owner(source: Path) -> Owner:
@@ -154,16 +154,18 @@ def _utf8_name(video: Path) -> Iterator[str]:
 def _extract(video: Path, store: Path, per_second: float) -> list[Frame]:
     """Write the wanted pictures; only the one at hand is in memory."""
     capture, rate = _open(video)
-    step = max(1.0, rate / per_second)
+    interval = 1.0 / per_second
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    number = taken = 0
+    number, due, before_s = 0, 0.0, -1.0 / rate
     times: dict[str, float] = {}
     try:
         with progress_bar(total=max(announced, 0) or None, desc="reading the video", unit="picture") as bar:
             while capture.grab():
                 time_s = _time_s(capture, number, rate)
-                if time_s * rate > round(taken * step) - 0.5:
-                    taken += 1
+                slack, before_s = 0.5 * (time_s - before_s), time_s
+                if time_s > due - slack:
+                    # Where the video has fewer pictures than are wanted, nothing is made up for later.
+                    due = interval * (math.floor((time_s + slack) / interval) + 1)
                     fine, picture = capture.retrieve()
                     if fine:
                         name = f"{_safe(video.stem)}_{number:06d}.jpg"

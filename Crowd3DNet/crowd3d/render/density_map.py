@@ -161,7 +161,7 @@ def _labels(image: np.ndarray, window: MapWindow, shapes: Sequence[Marking]) -> 
         points = window.to_px(shape.rings[0])
         x, y = (points.min(0) + points.max(0)) / 2.0 - (wide / 2.0, high / 2.0)
         x, y = float(np.clip(x, LEFT + 4, LEFT + width - wide - 4)), float(np.clip(y, TOP + 4, TOP + height - high - 4))
-        tried = [y + sign * number * (high / 2.0 + 2.0) for number in range(2 * len(taken) + 1) for sign in (1, -1)]
+        tried = [y + sign * number * (high / 2.0 + 2.0) for number in range(6 * len(taken) + 1) for sign in (1, -1)]
         inner = [one for one in tried if TOP + 4 <= one <= TOP + height - high - 4]
         y = next((one for one in inner if not any(_overlap((x, one, x + wide, one + high), box) for box in taken)), y)
         taken.append((x, y, x + wide, y + high))

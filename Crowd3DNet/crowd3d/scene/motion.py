@@ -33,8 +33,12 @@ class Motion:
 
     def transition(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """(4, 4) matrix that moves a state on by `seconds`, backwards if negative, and (4, 4) covariance of what it does not know."""
-        grown = np.sign(seconds) * np.array([[seconds**3 / 3.0, seconds**2 / 2.0], [seconds**2 / 2.0, seconds]])
-        return np.kron([[1.0, seconds], [0.0, 1.0]], np.eye(2)), self.acceleration * np.kron(grown, np.eye(2))
+        step, noise = np.eye(4), np.zeros((4, 4))
+        step[[0, 1], [2, 3]] = seconds
+        grown = self.acceleration * abs(seconds)
+        noise[[0, 1], [0, 1]], noise[[2, 3], [2, 3]] = grown * seconds**2 / 3.0, grown
+        noise[[0, 1, 2, 3], [2, 3, 0, 1]] = grown * seconds / 2.0
+        return step, noise
 
     def predict(self, state: np.ndarray, covariance: np.ndarray, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """States (..., 4) and covariances (..., 4, 4) `seconds` later."""

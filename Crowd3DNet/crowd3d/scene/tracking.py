@@ -182,15 +182,22 @@ def smooth_tracks(
     count = 1 + max((int(one.max()) for one in ids if len(one)), default=-1)
     for start in range(0, count, _SMOOTHED_AT_ONCE):
         inside = [np.flatnonzero((one >= start) & (one < start + _SMOOTHED_AT_ONCE)) for one in ids]
-        places = np.full((len(ids), _SMOOTHED_AT_ONCE, 2), np.nan)
-        spread = np.tile(np.eye(2), (len(ids), _SMOOTHED_AT_ONCE, 1, 1))
-        for picture, rows in enumerate(inside):
-            places[picture, ids[picture][rows] - start] = places_m[picture][rows]
-            spread[picture, ids[picture][rows] - start] = covariances_m2[picture][rows]
-        smooth = smooth_paths(places, times_s, spread, motion)
-        for picture, rows in enumerate(inside):
+        # Ids are counted by first appearance: most of a long sequence knows nobody of these.
+        used = np.flatnonzero([len(rows) for rows in inside])
+        if len(used) == 0:
+            continue
+        span = range(used[0], used[-1] + 1)
+        places = np.full((len(span), _SMOOTHED_AT_ONCE, 2), np.nan)
+        spread = np.tile(np.eye(2), (len(span), _SMOOTHED_AT_ONCE, 1, 1))
+        for row, picture in enumerate(span):
+            rows = inside[picture]
+            places[row, ids[picture][rows] - start] = places_m[picture][rows]
+            spread[row, ids[picture][rows] - start] = covariances_m2[picture][rows]
+        smooth = smooth_paths(places, times_s[span.start : span.stop], spread, motion)
+        for row, picture in enumerate(span):
+            rows = inside[picture]
             for whole, part in zip(result[picture], smooth, strict=True):
-                whole[rows] = part[picture, ids[picture][rows] - start]
+                whole[rows] = part[row, ids[picture][rows] - start]
     return result
 
 

@@ -24,7 +24,7 @@ from crowd3d.view.pack import STEP_M, far_faces, pack_body, pack_crowd
 
 _CHI2_95 = 5.991
 """95 % quantile of χ² with two degrees of freedom."""
-_SCRIPTS = ("start", "maths", "shaders", "crowd", "layers", "drawing", "person", "tape", "timeline", "controls", "keys")
+_SCRIPTS = ("start", "maths", "shaders", "crowd", "layers", "drawing", "person", "tape", "curve", "timeline", "controls", "keys")
 """Of the page, in the order in which they run."""
 
 
@@ -65,22 +65,42 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A figure over the moments of a timeline.
+
+    Attributes:
+        name: what it is.
+        unit: of the values.
+        value, low, high: (T,) and the ends of its interval; NaN where it is unknown.
+    """
+
+    name: str
+    unit: str
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
 class Layers:
     """What the page can show besides bodies; None is left out.
 
     Attributes:
         photograph: (H, W, 3) uint8 RGB, put behind the crowd and on the ground.
-        density: (R, C, 4) uint8 RGBA over the ground, first row farthest from the camera, first column leftmost.
+        density: (R, C, 4) uint8 RGBA over the ground, one for each moment of the timeline; first row farthest from the camera, first
+            column leftmost; () for none.
         density_box: x and z of its corner far left, and its width and depth, in the upright world, metres.
         legend: pairs of a CSS colour and what it means, for the density.
         paths: ways of people.
+        curve: a figure over the moments of the timeline, drawn above its slider.
     """
 
     photograph: np.ndarray | None = None
-    density: np.ndarray | None = None
+    density: Sequence[np.ndarray] = ()
     density_box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     legend: Sequence[tuple[str, str]] = ()
     paths: Sequence[Way] = ()
+    curve: Curve | None = None
 
 
 def write_viewer(path: Path, title: str, timeline: Sequence[Moment], body: Body, layers: Layers, before: Moment | None = None) -> None:
@@ -202,11 +222,19 @@ def _layers(layers: Layers) -> dict[str, Any]:
     }
     if layers.photograph is not None:
         entries["photo"] = _data_url(layers.photograph, ".jpg", "image/jpeg")
-    if layers.density is not None:
+    if layers.density:
         x, z, width, depth = layers.density_box
-        image = _data_url(layers.density, ".png", "image/png")
-        entries["density"] = {"image": image, "low": [x, z], "size": [width, depth], "legend": [list(pair) for pair in layers.legend]}
+        images = [_data_url(one, ".png", "image/png") for one in layers.density]
+        entries["density"] = {"images": images, "low": [x, z], "size": [width, depth], "legend": [list(pair) for pair in layers.legend]}
+    if layers.curve is not None:
+        one = layers.curve
+        columns = {name: [_known(value) for value in getattr(one, name)] for name in ("value", "low", "high")}
+        entries["curve"] = {"name": one.name, "unit": one.unit, **columns}
     return entries
+
+
+def _known(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
 
 
 def _data_url(image: np.ndarray, suffix: str, kind: str) -> str:

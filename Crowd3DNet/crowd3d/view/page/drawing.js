@@ -47,9 +47,9 @@ function drawGround(vp) {
   gl.uniform3fv(groundProgram.at("centre"), view.target);
   gl.uniform1f(groundProgram.at("reach"), Math.max(view.distance * 4, 60));
   gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
-  if (shown.density) {
+  if (shown.density && groundDensity) {
     use(vp, pictureProgram, layers.density.quad);
-    gl.bindTexture(gl.TEXTURE_2D, layers.density.made);
+    gl.bindTexture(gl.TEXTURE_2D, groundDensity);
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
   if (shown.paths) {

@@ -25,11 +25,20 @@ function offer(name, layer, on = false) {
   turn(on || opened.getAll("layer").includes(name));
 }
 
+// Densities of a picture become a texture when they are first looked at; until then those of the one before stay.
+const densities = [];
+let groundDensity = null;
+function useDensity() {
+  const number = Math.min(now, timeline.length - 1);
+  const use = made => { densities[number] = made; if (number === Math.min(now, timeline.length - 1)) groundDensity = made; redraw(); };
+  if (densities[number]) use(densities[number]); else texture(info.density.images[number], use);
+}
+
 const UV = new Float32Array([0, 0, 1, 0, 0, 1, 1, 1]);
 const rectangle = corners => [new Float32Array(corners.flat()), UV];
 function offerLayers() {
   if (info.photo) texture(info.photo, made => offer("photo", { made }));
-  if (info.density) texture(info.density.image, made => {
+  if (info.density) {
     const [x, z] = info.density.low, [w, d] = info.density.size, y = 0.003;
     const legend = document.getElementById("legend");
     for (const [colour, text] of info.density.legend) {
@@ -37,20 +46,26 @@ function offerLayers() {
       swatch.style.background = colour; row.append(swatch, text); legend.append(row);
     }
     const [corners, uv] = rectangle([[x, y, z], [x + w, y, z], [x, y, z + d], [x + w, y, z + d]]);
-    offer("density", { made, quad: mesh([[corners, 3, gl.FLOAT, false], [uv, 2, gl.FLOAT, false]]) });
-  });
+    offer("density", { quad: mesh([[corners, 3, gl.FLOAT, false], [uv, 2, gl.FLOAT, false]]) });
+  }
   if (moments.some(moment => moment.spread.some(spread => spread))) offer("spread", ellipses);
   if (info.paths.length) offer("paths", buildPaths(), true);
 }
 
 // What of the layers depends on the moment.
 function showLayers() {
+  if (layers.density) useDensity();
   const eye = [0, camera.height, 0], ahead = camera.back.map(x => -x);
   const far = 1.15 * people.reduce((most, p) => Math.max(most, dot(sub([p.x, 0, p.z], eye), ahead)), 10);
   const corners = camera.corners.map(c => { const d = sub(c, eye); return add(eye, d, far / dot(d, ahead)); });
   backdrop.fill(rectangle([corners[0], corners[1], corners[3], corners[2]]));
-  const lines = [];
-  for (const p of people) if (p.spread) for (let k = 0; k < 48; k++) for (const turn of [k, k + 1]) {
+  showSpread();
+}
+
+// Of whoever is chosen, else of everybody.
+function showSpread() {
+  const lines = [], someone = chosenRow() >= 0;
+  for (const p of people) if (p.spread && (!someone || p.id === chosen)) for (let k = 0; k < 48; k++) for (const turn of [k, k + 1]) {
     const c = Math.cos(turn * Math.PI / 24), s = Math.sin(turn * Math.PI / 24), [a, b, e, f] = p.spread;
     lines.push(p.x + a * c + b * s, p.y + 0.01, p.z + e * c + f * s);
   }

@@ -8,6 +8,7 @@ function choose(row) {
   if (chosen !== null) opened.set("person", chosen);
   history.replaceState(null, "", "#" + opened);
   showPerson();
+  showSpread();
   redraw();
 }
 

@@ -9,7 +9,8 @@ function showTime() {
   slider.value = now;
   const { label, time, id } = moments[now], text = `${time.toFixed(2)} s · ${id.length} people · ${label}`;
   document.querySelector("#time output").textContent = text;
-  slider.setAttribute("aria-valuetext", text);
+  if (info.curve) showCurve(now);
+  slider.setAttribute("aria-valuetext", info.curve && !isBefore() ? `${text} · ${info.curve.name} ${curveFigure(now)}` : text);
   beforeButton.setAttribute("aria-pressed", isBefore());
 }
 function play(on) {
@@ -26,6 +27,7 @@ function play(on) {
   next();
 }
 const stepBy = by => { play(false); show(clamp(now + by, 0, timeline.length - 1)); };
+if (info.curve) drawCurve();
 slider.max = timeline.length - 1;
 slider.oninput = () => { play(false); show(Number(slider.value)); };
 player.onclick = () => play(timer === null);

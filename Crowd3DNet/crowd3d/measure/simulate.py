@@ -12,13 +12,16 @@ from crowd3d.measure.recall import Recall, heights_px, visible_shares
 from crowd3d.measure.view import View
 from crowd3d.scene.paths import Sequence, Sightings
 from crowd3d.scene.tracking import track
+from crowd3d.types import People, Scene
 
 CAMERA, GROUND = Camera.from_focal(3000.0, (4000, 2600)), GroundPlane.from_angles(np.deg2rad(35.0), 0.01, 14.0)
 SIGMA = np.array([0.03, np.deg2rad(0.6), np.deg2rad(0.4), 0.04])
 """Of log focal length, tilt, roll and log height."""
 SQUARE = np.array([[-6.0, 14.0], [6.0, 14.0], [6.0, 26.0], [-6.0, 26.0]])
 """Where the crowd stands, metres to the right and ahead: 144 m²."""
-BODY_M = 0.3
+RECALL = Recall(base=3.0, by_size=0.8, by_hidden=-5.0, sigma=0.5)
+"""Whoever is hidden is missed; who is not is found nearly always."""
+_BODY_M = 0.3
 
 
 class Made(NamedTuple):
@@ -38,8 +41,22 @@ class Made(NamedTuple):
     foot_px: np.ndarray
     rows: np.ndarray
 
+    def scene(self) -> Scene:
+        """A reconstruction that knows only where people stand."""
+        count = len(self.foot_px)
+        people = People(
+            np.zeros((count, 24, 3), np.float32),
+            np.zeros((count, 10), np.float32),
+            np.zeros((count, 3)),
+            self.foot_px,
+            self.view.ground.intersect(self.view.camera, self.foot_px),
+            np.ones(count),
+            np.zeros((count, 17, 3)),
+        )
+        return Scene(self.view.camera, self.view.ground, people, "free", "made.jpg", self.view.covariance)
 
-def scatter(count: int, corners: np.ndarray, rng: np.random.Generator, gap_m: float = BODY_M) -> np.ndarray:
+
+def scatter(count: int, corners: np.ndarray, rng: np.random.Generator, gap_m: float = _BODY_M) -> np.ndarray:
     """(count, 2) places in a rectangle, nobody nearer than a body's breadth to anybody else."""
     places = np.zeros((0, 2))
     while len(places) < count:
