@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import log_expit
@@ -14,7 +15,7 @@ from scipy.special import log_expit
 from crowd3d.errors import BadConfig
 from crowd3d.geometry import Camera
 from crowd3d.ground.opinion import Opinion
-from crowd3d.ground.prediction import up_vectors
+from crowd3d.ground.prediction import VIEW, up_vectors
 from crowd3d.ground.sightings import image_units
 
 _DISTANCE_SIGMA = 0.01
@@ -174,6 +175,7 @@ class ExifFocal:
 
     log_focal: float
     trust: float
+    which: ClassVar[tuple[int, ...]] = (0,)
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
         """(B, 6) → (B,)."""
@@ -195,6 +197,7 @@ class MeasuredDistance:
 
     points: np.ndarray
     distance_m: float
+    which: ClassVar[tuple[int, ...]] = (*VIEW, 3)
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
         """(B, 6) → (B,)."""

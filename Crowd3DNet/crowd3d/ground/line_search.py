@@ -17,7 +17,7 @@ import numpy as np
 
 from crowd3d.ground.lines import REPEATS, LineEvidence, choose
 from crowd3d.ground.prior import Prior
-from crowd3d.ground.solver import Evidence, Solution, log_posterior, refine
+from crowd3d.ground.solver import CONVERGED, NEAR, Evidence, Solution, log_posterior, refine
 from crowd3d.ground.uprights import Uprights
 
 _SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
@@ -146,7 +146,7 @@ def _sharpened(people: _People, start: np.ndarray, segments: _Segments) -> tuple
         if lines is None:
             return None
         used = (*people.evidence, lines)
-        sharper = refine(sharper, people.prior, used)
+        sharper = refine(sharper, people.prior, used, CONVERGED if gate == _FINAL_GATES[-1] else NEAR)
     loss = solution.value - _value_of_people(sharper, people.prior, people.evidence)
     won = _worth(segments, sharper.parameters) - _worth(segments, solution.parameters)
     standing = sharper.roles[:2].sum() >= _LEAST_STANDING * solution.roles[:2].sum()

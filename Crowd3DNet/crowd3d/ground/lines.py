@@ -9,12 +9,13 @@ pitches: Manhattan frames), whose azimuth is fitted along; that right angle tell
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from crowd3d.geometry import Camera
-from crowd3d.ground.prediction import up_vectors
+from crowd3d.ground.prediction import VIEW, up_vectors
 from crowd3d.ground.sightings import image_units
 
 _FRAMES = 3
@@ -65,6 +66,7 @@ class LineEvidence:
     across: np.ndarray
     weight: np.ndarray
     azimuth: np.ndarray
+    which: ClassVar[tuple[int, ...]] = VIEW
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
         """(B, 6) → (B,)."""
@@ -75,7 +77,7 @@ class LineEvidence:
         """(B, G) best azimuths for each parameter vector, Gauss-Newton."""
         azimuth = np.broadcast_to(self.azimuth, (len(parameters), len(self.azimuth)))
         member = (self.frame[:, None] == np.arange(len(self.azimuth))) * self.weight[:, None]
-        for _ in range(3 if len(self.azimuth) else 0):
+        for _ in range(2 if len(self.azimuth) else 0):
             miss = self.misses(parameters, azimuth)
             slope = (self.misses(parameters, azimuth + _AZIMUTH_STEP) - miss) / _AZIMUTH_STEP
             azimuth = azimuth - (miss * slope) @ member / np.maximum((slope**2) @ member, 1e-12)

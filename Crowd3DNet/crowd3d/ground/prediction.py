@@ -28,6 +28,8 @@ from crowd3d.ground.sightings import Sightings
 PARAMETERS = 6
 """log focal length in image units, tilt, roll, log height of the camera over the soles, log standard deviation of the lean in radians,
 log of the crowd's mean stature over the expected one."""
+VIEW = (0, 1, 2)
+"""Places of focal length, tilt and roll among them."""
 _IMPOSSIBLE = -50.0
 _LEAST_NEARNESS = 0.25
 _LEAST_SHARE = 0.05

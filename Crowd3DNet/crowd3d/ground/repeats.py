@@ -8,11 +8,12 @@ differ by, which does not depend on how statures vary. Who looks taller at the f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from crowd3d.ground.body import STANDING_SPREAD
-from crowd3d.ground.prediction import Prediction, Shape, predict
+from crowd3d.ground.prediction import PARAMETERS, Prediction, Shape, predict
 from crowd3d.ground.sightings import Sightings
 from crowd3d.ground.solver import Solution
 from crowd3d.ground.stature import StaturePrior
@@ -45,6 +46,7 @@ class RepeatEvidence:
     certainty: np.ndarray
     mean_m: float
     roll_rad: float
+    which: ClassVar[tuple[int, ...]] = tuple(range(PARAMETERS))
 
     @classmethod
     def of(cls, solution: Solution, groups: np.ndarray, stature: StaturePrior) -> RepeatEvidence | None:

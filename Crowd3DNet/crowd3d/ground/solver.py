@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,7 +24,7 @@ _BENT = 6.0
 """Log odds that somebody does not stand whose ankles and knees agree with no standing person."""
 _MAY_SIT = -0.5
 """Mean log odds that people do not stand straight, above which everybody may sit."""
-_CONVERGED, _NEAR = 1e-3, 0.1
+CONVERGED, NEAR = 1e-3, 0.1
 """Longest move, in standard deviations, with which a search ends: the last one, and those whose result is only a start."""
 _MAX_STEP = np.array([0.4, 0.25, 0.25, 0.6, 1.5, 0.3])
 LIMIT = np.array([[-3.0, -1.5, -np.pi, np.log(0.15), np.log(1e-4), -1.0], [4.5, 1.56, np.pi, np.log(5000.0), np.log(0.4), 1.0]])
@@ -31,6 +32,11 @@ LIMIT = np.array([[-3.0, -1.5, -np.pi, np.log(0.15), np.log(1e-4), -1.0], [4.5, 
 
 class Evidence(Protocol):
     """Something besides the people that is known about camera and ground."""
+
+    @property
+    def which(self) -> Sequence[int] | np.ndarray:
+        """Places among the parameters of those that it depends on."""
+        ...
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
         """(B, 6) → (B,) up to a constant."""
@@ -66,30 +72,30 @@ def solve(observations: Sightings, stature: StaturePrior, prior: Prior, evidence
     value = rough.log_likelihood(starts) + prior.log_density(starts)
     chosen = starts[_spread_best(starts, value, _CANDIDATES if len(observations) > _FEW else _MORE_CANDIDATES)]
     mixture = replace(rough, shares=SHARE_PRIOR / SHARE_PRIOR.sum(), temperature=1.0)
-    parameters, mixture, _ = max((_climb(mixture, prior, evidence, start, 5, _NEAR) for start in chosen), key=lambda climb: climb[2])
-    parameters, mixture, value = _climb(mixture, prior, evidence, parameters, 40, _NEAR)
+    parameters, mixture, _ = max((_climb(mixture, prior, evidence, start, 5, NEAR) for start in chosen), key=lambda climb: climb[2])
+    parameters, mixture, value = _climb(mixture, prior, evidence, parameters, 40, NEAR)
     if stature.child_share > 0 and prior.free[3]:
         # the same view of a crowd of children, from a camera that is lower in proportion
         lower = parameters + np.log(stature.child_mean_m / stature.mean_m) * np.eye(PARAMETERS)[3]
-        other = _climb(replace(mixture, child_share=0.95), prior, evidence, lower, 40, _NEAR)
+        other = _climb(replace(mixture, child_share=0.95), prior, evidence, lower, 40, NEAR)
         if other[2] > value and other[1].child_share > _ALL_CHILDREN:
             parameters, mixture, value = other
     if prior.free[3] and len(few) and float(np.mean(mixture.posture)) > _MAY_SIT:
         # the same view of people who sit, from a camera that is lower in proportion
         spans = few.proportions.heights - seated_heights(few.proportions)
         lower = parameters - np.log1p(spans[SHOULDER] / seated_heights(few.proportions)[SHOULDER]) * np.eye(PARAMETERS)[3]
-        other = _climb(replace(mixture, shares=_SEATED_SHARES), prior, evidence, lower, 40, _NEAR)
+        other = _climb(replace(mixture, shares=_SEATED_SHARES), prior, evidence, lower, 40, NEAR)
         if other[2] > value:
             parameters, mixture, value = other
-    parameters, mixture, value = _climb(mixture.among(observations), prior, evidence, parameters, 40, _NEAR)
+    parameters, mixture, value = _climb(mixture.among(observations), prior, evidence, parameters, 40, NEAR)
     mixture = _rescue(mixture, parameters)
     rescued = Solution(parameters, np.zeros((PARAMETERS, PARAMETERS)), mixture, mixture.responsibilities(parameters), value)
     return refine(rescued, prior, evidence)
 
 
-def refine(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -> Solution:
-    """Climb on from a solution with other evidence."""
-    parameters, mixture, value = _climb(solution.mixture, prior, evidence, solution.parameters, 40)
+def refine(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...], converged: float = CONVERGED) -> Solution:
+    """Climb on from a solution with other evidence until the longest move is `converged` standard deviations."""
+    parameters, mixture, value = _climb(solution.mixture, prior, evidence, solution.parameters, 40, converged)
     covariance = _covariance(mixture, prior, evidence, parameters)
     return Solution(parameters, covariance, mixture, mixture.responsibilities(parameters), value)
 
@@ -121,7 +127,7 @@ def _spread_best(starts: np.ndarray, value: np.ndarray, count: int) -> np.ndarra
 
 
 def _climb(
-    mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray, rounds: int, converged: float = _CONVERGED
+    mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray, rounds: int, converged: float = CONVERGED
 ) -> tuple[np.ndarray, Mixture, float]:
     """Alternate shares and postures with damped Fisher scoring until nothing moves: parameters, mixture and log posterior."""
     damping = 1e-3
@@ -152,7 +158,7 @@ def _step(
     slope, curvature = prior.score_and_information(parameters)
     gradient, information = gradient + slope, information + curvature
     for item in evidence:
-        slope, curvature = _derivatives(item.log_density, parameters)
+        slope, curvature = _derivatives(item.log_density, parameters, item.which)
         value += float(item.log_density(parameters[None])[0])
         gradient, information = gradient + slope, information + _positive(-curvature)
     free = np.flatnonzero(prior.free)
@@ -169,10 +175,13 @@ def _step(
     return parameters, damping, 0.0
 
 
-def _derivatives(function, parameters: np.ndarray, step: float = 1e-4) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient (6,) and Hessian (6, 6) of a batched scalar function by central differences."""
-    p = PARAMETERS
-    unit = step * np.eye(p)
+def _derivatives(
+    function: Callable[[np.ndarray], np.ndarray], parameters: np.ndarray, which: Sequence[int] | np.ndarray, step: float = 1e-4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient (6,) and Hessian (6, 6) of a batched scalar function of some of the parameters by central differences."""
+    rows = np.asarray(which)
+    p = len(rows)
+    unit = step * np.eye(PARAMETERS)[rows]
     i, j = np.triu_indices(p, 1)
     points = np.concatenate(
         [parameters[None], parameters + unit, parameters - unit, parameters + unit[i] + unit[j], parameters - unit[i] - unit[j]]
@@ -183,7 +192,9 @@ def _derivatives(function, parameters: np.ndarray, step: float = 1e-4) -> tuple[
     hessian = np.diag((plus + minus - 2 * value[0]) / step**2)
     mixed = (both - plus[i] - plus[j] - minus[i] - minus[j] + 2 * value[0]) / (2 * step**2)
     hessian[i, j] = hessian[j, i] = mixed
-    return (plus - minus) / (2 * step), hessian
+    gradient, whole = np.zeros(PARAMETERS), np.zeros((PARAMETERS, PARAMETERS))
+    gradient[rows], whole[np.ix_(rows, rows)] = (plus - minus) / (2 * step), hessian
+    return gradient, whole
 
 
 def _positive(matrix: np.ndarray) -> np.ndarray:
@@ -194,7 +205,8 @@ def _positive(matrix: np.ndarray) -> np.ndarray:
 
 def _covariance(mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray) -> np.ndarray:
     """Inverse of the observed information of the free parameters, eigenvalues kept at or above those of the prior."""
-    hessian = _derivatives(lambda batch: log_posterior(mixture, prior, evidence, batch), parameters)[1]
+    hessian = _derivatives(lambda batch: log_posterior(mixture, prior, (), batch), parameters, np.arange(PARAMETERS))[1]
+    hessian = hessian + sum(_derivatives(item.log_density, parameters, item.which)[1] for item in evidence)
     free = np.flatnonzero(prior.free)
     scale = prior.spread[free]
     scaled = -hessian[np.ix_(free, free)] * np.outer(scale, scale)

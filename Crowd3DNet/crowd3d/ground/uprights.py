@@ -7,10 +7,12 @@ Which segments are upright is summed over, so nothing has to be chosen, and stra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from crowd3d.ground.lines import REPEATS, axes, miss
+from crowd3d.ground.prediction import VIEW
 
 _MOST_SEGMENTS = 500
 _SIGMA_RAD = np.deg2rad(0.4)
@@ -31,6 +33,7 @@ class Uprights:
 
     ends: np.ndarray
     sigma: np.ndarray
+    which: ClassVar[tuple[int, ...]] = VIEW
 
     @classmethod
     def of(cls, ends: np.ndarray, end_sigma: float) -> Uprights:
