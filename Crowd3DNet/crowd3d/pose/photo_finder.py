@@ -36,7 +36,7 @@ WANTED_SHARE = (0.11, 0.32)
 """Where the ground tells how tall people are, tiles in which they take such a share are looked at."""
 CUT_PX = 4
 """A box that ends so near to a tile's border inside the picture is cut off."""
-LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.22, 0.15
+LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.25, 0.15
 """Of boxes; the second of those that take `LARGE_SHARE` of the picture's shorter side: the finder, made for small people, doubts them."""
 LARGE_SHARE = 0.35
 SAME_BOX = 0.55
