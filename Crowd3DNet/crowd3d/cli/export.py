@@ -9,7 +9,17 @@ import numpy as np
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import MissingAsset
-from crowd3d.export import write_bvh, write_coco, write_glb, write_people_csv, write_ply, write_release_objs, write_rigged_glb, write_rrd
+from crowd3d.export import (
+    write_bvh,
+    write_coco,
+    write_glb,
+    write_people_csv,
+    write_ply,
+    write_release_objs,
+    write_rigged_glb,
+    write_rrd,
+    write_usd,
+)
 from crowd3d.export.rig import Shot, performers
 from crowd3d.export.trajectories import TRAJECTORY_FORMATS, RegularPaths
 from crowd3d.imaging import GigapixelImage
@@ -21,7 +31,7 @@ from crowd3d.settings import load_settings
 from crowd3d.types import Scene, result_folder
 
 OF_A_SCENE = ("glb", "obj", "ply", "csv", "predict")
-OF_BOTH = ("rigged", "bvh", "coco", "rrd")
+OF_BOTH = ("rigged", "usda", "usdc", "bvh", "coco", "rrd")
 OF_A_SEQUENCE = tuple(TRAJECTORY_FORMATS)
 FORMATS = (*OF_A_SCENE, *OF_BOTH, *OF_A_SEQUENCE)
 _PHOTOGRAPH_PX = 4096
@@ -117,6 +127,9 @@ def _write_shots(kind: str, args: argparse.Namespace, folder: Path, shots: list[
     if kind == "rrd":
         written = folder / "crowd.rrd"
         write_rrd(written, shots, {person.id: colour for person, colour in zip(people, colours, strict=True)}, body, picture)
+    elif kind in ("usda", "usdc"):
+        written = folder / f"crowd.{kind}"
+        write_usd(written, scene, people, body, colours)
     else:
         written = folder / "crowd_rigged.glb"
         write_rigged_glb(written, scene, people, body, colours, picture)

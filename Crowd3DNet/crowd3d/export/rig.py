@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +10,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from crowd3d.bodies import Body
+from crowd3d.bodies.joints import SMPL_PARENTS
 from crowd3d.errors import NoPeopleFound
+from crowd3d.export.mesh import GROUND_MARGIN_M
 from crowd3d.types import People, Scene
 
 
@@ -48,6 +50,19 @@ class Performer:
     def name(self) -> str:
         """Of nodes and files."""
         return f"person_{self.id}"
+
+    def quaternions(self, joint: int) -> np.ndarray:
+        """(T, 4) x, y, z, w of a joint's rotations; each turns the shorter of the two ways from the one before."""
+        turn = self.rotations[joint].as_quat()
+        sign = np.cumprod(np.append(1.0, np.where((turn[1:] * turn[:-1]).sum(1) < 0, -1.0, 1.0)))
+        return turn * sign[:, None]
+
+    @property
+    def bones_m(self) -> np.ndarray:
+        """(24, 3) rest joints against their parents; that of the pelvis in the body's frame."""
+        bones = self.rest_joints_m.copy()
+        bones[1:] -= self.rest_joints_m[SMPL_PARENTS[1:]]
+        return bones
 
     def at(self, times_s: np.ndarray) -> Performer:
         """The same at other times inside of `times_s`: places linearly, rotations on great circles."""
@@ -105,3 +120,23 @@ def rest_vertices(performer: Performer, body: Body) -> np.ndarray:
         return shaped
     turned = Rotation.from_rotvec(performer.pose_rad[0, 1:]).as_matrix()
     return shaped + body.posedirs @ (turned - np.eye(3)).ravel()
+
+
+def influences(body: Body, per_set: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Joints and weights of every vertex, strongest first, filled up with nothing to a multiple of `per_set`.
+
+    Returns:
+        (V, K) uint8 joints, (V, K) float32 weights that sum to one.
+    """
+    most = int((body.weights > 0).sum(1).max())
+    order = np.argsort(-body.weights, axis=1, kind="stable")[:, : most + -most % per_set]
+    weights = np.take_along_axis(body.weights, order, 1)
+    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return np.where(weights > 0, order, 0).astype(np.uint8), weights
+
+
+def ground_under(people: Sequence[Performer]) -> np.ndarray:
+    """(4, 3) corners of a rectangle of the ground under all ways, counter-clockwise seen from above."""
+    pelvis = np.concatenate([person.pelvis_m for person in people])
+    (left, _, far), (right, _, near) = pelvis.min(0) - GROUND_MARGIN_M, pelvis.max(0) + GROUND_MARGIN_M
+    return np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]], np.float32)

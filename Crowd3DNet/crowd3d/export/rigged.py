@@ -14,8 +14,8 @@ from crowd3d.bodies.joints import SMPL24_NAMES, SMPL_PARENTS
 from crowd3d.errors import BadOutput
 from crowd3d.export import gltf
 from crowd3d.export.glb import ground_primitive
-from crowd3d.export.mesh import GROUND_MARGIN_M, vertex_normals
-from crowd3d.export.rig import Performer, rest_vertices
+from crowd3d.export.mesh import vertex_normals
+from crowd3d.export.rig import Performer, ground_under, influences, rest_vertices
 from crowd3d.types import Scene
 
 _PER_SET = 4
@@ -69,8 +69,7 @@ def write_rigged_glb(
             _animate(channels, samplers, buffer, person, root, end_s)
     if channels:
         document["animations"] = [{"name": "sequence", "channels": channels, "samplers": samplers}]
-    feet = np.concatenate([person.pelvis_m for person in people])
-    _add_ground(document, buffer, feet)
+    _add_ground(document, buffer, people)
     _add_node(document, {"name": "photograph_camera", "camera": 0, "matrix": gltf.camera_matrix(scene)})
     if photograph is not None:
         _add_photograph(document, buffer, scene, people, photograph)
@@ -86,15 +85,11 @@ def _add_node(document: dict[str, Any], node: dict[str, Any], top: bool = True) 
 
 def _shared(body: Body, buffer: gltf.Buffer) -> dict[str, int]:
     """Accessors that all people use: triangles, and joints with weights, strongest first, four per set."""
-    most = int((body.weights > 0).sum(1).max())
-    order = np.argsort(-body.weights, axis=1, kind="stable")[:, : most + -most % _PER_SET]
-    weights = np.take_along_axis(body.weights, order, 1)
-    weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    order = np.where(weights > 0, order, 0).astype(np.uint8)
+    joints, weights = influences(body, _PER_SET)
     shared = {"indices": buffer.add(body.faces.astype(np.uint32), gltf.UINT, "SCALAR", gltf.ELEMENT)}
-    for number in range(order.shape[1] // _PER_SET):
+    for number in range(joints.shape[1] // _PER_SET):
         part = slice(_PER_SET * number, _PER_SET * (number + 1))
-        shared[f"JOINTS_{number}"] = buffer.add(order[:, part], gltf.UBYTE, "VEC4", gltf.ARRAY)
+        shared[f"JOINTS_{number}"] = buffer.add(joints[:, part], gltf.UBYTE, "VEC4", gltf.ARRAY)
         shared[f"WEIGHTS_{number}"] = buffer.add(weights[:, part], gltf.FLOAT, "VEC4", gltf.ARRAY)
     return shared
 
@@ -109,7 +104,7 @@ def _add_person(
     root = len(document["nodes"])
     children = [np.flatnonzero(joint == SMPL_PARENTS) for joint in range(24)]
     for joint in range(24):
-        place = person.pelvis_m[0] if joint == 0 else person.rest_joints_m[joint] - person.rest_joints_m[SMPL_PARENTS[joint]]
+        place = person.pelvis_m[0] if joint == 0 else person.bones_m[joint]
         turn = person.rotations[joint].as_quat()[0]
         node: dict[str, Any] = {"name": f"{person.name}_{SMPL24_NAMES[joint]}", "translation": place.tolist(), "rotation": turn.tolist()}
         if len(children[joint]):
@@ -150,11 +145,9 @@ def _animate(
 
     stamps = buffer.add(times, gltf.FLOAT, "SCALAR", min=[float(times[0])], max=[float(times[-1])])
     track(stamps, buffer.add(person.pelvis_m.astype(np.float32), gltf.FLOAT, "VEC3"), root, "translation", "LINEAR")
-    for joint, rotations in enumerate(person.rotations):
-        turn = rotations.as_quat()
-        # The shorter of the two ways from one quaternion to the next.
-        sign = np.cumprod(np.append(1.0, np.where((turn[1:] * turn[:-1]).sum(1) < 0, -1.0, 1.0)))
-        track(stamps, buffer.add((turn * sign[:, None]).astype(np.float32), gltf.FLOAT, "VEC4"), root + joint, "rotation", "LINEAR")
+    for joint in range(24):
+        turn = person.quaternions(joint).astype(np.float32)
+        track(stamps, buffer.add(turn, gltf.FLOAT, "VEC4"), root + joint, "rotation", "LINEAR")
     before, after = bool(person.times_s[0] > 0), bool(person.times_s[-1] < end_s)
     there = [(0.0, 0.0)] * before + [(float(times[0]), 1.0)] + [(float(times[-1]) + 1e-3, 0.0)] * after
     if len(there) > 1:
@@ -163,11 +156,9 @@ def _animate(
         track(begin, buffer.add(np.repeat(sizes[:, None], 3, 1), gltf.FLOAT, "VEC3"), root, "scale", "STEP")
 
 
-def _add_ground(document: dict[str, Any], buffer: gltf.Buffer, pelvis_m: np.ndarray) -> None:
-    (left, _, far), (right, _, near) = pelvis_m.min(0) - GROUND_MARGIN_M, pelvis_m.max(0) + GROUND_MARGIN_M
-    corners = np.array([[left, 0, near], [right, 0, near], [right, 0, far], [left, 0, far]], np.float32)
+def _add_ground(document: dict[str, Any], buffer: gltf.Buffer, people: Sequence[Performer]) -> None:
     document["materials"].append(gltf.material("ground", gltf.GROUND_RGBA, True))
-    primitive = ground_primitive(buffer, corners, len(document["materials"]) - 1)
+    primitive = ground_primitive(buffer, ground_under(people), len(document["materials"]) - 1)
     document["meshes"].append({"name": "ground", "primitives": [primitive]})
     _add_node(document, {"name": "ground", "mesh": len(document["meshes"]) - 1})
 
