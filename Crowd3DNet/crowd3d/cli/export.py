@@ -13,14 +13,16 @@ from crowd3d.export import (
     write_bvh,
     write_coco,
     write_glb,
+    write_mcs,
     write_people_csv,
     write_ply,
     write_release_objs,
     write_rigged_glb,
     write_rrd,
+    write_smpl,
     write_usd,
 )
-from crowd3d.export.rig import Shot, performers
+from crowd3d.export.rig import Performer, Shot, performers
 from crowd3d.export.trajectories import TRAJECTORY_FORMATS, RegularPaths
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.network import body_of
@@ -31,7 +33,8 @@ from crowd3d.settings import load_settings
 from crowd3d.types import Scene, result_folder
 
 OF_A_SCENE = ("glb", "obj", "ply", "csv", "predict")
-OF_BOTH = ("rigged", "usda", "usdc", "bvh", "coco", "rrd")
+OF_MOTION = ("bvh", "smpl", "mcs")
+OF_BOTH = ("rigged", "usda", "usdc", *OF_MOTION, "coco", "rrd")
 OF_A_SEQUENCE = tuple(TRAJECTORY_FORMATS)
 FORMATS = (*OF_A_SCENE, *OF_BOTH, *OF_A_SEQUENCE)
 _PHOTOGRAPH_PX = 4096
@@ -61,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--full", action="store_true", help="GLB and PLY with every vertex of the free body (ten times larger files)")
     parser.add_argument("--photograph", type=Path, help="rigged, rrd: the picture to hang behind the crowd")
-    parser.add_argument("--rate", type=rate, help="trajectories and bvh: frames per second (default: that of the pictures; bvh: 30)")
+    parser.add_argument(
+        "--rate", type=rate, help="trajectories, bvh, smpl, mcs: frames per second (default of trajectories: that of the pictures, else 30)"
+    )
     parser.add_argument("--output", type=Path, default=None, help="folder to write into (default: the scene's)")
 
 
@@ -113,12 +118,9 @@ def _write_shots(kind: str, args: argparse.Namespace, folder: Path, shots: list[
         written = folder / "keypoints_coco.json"
         write_coco(written, [(shot.scene, shot.ids) for shot in shots])
         return written
-    people = performers(shots, body)
-    if kind == "bvh":
-        written = folder / "bvh"
-        write_bvh(written, people, args.rate or 30.0)
-        return written
-    scene = shots[-1].scene
+    people, scene = performers(shots, body), shots[-1].scene
+    if kind in OF_MOTION:
+        return _write_motion(kind, folder, scene, people, body, args.rate or 30.0)
     colours = person_colours(scene.people) if len(shots) == 1 else HUES[np.arange(len(people)) % len(HUES)]
     picture = None
     if args.photograph is not None:
@@ -133,6 +135,20 @@ def _write_shots(kind: str, args: argparse.Namespace, folder: Path, shots: list[
     else:
         written = folder / "crowd_rigged.glb"
         write_rigged_glb(written, scene, people, body, colours, picture)
+    return written
+
+
+def _write_motion(kind: str, folder: Path, scene: Scene, people: list[Performer], body: Body, rate_hz: float) -> Path:
+    """Formats with regular frames of everybody's skeleton."""
+    if kind == "mcs":
+        written = folder / "crowd.mcs"
+        write_mcs(written, scene, people, body, rate_hz)
+    elif kind == "smpl":
+        written = folder / "smpl"
+        write_smpl(written, people, body, rate_hz)
+    else:
+        written = folder / "bvh"
+        write_bvh(written, people, rate_hz)
     return written
 
 
