@@ -21,16 +21,17 @@ def main(argv: Sequence[str] | None = None) -> Path:
     """Reconstruct the pictures, print everybody's speed, return the path of the map."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="pictures, or a video; default: made-up pictures")
-    parser.add_argument("--fps", type=float, default=2.0, help="pictures per second")
+    parser.add_argument("--fps", type=float, help="pictures per second (default: times by EXIF, else 2)")
     parser.add_argument("--output", type=Path, default=Path("demo/examples/sequence_to_trajectories"))
     args = parser.parse_args(argv)
     pictures = args.folder or made_up.film(args.output)
     # A camera that stays where it is has often been calibrated; keypoints as well as camera may be left out.
     given = [] if args.folder else ["--keypoints", str(args.output / "keypoints"), "--camera_json", str(args.output / "camera.json")]
     fps = args.fps if args.folder else 0.5
+    rate = [] if fps is None else ["--fps", str(fps)]
 
     folders = ["--save_mid_folder", str(args.output / "mid"), "--save_res_folder", str(args.output / "result")]
-    failed = crowd3d_command(["reconstruct", str(pictures), "--fps", str(fps), *folders, *given])
+    failed = crowd3d_command(["reconstruct", str(pictures), *rate, *folders, *given])
     if failed:
         raise SystemExit(failed)
 

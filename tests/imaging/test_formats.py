@@ -18,6 +18,7 @@ from PIL import Image
 from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging import other_readers as other_readers_module
+from crowd3d.imaging.exif import taken
 from crowd3d.imaging.formats import PICTURE_SUFFIXES, VIDEO_SUFFIXES, format_of
 
 
@@ -233,14 +234,16 @@ def test_jpeg_xl_is_read_or_named(picture: np.ndarray, tmp_path: Path, monkeypat
             read(tmp_path / "b.jxl")
 
 
-def test_focal_length_of_other_readers(tmp_path: Path, picture: np.ndarray) -> None:
+def test_exif_of_other_readers(tmp_path: Path, picture: np.ndarray) -> None:
     exif = Image.Exif()
-    exif[0x8769] = {0xA405: 28}
+    exif[0x8769] = {0xA405: 28, 0x9003: "2024:05:01 12:00:00", 0x9291: "05"}
     Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
     expected = GigapixelImage(tmp_path / "a.png").exif_focal_px()
     with Image.open(tmp_path / "a.png") as image:
         decoded = other_readers_module.from_pillow(image)
     assert decoded.tags["FocalLengthIn35mmFilm"] == "28"
+    assert taken(decoded.tags) == GigapixelImage(tmp_path / "a.png").exif_taken()
+    assert decoded.tags["SubSecTimeOriginal"] == "05"
     assert expected == pytest.approx(28 * np.hypot(90, 60) / np.hypot(36, 24), rel=1e-6)
 
 

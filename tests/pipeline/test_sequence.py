@@ -113,6 +113,13 @@ def test_a_folder_becomes_one_world_with_paths(folder: Path, calls: list[str]) -
         assert sorted(extra[f"{name}.jpg"]["id"]) == sorted(ids[number].tolist())
     picture = cv2.imread(str(result / "topview.png"))
     assert picture.shape[0] > 600
+    # The same pictures, taken at half the pace: everything but ids and speeds is kept.
+    (folder.parent / "times.csv").write_text("".join(f"{name}.jpg,{100.0 + number}\n" for number, name in enumerate(NAMES)))
+    assert run(folder, "--times", str(folder.parent / "times.csv")) == 0
+    assert calls == list(NAMES)
+    rows = table(result / "trajectories.csv")
+    assert {row["time_s"] for row in rows} == {f"{number}.000" for number in range(5)}
+    assert np.median([float(row["speed_m_s"]) for row in rows]) == pytest.approx(0.6, abs=0.15)
 
 
 def test_a_second_run_does_nothing_and_a_bad_picture_is_skipped(

@@ -41,8 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     inference.add_result_arguments(parser)
     of_sequence = parser.add_argument_group("folder or video of a static camera")
     of_sequence.add_argument(
-        "--fps", type=rate, default=2.0, help="pictures per second: at which those of a folder were taken, or to take from a video"
+        "--fps",
+        type=rate,
+        help="pictures per second: at which those of a folder were taken (default: times by EXIF, else 2), or to take from a video "
+        "(default: 2)",
     )
+    of_sequence.add_argument("--times", type=Path, help="CSV file with lines NAME,SECONDS: when the pictures of the folder were taken")
     of_sequence.add_argument(
         "--ground_frames", type=int, default=0, help="camera and ground from everybody in so many pictures, evenly spread; 0 is all"
     )
@@ -72,7 +76,7 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
         args.save_mid_folder or own_folder(settings.single_image_mid_root, name, owner),
         own_folder(args.save_res_folder or settings.single_image_res_root, name, owner),
     )
-    frames = read_frames(source, folder.video, args.fps)
+    frames = read_frames(source, folder.video, args.fps, args.times)
     known = known_of(args, _image_size(frames), frames[0].path.name)
     part = process.process_options(args, settings, frames[0].path.name, known)
     if isinstance(part.backend, FileBackend):

@@ -29,7 +29,7 @@ _PLUGINS = {HEIC: "pillow_heif", JPEG_XL: "pillow_jxl"}
 _BRIGHT, _WHITE_IS_ZERO, _CIELAB = (1, 2), 0, 8
 _TIFFFILE_ERRORS = (ValueError, RuntimeError, ImportError, OSError, LookupError, TypeError, ArithmeticError, MemoryError, struct.error)
 """Its own error is a ValueError; those of its codecs are RuntimeErrors, or an ImportError where imagecodecs is absent."""
-_NAMES = {0xA002: "PixelXDimension", 0xA003: "PixelYDimension"}
+_NAMES = {0x9291: "SubSecTimeOriginal", 0xA002: "PixelXDimension", 0xA003: "PixelYDimension"}
 """Names of the EXIF standard where Pillow has others."""
 _pillow = Lock()
 
@@ -121,6 +121,8 @@ def from_pillow(image: Image.Image) -> Decoded:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     try:
         return str(Fraction(value).limit_denominator(1_000_000))
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):

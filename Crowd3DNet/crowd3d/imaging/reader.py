@@ -75,6 +75,10 @@ class GigapixelImage:
         """Probability that the file is not a part of what the camera took (`exif.trust`)."""
         return exif.trust(self._stored.tags, self.size)
 
+    def exif_taken(self) -> exif.Moment | None:
+        """When the shutter opened by EXIF, or None when the file does not tell."""
+        return exif.taken(self._stored.tags)
+
     def region(self, box: np.ndarray, fill: int = 128) -> np.ndarray:
         """Pixels of one box at full resolution.
 

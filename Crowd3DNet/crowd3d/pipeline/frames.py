@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import numpy as np
 
-from crowd3d.errors import BadImage
+from crowd3d.errors import BadConfig, BadImage
 from crowd3d.files import read_json, write_json
 from crowd3d.imaging import write_jpeg
 from crowd3d.imaging.formats import PICTURE_SUFFIXES, UNREAD_SUFFIXES, VIDEO_SUFFIXES, format_of, read_head
 from crowd3d.pipeline.stages import Owner, Run, Stage
+from crowd3d.pipeline.times import USUAL_RATE_HZ, picture_times
 from crowd3d.progress import progress_bar
 
 log = logging.getLogger(__name__)
 
 _USUAL_RATE = 25.0
+"""Of videos that do not tell theirs."""
 
 
 class Frame(NamedTuple):
@@ -54,20 +57,27 @@ def is_sequence(path: Path) -> bool:
     return kind is not None and kind.kind == "video"
 
 
-def read_frames(source: Path, store: Path, per_second: float) -> list[Frame]:
-    """All pictures of a folder in the order of their names (2 before 10), or `per_second` pictures per second of a video.
+def read_frames(source: Path, store: Path, per_second: float | None = None, times: Path | None = None) -> list[Frame]:
+    """All pictures of a folder in the order of their names (2 before 10) or given times, or `per_second` pictures per second of a video.
 
     Args:
         source: the folder, or the video in a format that OpenCV reads.
         store: where the pictures of a video go, as JPEG; those that are there from an earlier run are kept.
-        per_second: for a folder the rate at which its pictures were taken.
+        per_second: for a folder the rate at which its pictures were taken; by default EXIF tells their times where it can.
+        times: for a folder a table of the times of its pictures, see `picture_times`.
 
     Raises:
         BadImage: nothing can be read, or two pictures have the same name.
+        BadConfig: contradictory or incomplete times.
         BadOutput: `store` cannot be written.
     """
     if source.is_dir():
-        return _frames_of_folder(source, per_second)
+        paths = _pictures(source)
+        times_s = picture_times(paths, per_second, times)
+        return [Frame(paths[row], float(times_s[row])) for row in np.argsort(times_s, kind="stable")]
+    if times is not None:
+        raise BadConfig(f"--times is for folders of pictures; {source.name} is no folder, and a video tells its times")
+    per_second = per_second or USUAL_RATE_HZ
     if not source.is_file():
         raise BadImage(f"no folder and no video at {source}; check the path")
     status = source.stat()
@@ -88,7 +98,8 @@ def _listed(path: Path) -> list[Frame]:
     return [Frame(path.with_name(name), time_s) for name, time_s in read_json(path)["times_s"].items()]
 
 
-def _frames_of_folder(folder: Path, per_second: float) -> list[Frame]:
+def _pictures(folder: Path) -> list[Path]:
+    """Its pictures in the order of their names."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     paths = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES or (not path.suffix and _is_picture(path))]
     others = [path.name for path in files if path not in paths and (path.suffix.lower() in UNREAD_SUFFIXES or _is_picture(path))]
@@ -102,7 +113,7 @@ def _frames_of_folder(folder: Path, per_second: float) -> list[Frame]:
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise BadImage(f"{folder} has two pictures called {double}; rename one, or move it away")
-    return [Frame(path, number / per_second) for number, path in enumerate(paths)]
+    return paths
 
 
 def _few(names: list[str]) -> str:
