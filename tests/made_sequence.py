@@ -54,6 +54,12 @@ def scene_at(picture: int) -> tuple[Scene, np.ndarray]:
     return Scene(CAMERA, GROUND, people, "free_low", f"plaza_{picture}.jpg", COVARIANCE), ids
 
 
+def mesh_of(picture: int, id_: int) -> np.ndarray:
+    """(V, 3) somebody's true mesh in the upright world."""
+    scene, ids = scene_at(picture)
+    return scene.ground.to_world(scene.people.vertices_cam_m(body())[int(np.flatnonzero(ids == id_)[0])])
+
+
 def write_sequence(folder: Path) -> Path:
     """Write the folder; returns it."""
     rows = []

@@ -37,11 +37,6 @@ def skinned(stage, name: str, time: float) -> np.ndarray:
     return np.array(points)
 
 
-def expected(picture: int, id_: int) -> np.ndarray:
-    scene, ids = made.scene_at(picture)
-    return scene.ground.to_world(scene.people.vertices_cam_m(made.body())[int(np.flatnonzero(ids == id_)[0])])
-
-
 @needs_usd
 def test_a_photograph(tmp_path: Path) -> None:
     from pxr import Gf, Usd, UsdGeom, UsdShade, UsdSkel
@@ -59,7 +54,7 @@ def test_a_photograph(tmp_path: Path) -> None:
     names = {prim.GetName() for prim in stage.GetDefaultPrim().GetChildren()}
     assert names == {"person_0", "person_1", "person_2", "person_3", "ground", "materials", "photograph_camera"}
     for id_ in ids:
-        np.testing.assert_allclose(skinned(stage, f"person_{id_}", 0.0), expected(1, id_), atol=1e-4)
+        np.testing.assert_allclose(skinned(stage, f"person_{id_}", 0.0), made.mesh_of(1, id_), atol=1e-4)
     skeleton = UsdSkel.Skeleton.Get(stage, "/World/person_2/skeleton")
     joints = list(skeleton.GetJointsAttr().Get())
     assert [joint.rsplit("/", 1)[-1] for joint in joints] == list(SMPL24_NAMES)
@@ -90,7 +85,7 @@ def test_a_sequence_moves_everybody_and_hides_who_is_not_there(tmp_path: Path) -
     for picture, id_ in ((1, 1), (4, 1), (4, 3), (6, 0)):
         # The made poses are independent from picture to picture, so that a wrong time would show.
         found = skinned(stage, f"person_{id_}", picture * made.STEP_S * codes)
-        np.testing.assert_allclose(found, expected(picture, id_), atol=1e-3)
+        np.testing.assert_allclose(found, made.mesh_of(picture, id_), atol=1e-3)
     for picture in range(made.PICTURES):
         for id_ in range(4):
             one = UsdGeom.Imageable.Get(stage, f"/World/person_{id_}")
