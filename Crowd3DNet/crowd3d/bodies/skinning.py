@@ -156,16 +156,26 @@ def _parts(bones: Bones, points: Points, betas: Tensor) -> Tensor:
 
 
 def locate(bones: Bones, points: Points, betas: Tensor) -> Tensor:
-    """(n, K, 3) places of the points."""
-    return _parts(bones, points, betas).sum(2)
+    """(n, K, 3) places of points that everybody has."""
+    return _along(bones.rotation, bones.position, points, betas).transpose(1, 2)
 
 
 def heights(bones: Bones, points: Points, betas: Tensor) -> Tensor:
     """(n, K) the y coordinates alone, cheaply."""
-    row = bones.rotation[:, :, 1]
-    along = torch.einsum("njy,kjyb->nkb", row, points.offset_shape)
-    still = torch.einsum("njy,kjy->nk", row, points.offset) + bones.position[..., 1] @ points.weight.T
-    return still + (along @ betas[..., None])[..., 0]
+    return _along(bones.rotation[:, :, 1:2], bones.position[..., 1:2], points, betas)[:, 0]
+
+
+def _along(rows: Tensor, position: Tensor, points: Points, betas: Tensor) -> Tensor:
+    """(n, x, K) some coordinates of points, from these rows (n, 24, x, 3) of the rotations and coordinates (n, 24, x) of the bones.
+
+    Betas come last: what moves with them is then summed over the bones for everybody at once.
+    """
+    flat = rows.transpose(1, 2).flatten(2)
+    shape = points.offset_shape.flatten(1, 2)
+    count, betas_count = shape.shape[0], shape.shape[-1]
+    moved = (flat @ shape.permute(1, 0, 2).flatten(1)).unflatten(-1, (count, betas_count))
+    still = flat @ points.offset.flatten(1).T + position.transpose(1, 2) @ points.weight.T
+    return still + (moved @ betas[:, None, :, None])[..., 0]
 
 
 def spin(pose_rad: Tensor, rotation: Tensor) -> Tensor:
