@@ -51,6 +51,11 @@ def known(*arguments: str):
     return known_of(args, SIZE, "photo.jpg")
 
 
+def test_exif_can_be_refused() -> None:
+    assert known().use_exif
+    assert not known("--no_exif").use_exif
+
+
 def test_a_ground_in_a_file_with_everything_else(tmp_path: Path) -> None:
     path = tmp_path / "camera.json"
     values = {"fx": 1400, "fy": 1400, "cx": 800, "cy": 450}

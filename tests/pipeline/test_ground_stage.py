@@ -5,14 +5,17 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground.simulate import simulate_crowd
 from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.known import Known
 from crowd3d.pose.embedded import PROPORTIONS, embedded_source
 from crowd3d.pose.observations import Observations
+from crowd3d.pose.source import plain
 from crowd3d.synthetic.people import sample_betas
 from crowd3d.synthetic.poses import sample_poses
 from crowd3d.types import Keypoints
@@ -56,3 +59,19 @@ def test_camera_and_ground_come_from_those_who_are_surely_people(tmp_path):
     doubtful = estimate(people, np.full(60, 0.4))
     assert np.rad2deg(np.arccos(doubtful.normal @ ground.normal)) < 0.4
     assert doubtful.offset_m == pytest.approx(alone.offset_m, rel=0.03)
+
+
+def test_exif_is_left_aside_on_demand(tmp_path):
+    crowd = simulate_crowd(Camera.from_focal(1500.0, (1600, 900)), GroundPlane.from_angles(0.2, 0.0, 5.0), 4, np.random.default_rng(2))
+    seen = Observations.from_keypoints(Keypoints(crowd.keypoints[..., :2], crowd.keypoints[..., 2]), plain("given"))
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 35
+    for name, told in (("told.jpg", exif), ("silent.jpg", Image.Exif())):
+        Image.fromarray(np.full((900, 1600, 3), 90, np.uint8)).save(tmp_path / name, exif=told)
+
+    def focal(name: str, known: Known) -> float:
+        return estimate_from(GigapixelImage(tmp_path / name), seen, known).camera.fx
+
+    silent = focal("silent.jpg", Known())
+    assert focal("told.jpg", Known(use_exif=False)) == silent
+    assert abs(focal("told.jpg", Known()) / silent - 1.0) > 0.02

@@ -30,6 +30,7 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
         "z = 0, ground [A, B, C, D], or height_m, tilt_deg and roll_deg; scene.json and ground.json are such files (docs/cameras.md)",
     )
     lens.add_argument("--exif_focal_px", type=float, help="focal length in pixels, good to about 5 %%, as computed from EXIF data")
+    group.add_argument("--no_exif", action="store_true", help="do not believe the focal length that the photograph's own EXIF data tell")
     group.add_argument(
         "--camera_height", type=float, metavar="METRES", help="exact height of the camera over the ground; scales a ground of --camera_json"
     )
@@ -119,6 +120,7 @@ def _known_lengths(args: argparse.Namespace) -> Known:
         height_m=args.camera_height,
         scale_points=points,
         stature_m=args.stature,
+        use_exif=not args.no_exif,
         most_levels=args.levels,
     )
 

