@@ -44,6 +44,8 @@ _LEAST_STANDING = 0.9
 _AS_GOOD = 4.0
 """Modes that are worth so much less than the best do not count."""
 _SAME_MODE = np.array([0.06, np.deg2rad(1.0), np.deg2rad(1.0)])
+_SAME_START = 0.2
+"""Searches that settled so near each other end in one mode."""
 _STEP = 1e-4
 
 
@@ -120,11 +122,15 @@ def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Ev
     settled = [_settle(segments, start, people) for start in _starts(solution, view)]
     found = sorted(((gain(parameters), parameters) for parameters in settled if parameters is not None), key=lambda one: -one[0])
     kept: list[Mode] = []
+    tried: list[np.ndarray] = []
     for value, parameters in found:
         if value < max(_LEAST_GAIN, found[0][0] - _AS_GOOD):
             break
+        if any(_apart(parameters, other, view) < _SAME_START for other in tried):
+            continue
+        tried.append(parameters)
         sharper = _sharpened(people, parameters, segments)
-        if sharper is not None and all(_differ(sharper[0], mode.solution, view) for mode in kept):
+        if sharper is not None and all(_apart(sharper[0].parameters, mode.solution.parameters, view) > 1.0 for mode in kept):
             kept.append(Mode(*sharper, value))
     if kept:
         return kept
@@ -132,8 +138,9 @@ def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Ev
     return [Mode(refine(solution, prior, told), told, 0.0)]
 
 
-def _differ(first: Solution, second: Solution, view: np.ndarray) -> bool:
-    return bool(np.abs((first.parameters - second.parameters)[view] / _SAME_MODE[view]).max() > 1.0)
+def _apart(first: np.ndarray, second: np.ndarray, view: np.ndarray) -> float:
+    """How far two cameras are from each other; modes are apart by more than 1."""
+    return float(np.abs((first - second)[view] / _SAME_MODE[view]).max())
 
 
 def _sharpened(people: _People, start: np.ndarray, segments: _Segments) -> tuple[Solution, tuple[Evidence, ...]] | None:
