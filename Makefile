@@ -16,10 +16,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(PEOPLE)
 	$(BIN)/crowd3d demo
 
-# Training has a process of its own: after everything else in one process, PyTorch has crashed there.
+# Two processes share the files of tests; training has one of its own: after everything else in one, PyTorch has crashed there.
 APART := tests/training tests/tuning tests/view
 test: $(PEOPLE) lint
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(APART))
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(APART))
 	$(BIN)/python -m pytest $(APART)
 
 lint: $(STAMP)

@@ -15,6 +15,7 @@ from crowd3d.imaging.other_readers import Decoded, from_pillow
 from crowd3d.imaging.reader import GigapixelImage
 
 Given = str | Path | bytes | np.ndarray | Image.Image
+"""A photograph as programs give it: path, content of a file, (H, W, 3) uint8 RGB array, or picture of Pillow."""
 NAME = "image"
 """What a photograph without a file is called."""
 
