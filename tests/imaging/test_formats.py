@@ -144,7 +144,7 @@ def test_a_tiff_that_pillow_reads(codec: str, picture: np.ndarray, tmp_path: Pat
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), picture)
 
 
-@pytest.mark.skipif(find_spec("tifffile") is None or find_spec("imagecodecs") is None, reason="optional packages")
+@pytest.mark.skipif(find_spec("tifffile") is None or find_spec("imagecodecs") is None, reason="optional: pip install tifffile imagecodecs")
 @pytest.mark.parametrize("codec", ["zstd", "lzma", "lerc", "jpeg2000", "jpegxl"])
 def test_a_tiff_that_tifffile_reads(codec: str, picture: np.ndarray, tmp_path: Path) -> None:
     import tifffile

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crowd3d.ground.lines import REPEATS, LineEvidence, choose
+from crowd3d.ground.lines import REPEATS, LineEvidence, choose, sampled
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.solver import CONVERGED, NEAR, Evidence, Solution, log_posterior, refine
 from crowd3d.ground.uprights import Uprights
@@ -111,10 +111,7 @@ def modes(solution: Solution, ends: np.ndarray, prior: Prior, evidence: tuple[Ev
     if not len(view) or not len(ends):
         return [Mode(solution, evidence, 0.0)]
     people = _People(solution, prior, evidence, view, _trust(solution, view))
-    length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-    # every k-th by length: the longest alone may all be of one direction
-    some = ends[np.argsort(-length, kind="stable")[:: max(1, -(-len(ends) // _MOST_SEGMENTS))]]
-    segments = _Segments(ends, some, _LEAST_SIGMA_PX / solution.mixture.observations.unit_px)
+    segments = _Segments(ends, sampled(ends, _MOST_SEGMENTS), _LEAST_SIGMA_PX / solution.mixture.observations.unit_px)
 
     def gain(parameters: np.ndarray) -> float:
         return _worth(segments, parameters) - 0.5 * people.disagreement(parameters)

@@ -49,6 +49,12 @@ def segments_of(lines: np.ndarray, camera: Camera, unit_px: float) -> np.ndarray
     return ends[np.isfinite(ends).all((1, 2)) & (ends[:, 0] != ends[:, 1]).any(1)]
 
 
+def sampled(ends: np.ndarray, most: int) -> np.ndarray:
+    """Every k-th of (L, 2, 2) segments by length, `most` at most: the longest alone may all be of one direction."""
+    length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+    return ends[np.argsort(-length, kind="stable")[:: max(1, -(-len(ends) // most))]]
+
+
 @dataclass(frozen=True)
 class LineEvidence:
     """Likelihood of segments that are taken for vertical or for horizontal in some frame (see `solver.Evidence`).

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from crowd3d.ground.lines import REPEATS, axes, miss
+from crowd3d.ground.lines import REPEATS, axes, miss, sampled
 from crowd3d.ground.prediction import VIEW
 
 _MOST_SEGMENTS = 500
@@ -38,9 +38,8 @@ class Uprights:
     @classmethod
     def of(cls, ends: np.ndarray, end_sigma: float) -> Uprights:
         """From (L, 2, 2) segments whose ends are good to `end_sigma`."""
-        length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-        some = np.argsort(-length, kind="stable")[:: max(1, -(-len(ends) // _MOST_SEGMENTS))]
-        return cls(ends[some], np.hypot(_SIGMA_RAD, 2 * end_sigma / length[some]))
+        some = sampled(ends, _MOST_SEGMENTS)
+        return cls(some, np.hypot(_SIGMA_RAD, 2 * end_sigma / np.linalg.norm(some[:, 1] - some[:, 0], axis=1)))
 
     def log_density(self, parameters: np.ndarray) -> np.ndarray:
         """(B, 6) → (B,)."""
