@@ -99,12 +99,16 @@ def test_skinning_the_file_gives_the_bodies(tmp_path: Path) -> None:
     write_rigged_glb(tmp_path / "crowd.glb", scene, people, made.body(), HUES[: len(ids)], photograph)
     glb = Glb(tmp_path / "crowd.glb")
     for row in (0, len(ids) - 1):
-        np.testing.assert_allclose(glb.skinned(f"person_{ids[row]}"), made.mesh_of(1, ids[row]), atol=1e-4)
+        np.testing.assert_allclose(glb.skinned(f"person_{ids[row]}_body"), made.mesh_of(1, ids[row]), atol=1e-4)
     names = [node["name"] for node in glb.document["nodes"]]
-    assert len(set(names)) == len(names) == 25 * len(ids) + 3
-    assert {"ground", "photograph", "photograph_camera", "person_0", "person_0_left_hip"} <= set(names)
+    assert len(set(names)) == len(names) == 26 * len(ids) + 3
+    assert {"ground", "photograph", "photograph_camera", "person_0", "person_0_body", "person_0_left_hip"} <= set(names)
     assert len(glb.document["skins"]) == len(ids)
     assert all(len(skin["joints"]) == 24 for skin in glb.document["skins"])
+    # Each skeleton hangs on a node of its own; meshes with a skin are on the scene itself.
+    for id_, skin in zip(ids, glb.document["skins"], strict=True):
+        assert next(node for node in glb.document["nodes"] if node["name"] == f"person_{id_}")["children"] == skin["joints"][:1]
+        assert {names.index(f"person_{id_}"), names.index(f"person_{id_}_body")} <= set(glb.document["scenes"][0]["nodes"])
     assert "animations" not in glb.document
     # The photograph's corners are seen in the picture's corners.
     mesh = next(mesh for mesh in glb.document["meshes"] if mesh["name"] == "photograph")
@@ -121,11 +125,11 @@ def test_animation_moves_everybody_and_hides_who_is_not_there(tmp_path: Path) ->
     glb = Glb(tmp_path / "crowd.glb")
     for picture in (1, 4):
         # Shapes are the same in all pictures here, as the mean over them is what the file has.
-        got = glb.skinned("person_1", glb.at(picture * made.STEP_S))
+        got = glb.skinned("person_1_body", glb.at(picture * made.STEP_S))
         np.testing.assert_allclose(got, made.mesh_of(picture, 1), atol=1e-4)
-    assert np.ptp(glb.skinned("person_1", glb.at(0.0)), axis=0).max() < 1e-6
-    assert np.ptp(glb.skinned("person_3", glb.at(3.0)), axis=0).max() < 1e-6
-    assert np.ptp(glb.skinned("person_3", glb.at(1.0)), axis=0).max() > 1.0
+    assert np.ptp(glb.skinned("person_1_body", glb.at(0.0)), axis=0).max() < 1e-6
+    assert np.ptp(glb.skinned("person_3_body", glb.at(3.0)), axis=0).max() < 1e-6
+    assert np.ptp(glb.skinned("person_3_body", glb.at(1.0)), axis=0).max() > 1.0
 
 
 def read_bvh(path: Path) -> tuple[dict[str, tuple[str | None, np.ndarray, list[str]]], np.ndarray, float]:

@@ -43,7 +43,7 @@ def write_bvh(folder: Path, people: Sequence[Performer], rate_hz: float = 30.0) 
         path = Path(folder) / f"{person.name}.bvh"
         with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file:
             file.write("HIERARCHY\n" + "\n".join(_joint(person, 0, 0)) + "\n")
-            file.write(f"MOTION\nFrames: {count}\nFrame Time: {1.0 / rate_hz:.7f}\n")
+            file.write(f"MOTION\nFrames: {count}\nFrame Time: {1.0 / rate_hz:.10f}\n")
             np.savetxt(file, rows, "%.5f")
         written.append(path)
     return written

@@ -33,9 +33,9 @@ def write_rigged_glb(
 ) -> None:
     """Write ``.glb`` in the upright world: y up, z towards the viewer, metres, origin on the ground under the camera.
 
-    Everybody is a node ``person_<id>`` with a mesh and a skin of 24 joints ``person_<id>_<joint>``, whose rest pose is SMPL's T-pose;
-    one more node each for ground, camera and photograph. Of sequences there is one animation; who is not in sight is scaled to nothing.
-    Pose-dependent shape (official SMPL) is that of everybody's first picture.
+    Everybody is a node ``person_<id>`` that carries a skeleton of 24 joints ``person_<id>_<joint>``, whose rest pose is SMPL's T-pose, and
+    a node ``person_<id>_body`` with the mesh and its skin; one more node each for ground, camera and photograph. Of sequences there is one
+    animation; who is not in sight is scaled to nothing. Pose-dependent shape (official SMPL) is that of everybody's first picture.
 
     Args:
         path: file to write.
@@ -109,7 +109,9 @@ def _add_person(
         node: dict[str, Any] = {"name": f"{person.name}_{SMPL24_NAMES[joint]}", "translation": place.tolist(), "rotation": turn.tolist()}
         if len(children[joint]):
             node["children"] = (root + children[joint]).tolist()
-        _add_node(document, node, top=joint == 0)
+        _add_node(document, node, top=False)
+    # Programs with armatures make one of all joints below a node: skeletons that hung on the scene itself would become one together.
+    _add_node(document, {"name": person.name, "children": [root]})
     attributes = {name: number for name, number in shared.items() if name != "indices"}
     attributes["POSITION"] = buffer.add_positions(rest)
     attributes["NORMAL"] = buffer.add(vertex_normals(rest[None], body.faces)[0].astype(np.float32), gltf.FLOAT, "VEC3", gltf.ARRAY)
@@ -119,7 +121,7 @@ def _add_person(
     bind = buffer.add(np.swapaxes(inverse, 1, 2), gltf.FLOAT, "MAT4")
     skin = {"name": person.name, "joints": list(range(root, root + 24)), "skeleton": root, "inverseBindMatrices": bind}
     document["skins"].append(skin)
-    _add_node(document, {"name": person.name, "mesh": len(document["meshes"]) - 1, "skin": len(document["skins"]) - 1})
+    _add_node(document, {"name": f"{person.name}_body", "mesh": len(document["meshes"]) - 1, "skin": len(document["skins"]) - 1})
     return root
 
 
