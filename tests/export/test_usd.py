@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import made_sequence as made
 import numpy as np
 import pytest
@@ -72,6 +73,52 @@ def test_a_photograph(tmp_path: Path) -> None:
     x, y, _ = (frustum.ComputeViewMatrix() * frustum.ComputeProjectionMatrix()).Transform(Gf.Vec3d(*point))
     seen = np.array([1.0 + x, 1.0 - y]) / 2.0 * (camera.width, camera.height)
     np.testing.assert_allclose(seen, camera.project(made.GROUND.from_world(point)[None])[0], atol=0.05)
+
+
+@needs_usd
+def test_the_photograph_hangs_where_the_camera_sees_it(tmp_path: Path) -> None:
+    from pxr import Usd, UsdGeom, UsdShade
+
+    scene, ids = made.scene_at(1)
+    people = performers([Shot(0.0, scene, ids)], made.body())
+    halves = np.zeros((40, 60, 3), np.uint8)
+    halves[:20] = 200, 30, 30
+    write_usd(tmp_path / "crowd.usdc", scene, people, made.body(), HUES[: len(ids)], halves)
+    assert {path.name for path in tmp_path.iterdir()} == {"crowd.usdc", "crowd_photograph.jpg"}
+    stage = Usd.Stage.Open(str(tmp_path / "crowd.usdc"))
+    mesh = UsdGeom.Mesh.Get(stage, "/World/photograph")
+    corners = np.array(mesh.GetPointsAttr().Get(), float)
+    size = (made.CAMERA.width, made.CAMERA.height)
+    seen = made.CAMERA.project(made.GROUND.from_world(corners)) / size
+    # Texture coordinates have their origin at the bottom left.
+    where = np.array(UsdGeom.PrimvarsAPI(mesh).GetPrimvar("st").Get())
+    np.testing.assert_allclose(seen, where * (1.0, -1.0) + (0.0, 1.0), atol=1e-4)
+    assert made.GROUND.from_world(corners)[:, 2].min() > scene.people.translation_cam_m[:, 2].max()
+    face = corners[list(mesh.GetFaceVertexIndicesAttr().Get())]
+    towards = np.array(mesh.GetNormalsAttr().Get())[0]
+    assert np.cross(face[1] - face[0], face[2] - face[1]) @ towards > 0
+    assert (np.array([0.0, made.GROUND.offset_m, 0.0]) - corners[0]) @ towards > 0
+    material, _ = UsdShade.MaterialBindingAPI(mesh).ComputeBoundMaterial()
+    surface, *_ = material.ComputeSurfaceSource()
+    texture = UsdShade.Shader(surface.GetInput("emissiveColor").GetConnectedSources()[0][0].source.GetPrim())
+    picture = Path(texture.GetInput("file").Get().resolvedPath)
+    assert picture == tmp_path / "crowd_photograph.jpg"
+    assert (np.abs(cv2.imread(str(picture))[[5, 35], 30].astype(int) - [[30, 30, 200], [0, 0, 0]]) < 10).all()
+
+
+@needs_usd
+def test_the_formats_own_validators_find_nothing(tmp_path: Path) -> None:
+    validation = pytest.importorskip("pxr.UsdValidation", reason="this usd-core is older than the validators")
+    from pxr import Usd
+
+    shots = [Shot(picture * made.STEP_S, *made.scene_at(picture)) for picture in range(made.PICTURES)]
+    people = performers(shots, made.body())
+    write_usd(tmp_path / "crowd.usda", shots[0].scene, people, made.body(), HUES[: len(people)], np.zeros((40, 60, 3), np.uint8))
+    context = validation.ValidationContext(validation.ValidationRegistry().GetOrLoadAllValidators())
+    assert [error.GetErrorAsString() for error in context.Validate(Usd.Stage.Open(str(tmp_path / "crowd.usda")))] == []
+    # They do look: without the picture something is amiss.
+    (tmp_path / "crowd_photograph.jpg").unlink()
+    assert context.Validate(Usd.Stage.Open(str(tmp_path / "crowd.usda")))
 
 
 @needs_usd

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(OF_A_SEQUENCE)} (default: pedpy)",
     )
     parser.add_argument("--full", action="store_true", help="GLB and PLY with every vertex of the free body (ten times larger files)")
-    parser.add_argument("--photograph", type=Path, help="rigged, rrd: the picture to hang behind the crowd")
+    parser.add_argument("--photograph", type=Path, help="rigged, usda, usdc, rrd: the picture to hang behind the crowd")
     parser.add_argument(
         "--rate", type=rate, help="trajectories, bvh, smpl, mcs: frames per second (default of trajectories: that of the pictures, else 30)"
     )
@@ -131,7 +131,7 @@ def _write_shots(kind: str, args: argparse.Namespace, folder: Path, shots: list[
         write_rrd(written, shots, {person.id: colour for person, colour in zip(people, colours, strict=True)}, body, picture)
     elif kind in ("usda", "usdc"):
         written = folder / f"crowd.{kind}"
-        write_usd(written, scene, people, body, colours)
+        write_usd(written, scene, people, body, colours, picture)
     else:
         written = folder / "crowd_rigged.glb"
         write_rigged_glb(written, scene, people, body, colours, picture)

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from crowd3d.bodies import Body
 from crowd3d.bodies.joints import SMPL24_NAMES, SMPL_PARENTS
-from crowd3d.errors import BadOutput
 from crowd3d.export import gltf
+from crowd3d.export.backdrop import Backdrop, hang
 from crowd3d.export.glb import ground_primitive
 from crowd3d.export.mesh import vertex_normals
 from crowd3d.export.rig import Performer, ground_under, influences, rest_vertices
 from crowd3d.types import Scene
 
 _PER_SET = 4
-_BACKDROP = 1.15
-"""The photograph hangs so much farther away than the farthest person."""
 
 
 def write_rigged_glb(
@@ -72,7 +69,7 @@ def write_rigged_glb(
     _add_ground(document, buffer, people)
     _add_node(document, {"name": "photograph_camera", "camera": 0, "matrix": gltf.camera_matrix(scene)})
     if photograph is not None:
-        _add_photograph(document, buffer, scene, people, photograph)
+        _add_photograph(document, buffer, hang(scene, people, photograph))
     gltf.save_glb(path, document, buffer)
 
 
@@ -165,19 +162,9 @@ def _add_ground(document: dict[str, Any], buffer: gltf.Buffer, people: Sequence[
     _add_node(document, {"name": "ground", "mesh": len(document["meshes"]) - 1})
 
 
-def _add_photograph(
-    document: dict[str, Any], buffer: gltf.Buffer, scene: Scene, people: Sequence[Performer], photograph: np.ndarray
-) -> None:
-    """A rectangle across the view behind everybody, with the photograph as its texture, unlit."""
-    camera, ground = scene.camera, scene.ground
-    fine, jpeg = cv2.imencode(".jpg", cv2.cvtColor(photograph, cv2.COLOR_RGB2BGR))
-    if not fine:
-        raise BadOutput(f"the photograph {scene.image} could not be encoded as JPEG")
-    places = ground.from_world(np.concatenate([person.pelvis_m for person in people]))
-    depth = _BACKDROP * float(places[:, 2].max()) + 1.0
-    corners_px = np.array([[0, 0], [camera.width, 0], [camera.width, camera.height], [0, camera.height]], np.float64)
-    corners = ground.to_world(depth * camera.rays(corners_px)).astype(np.float32)
-    view = buffer.add_bytes(jpeg.tobytes())
+def _add_photograph(document: dict[str, Any], buffer: gltf.Buffer, backdrop: Backdrop) -> None:
+    """The rectangle with the photograph as its texture, unlit."""
+    view = buffer.add_bytes(backdrop.jpeg)
     document["images"] = [{"name": "photograph", "bufferView": view, "mimeType": "image/jpeg"}]
     document["textures"] = [{"source": 0}]
     document["extensionsUsed"] = ["KHR_materials_unlit"]
@@ -186,7 +173,7 @@ def _add_photograph(
     document["materials"].append(unlit)
     texture = buffer.add(np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32), gltf.FLOAT, "VEC2", gltf.ARRAY)
     primitive = {
-        "attributes": {"POSITION": buffer.add_positions(corners), "TEXCOORD_0": texture},
+        "attributes": {"POSITION": buffer.add_positions(backdrop.corners), "TEXCOORD_0": texture},
         "indices": buffer.add(np.array([0, 2, 1, 0, 3, 2], np.uint32), gltf.UINT, "SCALAR", gltf.ELEMENT),
         "material": len(document["materials"]) - 1,
     }

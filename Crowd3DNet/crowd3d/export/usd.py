@@ -12,6 +12,7 @@ from crowd3d.bodies import Body
 from crowd3d.bodies.joints import SMPL24_NAMES, SMPL_PARENTS
 from crowd3d.errors import BadOutput, MissingAsset
 from crowd3d.export import gltf
+from crowd3d.export.backdrop import Backdrop, hang
 from crowd3d.export.mesh import vertex_normals
 from crowd3d.export.rig import Performer, ground_under, influences, rest_vertices
 from crowd3d.files import atomic_path
@@ -28,13 +29,20 @@ _TENTHS = 10.0
 """Lengths of a camera are in tenths of the scene's unit."""
 
 
-def write_usd(path: Path, scene: Scene, people: Sequence[Performer], body: Body, colours: np.ndarray) -> None:
+def write_usd(
+    path: Path,
+    scene: Scene,
+    people: Sequence[Performer],
+    body: Body,
+    colours: np.ndarray,
+    photograph: np.ndarray | None = None,
+) -> None:
     """Write ``.usda`` (text) or ``.usdc`` (binary) in the upright world.
 
     The stage has y up, z towards the viewer, metres, its origin on the ground under the camera. Everybody is a SkelRoot
-    ``/World/person_<id>`` with ``skeleton``, ``animation`` and ``body``, whose rest pose is SMPL's T-pose; beside them are ``ground`` and
-    ``photograph_camera``. Who is not in sight in a sequence is invisible. Pose-dependent shape (official SMPL) is that of everybody's first
-    picture.
+    ``/World/person_<id>`` with ``skeleton``, ``animation`` and ``body``, whose rest pose is SMPL's T-pose; beside them are ``ground``,
+    ``photograph_camera`` and ``photograph``. Who is not in sight in a sequence is invisible. Pose-dependent shape (official SMPL) is that
+    of everybody's first picture.
 
     Args:
         path: file to write; its ending tells the kind.
@@ -42,6 +50,8 @@ def write_usd(path: Path, scene: Scene, people: Sequence[Performer], body: Body,
         people: N skeletons.
         body: the body that the betas belong to; a low level of detail keeps the file small.
         colours: (N, 3) uint8 RGB.
+        photograph: (H, W, 3) uint8 RGB to hang behind the crowd, in the size that it is to have; it is written beside the file, as
+            ``<name>_photograph.jpg``.
 
     Raises:
         MissingAsset: usd-core is not installed.
@@ -71,6 +81,11 @@ def write_usd(path: Path, scene: Scene, people: Sequence[Performer], body: Body,
     ground.CreateDoubleSidedAttr(True)
     _paint(stage, ground, "ground", gltf.GROUND_RGBA[:3])
     _add_camera(stage, scene)
+    if photograph is not None:
+        backdrop, picture = hang(scene, people, photograph), path.with_name(f"{path.stem}_photograph.jpg")
+        with atomic_path(picture) as temporary:
+            temporary.write_bytes(backdrop.jpeg)
+        _add_photograph(stage, backdrop, f"./{picture.name}")
     with atomic_path(path) as temporary:
         try:
             stage.GetRootLayer().Export(str(temporary))
@@ -167,6 +182,40 @@ def _paint(stage: Usd.Stage, mesh: UsdGeom.Mesh, name: str, linear: list[float])
         material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
     UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
     mesh.CreateDisplayColorAttr([Gf.Vec3f(linear)])
+
+
+def _add_photograph(stage: Usd.Stage, backdrop: Backdrop, file: str) -> None:
+    """The rectangle with the photograph as its texture, which shines by itself."""
+    from pxr import Gf, Sdf, UsdGeom, UsdShade, Vt
+
+    mesh = UsdGeom.Mesh.Define(stage, f"{_WORLD}/photograph")
+    mesh.CreateFaceVertexCountsAttr([4])
+    mesh.CreateFaceVertexIndicesAttr([0, 3, 2, 1])
+    right, down = (backdrop.corners[row] - backdrop.corners[0] for row in (1, 3))
+    towards = np.cross(down, right)
+    _set_surface(mesh, backdrop.corners, np.tile(towards / np.linalg.norm(towards), (4, 1)).astype(np.float32))
+    mesh.CreateDoubleSidedAttr(True)
+    where = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.vertex)
+    where.Set(Vt.Vec2fArray([Gf.Vec2f(0, 1), Gf.Vec2f(1, 1), Gf.Vec2f(1, 0), Gf.Vec2f(0, 0)]))
+    path = f"{_MATERIALS}/photograph"
+    material = UsdShade.Material.Define(stage, path)
+    reader, texture, shader = (UsdShade.Shader.Define(stage, f"{path}/{name}") for name in ("st", "texture", "surface"))
+    reader.CreateIdAttr("UsdPrimvarReader_float2")
+    reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("st")
+    texture.CreateIdAttr("UsdUVTexture")
+    texture.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(file)
+    texture.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set("sRGB")
+    for axis in ("wrapS", "wrapT"):
+        texture.CreateInput(axis, Sdf.ValueTypeNames.Token).Set("clamp")
+    coordinates = reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
+    texture.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(coordinates)
+    shader.CreateIdAttr("UsdPreviewSurface")
+    shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f).Set(Gf.Vec3f(0.0))
+    shader.CreateInput("roughness", Sdf.ValueTypeNames.Float).Set(1.0)
+    colour = texture.CreateOutput("rgb", Sdf.ValueTypeNames.Float3)
+    shader.CreateInput("emissiveColor", Sdf.ValueTypeNames.Color3f).ConnectToSource(colour)
+    material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
+    UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
 
 
 def _add_camera(stage: Usd.Stage, scene: Scene) -> None:
