@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crowd3d.ground import HVIP_SIGMA_M, ground_position_covariance
+from crowd3d.measure.followed import Ways, followed_shares
 from crowd3d.measure.observed import observed_pixels
 from crowd3d.measure.recall import Recall, heights_px, visible_shares
 from crowd3d.measure.view import View
@@ -17,11 +18,8 @@ from crowd3d.scene.motion import SWAY_SIGMA_M
 from crowd3d.scene.paths import Sequence
 from crowd3d.scene.tracking import smooth_tracks
 
-EDGE_M = 2.0
-"""A way that ends nearer than this to the edge of the observed ground may have left it; farther inside it was lost."""
 LOOK_S = 2.0
 """Chances of being found in pictures so far apart count as independent: hiders and hidden have moved on."""
-_NEAR_WAITS = 1.5
 _FIELDS = 24
 _STEP_S = 0.01
 
@@ -52,7 +50,8 @@ class WalkDraw(NamedTuple):
         view: camera and ground.
         plain, noisy: without and with noise added to the sightings; see `figures.reflect`.
         weight: (K,) people that each of the K ids stands for: one, and those who were never found.
-        crossing: (K,) people for whom each stands where a line is crossed: those who were not followed just then, too.
+        crossing: (K,) people for whom each stands where a line is crossed: one, and those who were not followed just then, never found or
+            lost for a while.
     """
 
     view: View
@@ -74,9 +73,9 @@ class Walks:
         state: (R, 4) smoothed right, forward and velocity, in the frame of the camera's foot without control points.
         noise: (F, R, 4) smoothed noise, samples.
         chance: (R,) recall of each sighting.
-        unbroken: share of people's time in sight during which they were followed; a line crossed in the rest of it is not noticed. 1
-            without a correction for people who were missed.
         times_s: (T,) of all pictures.
+        unbroken: (S,) what the share of people's time during which they were followed may be; a line crossed in the rest of it is not
+            noticed. 1 without a correction for people who were missed.
     """
 
     view: View
@@ -88,7 +87,7 @@ class Walks:
     noise: np.ndarray
     chance: np.ndarray
     times_s: np.ndarray
-    unbroken: float
+    unbroken: np.ndarray
 
     @classmethod
     def of(cls, sequence: Sequence, view: View, recall: Recall, rng: np.random.Generator) -> Walks:
@@ -112,18 +111,20 @@ class Walks:
         for here in np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen.frame)) + 1):
             visible[here] = visible_shares(camera, ground, pixels[here], pixels[here])
         by_person = np.lexsort((seen.time_s, row))
-        state, frame = states[0, by_person], seen.frame[by_person]
+        state, frame, row = states[0, by_person], seen.frame[by_person], row[by_person]
+        chance = recall.among_found(height, visible)[by_person]
+        outline = View(camera, ground, view.covariance).to_ground(observed_pixels(camera, ground))
         return cls(
             view,
             frame,
             seen.time_s[by_person],
-            row[by_person],
+            row,
             ids,
             state,
             states[1:, by_person],
-            recall.among_found(height, visible)[by_person],
+            chance,
             sequence.times_s,
-            1.0 if np.isinf(recall.base) else _unbroken(view, frame, row[by_person], state[:, :2], sequence.times_s),
+            followed_shares(Ways(frame, row, state[:, :2], chance), outline, len(sequence.times_s), recall.sigma, rng),
         )
 
     @property
@@ -159,8 +160,8 @@ class Walks:
         for view in self.view.draws(count, rng):
             off = self.noise[rng.integers(len(self.noise))] * rng.choice([-1.0, 1.0])
             plain, noisy = self.seen_as(view, self.state), self.seen_as(view, self.state + off)
-            weight, lost = rng.geometric(followed), rng.geometric(self.unbroken, len(followed)) - 1
-            yield WalkDraw(view, plain, noisy, weight, weight + lost)
+            crossing = rng.geometric(rng.choice(self.unbroken), len(followed))
+            yield WalkDraw(view, plain, noisy, rng.geometric(followed), crossing)
 
 
 def _smoothed(places: np.ndarray, spreads: np.ndarray, frame: np.ndarray, row: np.ndarray, times_s: np.ndarray) -> np.ndarray:
@@ -178,35 +179,3 @@ def _smoothed(places: np.ndarray, spreads: np.ndarray, frame: np.ndarray, row: n
     for rows, one in zip(here, states, strict=True):
         result[:, rows] = one.reshape(fields, len(rows), 4)
     return result
-
-
-def _unbroken(view: View, frame: np.ndarray, row: np.ndarray, place: np.ndarray, times_s: np.ndarray) -> float:
-    """Share of the time in sight that lies inside of ways, from how many of their ends lie where nobody can come or go.
-
-    A lost person is found again after 1/p pictures in the mean, p being the share of pictures in which people are seen while they are
-    followed; so much time belongs to a lost end and a new beginning. Near the first and the last picture it is the time up to it.
-    """
-    first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-    last = np.append(first[1:], len(row)) - 1
-    spanned = frame[last] - frame[first] + 1
-    inner = np.maximum(spanned - 2, 0).sum()
-    seen = np.maximum(last - first + 1 - 2, 0).sum() / inner if inner > 0 else 1.0
-    plain = View(view.camera, view.ground, view.covariance)
-    outline = plain.to_ground(observed_pixels(view.camera, view.ground))
-    wait = 1.0 / max(seen, 0.1)
-    lost = 0.0
-    for ends, away in ((first, frame[first]), (last, len(times_s) - 1 - frame[last])):
-        missing = np.where(away <= _NEAR_WAITS * wait, away, 0.5 * wait)
-        lost += float(missing[_far_inside(outline, place[ends])].sum())
-    followed = max(float((spanned - 1).sum()), 1.0)
-    return followed / (followed + lost)
-
-
-def _far_inside(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(N,) bool, whether points are inside of a convex outline and `EDGE_M` from its edges."""
-    if len(outline) < 3:
-        return np.zeros(len(points), bool)
-    start, side = outline, np.roll(outline, -1, axis=0) - outline
-    off = points[:, None] - start
-    across = (side[:, 0] * off[..., 1] - side[:, 1] * off[..., 0]) / np.maximum(np.hypot(*side.T), 1e-9)
-    return (across > EDGE_M).all(1) | (across < -EDGE_M).all(1)
