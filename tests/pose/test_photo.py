@@ -8,14 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.pose import photo, photo_finder
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
-from crowd3d.pose.photo_finder import TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
-from crowd3d.pose.photo_keypoints import BoxKeypoints
+from crowd3d.pose.photo_finder import FILL, TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
+from crowd3d.pose.photo_keypoints import ALONE_MARGIN, CROP_SIZE, BoxKeypoints, _paint_around
 from crowd3d.pose.search import search
 from crowd3d.types import NOMINAL_STATURE_M, Keypoints
 
@@ -84,7 +85,7 @@ class StandIn:
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         return self.boxes
 
-    def look(self, image: GigapixelImage, boxes: Boxes, describe: str) -> BoxKeypoints:
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False) -> BoxKeypoints:
         self.looked_at.append(boxes)
         unit = photo_test_person()
         xy = boxes.middle_px[:, None] + unit * boxes.size_px[:, None, 1:]
@@ -135,6 +136,45 @@ def test_certainty_grows_with_both_scores() -> None:
     cut_off = np.r_[np.full(8, 0.8), np.zeros(9)]
     legless = photo._certainty(np.array([0.7]), cut_off[None], np.array([0.2]))[0]
     assert legless > PERSON_THRESHOLD, "legs outside of the picture are no reason for doubt"
+
+
+class MostConspicuous(StandIn):
+    """Sees the first of all people wherever somebody else is not alone."""
+
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False) -> BoxKeypoints:
+        seen = super().look(image, boxes, describe)
+        front = super().look(image, self.boxes[np.zeros(len(boxes), int)], describe)
+        near = np.abs(boxes.middle_px[:, 0] - self.boxes.middle_px[0, 0]) < 100
+        taken = near[:, None, None] & (not alone)
+        return replace(seen, xy_px=np.where(taken, front.xy_px, seen.xy_px), other_px=np.where(taken, front.other_px, seen.other_px))
+
+
+@pytest.mark.parametrize("lean_rad", [0.0, 0.4])
+def test_somebody_behind_another_is_looked_at_alone(image: GigapixelImage, lean_rad: float) -> None:
+    """In the box of the second of three the network shows the first. A second box of the first shows nobody else."""
+    people = Boxes(np.array([[300.0, 300], [345, 290], [700, 290], [306, 302]]), np.tile([60.0, 160], (4, 1)), np.full(4, 0.9), np.zeros(4))
+    people = replace(people, lean_rad=np.full(4, lean_rad), score=np.array([0.9, 0.8, 0.85, 0.7]))
+    made = seeker(people, 0.8)
+    made.keypoints = MostConspicuous(people, 0.8)  # type: ignore[assignment]
+    found = made.first_look(image)
+    assert len(made.sure(image, found)) == 2
+    whole = made._with_hidden(image, found)
+    np.testing.assert_allclose(whole.boxes.middle_px[len(people) :], people.middle_px[[1]])
+    assert len(made.sure(image, whole)) == 3
+
+
+def test_around_a_box_all_is_grey() -> None:
+    images = torch.full((2, 3, *CROP_SIZE), 7.0)
+    half = torch.tensor([[20.0, 50.0], [40.0, 100.0]])
+    _paint_around(images, half)
+    for crop, reach in zip(images, (1 + ALONE_MARGIN) * half, strict=True):
+        inside = (crop == 7.0).all(0)
+        rows, columns = (torch.nonzero(inside.any(axis)).ravel() for axis in (1, 0))
+        assert inside.sum() == len(rows) * len(columns)
+        assert len(columns) == pytest.approx(2 * float(reach[0]), abs=1)
+        assert len(rows) == pytest.approx(2 * float(reach[1]), abs=1)
+        assert rows[0] + rows[-1] == CROP_SIZE[0] - 1
+        assert (crop[:, ~inside] == FILL).all()
 
 
 def test_people_who_lean_are_looked_at_again_upright(image: GigapixelImage) -> None:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.imaging import GigapixelImage
+from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.candidates import Candidates, with_known_ground
 from crowd3d.pose.crop_looks import CropLooks
 from crowd3d.pose.nms import distinct, iou, near_pairs
 from crowd3d.pose.observations import Observations, nobody, person_size_px
+from crowd3d.pose.photo_decode import EXPECTED_MARGIN
 from crowd3d.pose.photo_finder import (
     ALL_TILES,
     FIRST_TILES,
@@ -65,6 +67,10 @@ def photo_source(version: str = "") -> Source:
         scores_are_probabilities=True,
         sure=PERSON_THRESHOLD,
     )
+
+
+EXPLAINED, RIVALS = 0.6, 3
+"""A box is explained by one of so many nearest people, known already, whose keypoints' bounds overlap it by that IoU."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class PhotoSeeker:
 
     def people(self, image: GigapixelImage, found: Seen) -> Observations:
         """Everybody who is likely enough a person, with depths by the keypoint network."""
+        found = self._with_hidden(image, found)
         if found.keypoints is None:
             return nobody(self.source)
         observed = _distinct_above(_measured(found.boxes, found.keypoints, self.source, image.size), PERSON_THRESHOLD)
@@ -142,6 +149,30 @@ class PhotoSeeker:
         if found.world is not None:
             places = with_known_ground(places, *found.world)
         return _with_depths(observed, self.depths.look(image, places, "depths").observed, places.per_metre)
+
+    def _with_hidden(self, image: GigapixelImage, found: Seen) -> Seen:
+        """Those, too, in whose boxes somebody in front of them was seen.
+
+        The keypoint network shows the most conspicuous person of a window. A box in which it saw somebody who is known already is looked
+        at alone, and counts if what is seen then fits it better than anybody known.
+        """
+        if found.keypoints is None:
+            return found
+        observed = _measured(found.boxes, found.keypoints, self.source, image.size)
+        likely = np.flatnonzero(observed.score > PERSON_THRESHOLD)
+        known = likely[distinct(observed[likely])]
+        again = np.setdiff1d(likely, known)
+        if len(again) == 0:
+            return found
+        boxes = found.boxes[again]
+        near = cKDTree(found.boxes.middle_px[known]).query(boxes.middle_px, k=[*range(1, min(RIVALS, len(known)) + 1)])[1]
+        explained = np.max([_fit(boxes, observed.xy_px[known[one]]) for one in near.T], axis=0)
+        boxes, explained = boxes[explained < EXPLAINED], explained[explained < EXPLAINED]
+        if len(boxes) == 0:
+            return found
+        hidden = self.keypoints.look(image, boxes, "looking behind others", alone=True)
+        better = _fit(boxes, hidden.xy_px) > explained
+        return replace(_joined(found, Seen(boxes[better], hidden[better])), world=found.world)
 
     def _find_on_ground(self, image: GigapixelImage, levels: list[np.ndarray], camera: Camera, ground: GroundPlane) -> Boxes:
         tiles = tiles_on_ground(levels, camera, ground)
@@ -170,6 +201,14 @@ class PhotoSeeker:
 def _joined(first: Seen, second: Seen) -> Seen:
     parts = [part.keypoints for part in (first, second) if part.keypoints is not None]
     return Seen(Boxes.joined([first.boxes, second.boxes]), BoxKeypoints.joined(parts) if parts else None)
+
+
+def _fit(boxes: Boxes, xy_px: np.ndarray) -> np.ndarray:
+    """(N,) IoU of boxes and of the bounds of keypoints (N, 17, 2), by the margin wider that a box has around its person's."""
+    place = turned(xy_px - boxes.middle_px[:, None], -boxes.lean_rad[:, None])
+    low, high = place.min(1), place.max(1)
+    margin = EXPECTED_MARGIN * (high - low).max(1, keepdims=True)
+    return iou(np.c_[-boxes.size_px / 2, boxes.size_px / 2], np.c_[low - margin, high + margin])
 
 
 def _unseen(boxes: Boxes, known: Boxes) -> Boxes:

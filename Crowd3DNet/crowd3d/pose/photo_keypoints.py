@@ -23,6 +23,8 @@ CROP_SIZE = (256, 192)
 """Height and width of the input; square crops bring nothing more."""
 CROP_SHARE = 1.15
 """Height of a window over that of the box in it."""
+ALONE_MARGIN = 0.1
+"""By this share of its size a box is enlarged before everything around it is painted grey."""
 BATCH = 8
 SEEN_BEST = 8
 WORTH_MIRRORING = 0.11
@@ -63,8 +65,8 @@ class KeypointsInBoxes:
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
         self.network: Engine = engines.load(load_movenet, weights, [torch.zeros(2, 3, *CROP_SIZE)])
 
-    def look(self, image: GigapixelImage, boxes: Boxes, describe: str) -> BoxKeypoints:
-        """Keypoints of everybody; at least one box."""
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False) -> BoxKeypoints:
+        """Keypoints of everybody; at least one box. Who is looked at `alone` is shown with everything around the box painted grey."""
         windows = _windows(boxes)
         margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
         found: list[BoxKeypoints] = []
@@ -73,6 +75,8 @@ class KeypointsInBoxes:
                 images = torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).permute(0, 3, 1, 2).float()
                 side = (windows[rows, 2] - windows[rows, 0]).astype(np.float64)
                 half = torch.from_numpy(boxes.size_px[rows] / 2 * (CROP_SIZE[0] / side)[:, None]).float()
+                if alone:
+                    _paint_around(images, half)
                 seen = self._views(images.contiguous(), half, torch.from_numpy(boxes.score[rows]).float())
                 found.append(_in_image(seen, windows[rows], side, boxes.lean_rad[rows], margin))
                 bar.update(len(rows))
@@ -96,6 +100,14 @@ def promise(finder_score: Tensor, keypoint_score: Tensor) -> Tensor:
     Everybody shows `SEEN_BEST` keypoints, also those whom the picture's border cuts off.
     """
     return finder_score * keypoint_score.topk(SEEN_BEST, dim=1).values.mean(1)
+
+
+def _paint_around(images: Tensor, half_px: Tensor) -> None:
+    """Grey over all of the crops (B, 3, h, w) but the boxes in their middles, (B, 2) half as wide and high, in place."""
+    reach = (1 + ALONE_MARGIN) * half_px
+    down, across = (torch.abs(torch.arange(size) + 0.5 - size / 2) for size in images.shape[2:])
+    around = (across > reach[:, :1])[:, None, :] | (down > reach[:, 1:])[:, :, None]
+    images.masked_fill_(around[:, None], FILL)
 
 
 def _unmirrored(seen: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
