@@ -41,6 +41,12 @@ class Rows:
     def __getitem__(self, rows):
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in self.row_fields()})  # type: ignore[type-var]
 
+    def with_rows(self, rows, other):
+        """The same people, some rows (K,) of them replaced by the K of `other`."""
+        order = np.arange(len(self))
+        order[rows] = len(self) + np.arange(len(rows))
+        return self.joined([self, other])[order]
+
 
 SHARED = {"shared": True}
 """Metadata of a field of `Rows` that belongs to all people together."""

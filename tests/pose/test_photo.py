@@ -15,8 +15,8 @@ from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.pose import photo, photo_finder
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
-from crowd3d.pose.photo_finder import FILL, TILE_PX, Boxes, _in_image, pyramid, tiles_on_ground
-from crowd3d.pose.photo_keypoints import ALONE_MARGIN, CROP_SIZE, BoxKeypoints, _paint_around
+from crowd3d.pose.photo_finder import FILL, TILE_PX, Boxes, _in_image, distinct_boxes, pyramid, tiles_on_ground
+from crowd3d.pose.photo_keypoints import ALONE_MARGIN, CROP_SIZE, BoxKeypoints, KeypointsInBoxes, _paint_around, averaged
 from crowd3d.pose.search import search
 from crowd3d.types import NOMINAL_STATURE_M, Keypoints
 
@@ -50,6 +50,23 @@ def test_boxes_return_to_the_photograph() -> None:
     np.testing.assert_allclose(found.corners[1], [825, 25, 900, 150])
 
 
+def test_a_weak_box_inside_a_better_one_is_left_out() -> None:
+    """Not one beside it, nor one that fills the picture."""
+    middle, size = np.array([[300.0, 300], [302, 270], [360, 300], [300, 310]]), np.array([[60.0, 160], [50, 70], [60, 150], [200, 400]])
+    boxes = Boxes(middle, size, np.array([0.8, 0.3, 0.3, 0.2]), np.zeros(4))
+    assert distinct_boxes(boxes, (900, 600)).score.tolist() == [0.8, 0.3, 0.2]
+    np.testing.assert_allclose(distinct_boxes(boxes, (900, 600)).middle_px, middle[[0, 2, 3]])
+    sure = replace(boxes, score=np.array([0.8, 0.5, 0.3, 0.2]))
+    assert len(distinct_boxes(sure, (900, 600))) == 4
+
+
+def test_rows_are_replaced() -> None:
+    boxes, others = three(0.9), three(0.4)
+    changed = boxes.with_rows(np.array([2, 0]), others[np.array([1, 2])])
+    np.testing.assert_allclose(changed.score, [0.4, 0.9, 0.4])
+    np.testing.assert_allclose(changed.middle_px, [others.middle_px[2], boxes.middle_px[1], others.middle_px[1]])
+
+
 def test_a_leaning_box_is_turned_about_its_tile() -> None:
     tile, lean = np.array([[100, 200, 300, 400]]), np.array([0.4])
     corners = np.array([[104.0, 52.0, 208.0, 312.0]])
@@ -81,12 +98,14 @@ class StandIn:
     def __init__(self, boxes: Boxes, score: float) -> None:
         self.boxes, self.score = boxes, score
         self.looked_at: list[Boxes] = []
+        self.mirrored = 0
 
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         return self.boxes
 
-    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False) -> BoxKeypoints:
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False, mirrored: bool = False) -> BoxKeypoints:
         self.looked_at.append(boxes)
+        self.mirrored += mirrored * len(boxes)
         unit = photo_test_person()
         xy = boxes.middle_px[:, None] + unit * boxes.size_px[:, None, 1:]
         score = np.full((len(boxes), 17), self.score)
@@ -141,8 +160,8 @@ def test_certainty_grows_with_both_scores() -> None:
 class MostConspicuous(StandIn):
     """Sees the first of all people wherever somebody else is not alone."""
 
-    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False) -> BoxKeypoints:
-        seen = super().look(image, boxes, describe)
+    def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False, mirrored: bool = False) -> BoxKeypoints:
+        seen = super().look(image, boxes, describe, alone, mirrored)
         front = super().look(image, self.boxes[np.zeros(len(boxes), int)], describe)
         near = np.abs(boxes.middle_px[:, 0] - self.boxes.middle_px[0, 0]) < 100
         taken = near[:, None, None] & (not alone)
@@ -161,6 +180,60 @@ def test_somebody_behind_another_is_looked_at_alone(image: GigapixelImage, lean_
     whole = made._with_hidden(image, found)
     np.testing.assert_allclose(whole.boxes.middle_px[len(people) :], people.middle_px[[1]])
     assert len(made.sure(image, whole)) == 3
+
+
+def test_everybody_is_seen_mirrored_once_and_no_second_box_of_theirs(image: GigapixelImage) -> None:
+    people = three(0.9)
+    again = replace(people, middle_px=people.middle_px + [3.0, 2.0], score=people.score - 0.1)
+    made = seeker(Boxes.joined([people, again, replace(people[:1], middle_px=np.array([[100.0, 90]]), score=np.array([0.05]))]), 0.8)
+    found = made.first_look(image)
+    assert len(found.boxes) == 7
+    assert made.keypoints.mirrored == 3  # type: ignore[attr-defined]
+
+
+def test_two_views_are_averaged_unless_they_dissent() -> None:
+    boxes = three(0.9)[:1]
+    side = 1.15 * boxes.size_px[0, 1]
+    rng = np.random.default_rng(2)
+    xy = rng.uniform(100, 200, (1, 17, 2))
+    first, second = rng.uniform(0.2, 0.9, (2, 1, 17))
+    apart = np.zeros((1, 17, 2))
+    apart[0, :8, 0], apart[0, 8:, 0] = 0.03 * side, 0.2 * side
+    zero = np.zeros((1, 17))
+    plain = BoxKeypoints(xy, first, xy + 50, zero, zero, np.array([0.5]))
+    mirrored = BoxKeypoints(xy + apart, second, xy + 60, zero, zero, np.array([0.5]))
+    both = averaged(plain, mirrored, boxes)
+    np.testing.assert_allclose(both.xy_px[0, :8], (xy + apart * (second / (first + second))[..., None])[0, :8])
+    surer = np.where((first > second)[..., None], xy, xy + apart)
+    np.testing.assert_allclose(both.xy_px[0, 8:], surer[0, 8:])
+    np.testing.assert_allclose(both.other_px[0, 8:], (2 * xy + apart - surer)[0, 8:], err_msg="the other place comes second")
+    np.testing.assert_allclose(both.score, (first + second) / 2)
+    np.testing.assert_allclose(both.apart_px, np.abs(apart[..., 0]))
+
+
+def test_a_mirrored_look_tells_the_same_places(image: GigapixelImage) -> None:
+    """Of a network that finds the brightest pixel of each side for left and right."""
+    photo = np.full((600, 900, 3), 90, np.uint8)
+    photo[300:304, 420:424], photo[300:304, 476:480] = (250, 0, 0), (0, 250, 0)
+    cv2.imwrite(str(image.path), photo[..., ::-1])
+    box = Boxes(np.array([[450.0, 300]]), np.array([[90.0, 200]]), np.ones(1), np.zeros(1))
+    looks = KeypointsInBoxes.__new__(KeypointsInBoxes)
+    looks.network = _Colours()  # type: ignore[assignment]
+    plain, mirrored = (looks.look(GigapixelImage(image.path), box, "", mirrored=flip) for flip in (False, True))
+    np.testing.assert_allclose(plain.xy_px[0, 5], [422, 302], atol=2.0)
+    np.testing.assert_allclose(plain.xy_px[0, 6], [478, 302], atol=2.0)
+    # Red is the left of whoever is seen, and of the mirrored their right.
+    np.testing.assert_allclose(mirrored.xy_px[0, [6, 5]], plain.xy_px[0, [5, 6]], atol=2.0)
+
+
+class _Colours:
+    """Heat of left joints is red, of right joints green."""
+
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        small = torch.nn.functional.avg_pool2d(images, 4) / 255
+        heat = torch.stack([small[:, 0] - small[:, 2] if joint % 2 else small[:, 1] - small[:, 2] for joint in range(17)], 1)
+        nothing = torch.zeros(len(images), 17, 2, *heat.shape[2:])
+        return heat.amax(1, keepdim=True) * 0, heat.clamp_min(0), nothing, nothing + 0.5
 
 
 def test_around_a_box_all_is_grey() -> None:
@@ -185,7 +258,7 @@ def test_people_who_lean_are_looked_at_again_upright(image: GigapixelImage) -> N
     for roll, again in ((np.deg2rad(20.0), 3), (np.deg2rad(2.0), 0)):
         made.keypoints.looked_at.clear()  # type: ignore[attr-defined]
         upright = made.look_again(image, found, camera, GroundPlane.from_angles(0.2, roll, 5.0))
-        assert sum(map(len, made.keypoints.looked_at)) == again  # type: ignore[attr-defined]
+        assert sum(map(len, made.keypoints.looked_at)) == 2 * again  # type: ignore[attr-defined]
         assert len(upright.boxes) == 3
         if again:
             np.testing.assert_allclose(upright.boxes.lean_rad, roll, atol=0.1)

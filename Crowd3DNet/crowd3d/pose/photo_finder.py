@@ -14,7 +14,7 @@ from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
 from crowd3d.model.photo_nets import FINDER_CUT, load_finder
 from crowd3d.pose.candidates import LEAST_BOUND, MOST_PER_MEGAPIXEL, worth_turning
-from crowd3d.pose.nms import box_distinct
+from crowd3d.pose.nms import box_distinct, near_pairs
 from crowd3d.pose.photo_decode import decode_boxes
 from crowd3d.progress import progress_bar
 from crowd3d.types import NOMINAL_STATURE_M, Rows
@@ -36,8 +36,11 @@ WANTED_SHARE = (0.11, 0.32)
 """Where the ground tells how tall people are, tiles in which they take such a share are looked at."""
 CUT_PX = 4
 """A box that ends so near to a tile's border inside the picture is cut off."""
-LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.25, 0.15
+LEAST_SCORE, LEAST_SCORE_OF_LARGE = 0.28, 0.15
 """Of boxes; the second of those that take `LARGE_SHARE` of the picture's shorter side: the finder, made for small people, doubts them."""
+INSIDE, LEAST_SCORE_INSIDE = 0.7, 0.35
+"""A box that lies by the first share inside a better one is mostly part of the same person and needs the second. With `LEAST_SCORE` this
+leaves out two of five boxes of 0.25 and more in 63 photographs, and six of 902 people."""
 LARGE_SHARE = 0.35
 SAME_BOX = 0.55
 
@@ -72,8 +75,22 @@ class Boxes(Rows):
 def distinct_boxes(boxes: Boxes, image_size: tuple[int, int]) -> Boxes:
     """Non-maximum suppression, and no more than the picture can hold people."""
     kept = boxes[box_distinct(boxes.corners, boxes.score, SAME_BOX)]
+    large = kept.size_px[:, 1] > LARGE_SHARE * min(image_size)
+    kept = kept[large | (kept.score > LEAST_SCORE_INSIDE) | (_share_in_better(kept) < INSIDE)]
     most = max(LEAST_BOUND, int(MOST_PER_MEGAPIXEL * image_size[0] * image_size[1] / 1e6))
     return kept if len(kept) <= most else kept[np.sort(np.argsort(-kept.score, kind="stable")[:most])]
+
+
+def _share_in_better(boxes: Boxes) -> np.ndarray:
+    """(N,) largest share of each box that lies in one of a higher score."""
+    corners, area = boxes.corners, boxes.size_px.prod(1)
+    first, second = near_pairs(boxes.middle_px, boxes.size_px.max(1)).T
+    better = boxes.score[first] >= boxes.score[second]
+    first, second = np.where(better, first, second), np.where(better, second, first)
+    inner = np.minimum(corners[first, 2:], corners[second, 2:]) - np.maximum(corners[first, :2], corners[second, :2])
+    share = np.zeros(len(boxes))
+    np.maximum.at(share, second, np.maximum(inner, 0.0).prod(1) / area[second])
+    return share
 
 
 def pyramid(image_size: tuple[int, int], most: int) -> list[np.ndarray]:
