@@ -106,7 +106,7 @@ def test_any_part_of_a_picture_on_disk(orientation: int, tmp_path: Path, monkeyp
     held = GigapixelImage(tmp_path / "a.tif")
     whole = held.region(np.array([0, 0, *held.size[::-1]]))
     monkeypatch.setattr("crowd3d.imaging.reader.HELD_BYTES", 0)
-    monkeypatch.setattr("crowd3d.imaging.disk_pixels._STRIP_BYTES", 3000)
+    monkeypatch.setattr("crowd3d.imaging.disk_pixels.STRIP_BYTES", 3000)
     disk = GigapixelImage(tmp_path / "a.tif")
     np.testing.assert_array_equal(disk.region(np.array([0, 0, *disk.size[::-1]])), whole)
     np.testing.assert_array_equal(disk.region(np.array([5, 7, 11, 40])), whole[5:11, 7:40])
@@ -116,3 +116,17 @@ def test_any_part_of_a_picture_on_disk(orientation: int, tmp_path: Path, monkeyp
     boxes = np.array([[-10, -10, 50, 50], [20, 20, 52, 52]])
     for (_, there), (_, here) in zip(disk.crops(boxes, 8), held.crops(boxes, 8), strict=True):
         np.testing.assert_allclose(there.astype(int), here, atol=2)
+
+
+def test_a_tile_that_reaches_far_over_the_picture_is_read_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyvips.Image.new_from_array(gradient((40, 300))).copy().pngsave(str(tmp_path / "a.png"))
+    image = GigapixelImage(tmp_path / "a.png")
+    boxes = np.array([[-132, -2, 172, 302], [0, 0, 304, 304]])
+    means = [image.region(box, 50).astype(float).reshape(8, 38, 8, 38, 3).mean((1, 3)) for box in boxes]
+    for module in ("reader", "disk_pixels"):
+        monkeypatch.setattr(f"crowd3d.imaging.{module}.STRIP_BYTES", 12_000)
+    read, region = [], image.region
+    monkeypatch.setattr(image, "region", lambda *box: read.append(region(*box)) or read[-1])
+    ((_, crops),) = image.crops(boxes, 8, fill=50)
+    np.testing.assert_allclose(crops, means, atol=1.1)
+    assert max(part.nbytes for part in read) <= 20_000

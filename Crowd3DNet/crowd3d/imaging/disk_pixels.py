@@ -27,7 +27,7 @@ ORIENTED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 """EXIF orientation → upright view of the stored pixels; a view, so that no second copy of a gigapixel image exists."""
 _FLIPPED_DOWN, _FLIPPED_ACROSS, _TRANSPOSED = (3, 4, 7, 8), (2, 3, 6, 7), (5, 6, 7, 8)
-_STRIP_BYTES = 32_000_000
+STRIP_BYTES = 32_000_000
 _DECODED_BYTES = 3_000_000
 """Of what is decoded at once, libvips's steps keep some 25 copies."""
 
@@ -69,18 +69,6 @@ class DiskPixels:
             top, left, bottom, right = left, top, right, bottom
         return ORIENTED[self._orientation](self._read(top, left, bottom, right))
 
-    def shrunk(self, box: tuple[int, int, int, int], factor: int, fill: int) -> np.ndarray:
-        """A box that may reach over the edges, averaged in blocks of `factor`² pixels, strip by strip; `fill` is grey outside."""
-        top, left, bottom, right = box
-        rows, columns = (bottom - top) // factor, (right - left) // factor
-        target = np.full((rows, columns, 3), fill, np.uint8)
-        at_once = max(1, _STRIP_BYTES // (3 * factor * max(1, right - left)))
-        for first in range(0, rows, at_once):
-            last = min(first + at_once, rows)
-            strip = self.padded((top + first * factor, left, top + last * factor, left + columns * factor), fill)
-            target[first:last] = strip if factor == 1 else cv2.resize(strip, (columns, last - first), interpolation=cv2.INTER_AREA)
-        return target
-
     def padded(self, box: tuple[int, int, int, int], fill: int) -> np.ndarray:
         """`region` of a box that may reach over the edges; `fill` is grey outside."""
         top, left, bottom, right = box
@@ -98,7 +86,7 @@ class DiskPixels:
         width, height = self.size
         down = height / size[1]
         target = np.empty((size[1], size[0], 3), np.uint8)
-        at_once = max(1, int(_STRIP_BYTES / (3 * width * down)))
+        at_once = max(1, int(STRIP_BYTES / (3 * width * down)))
         for first in range(0, size[1], at_once):
             last = min(first + at_once, size[1])
             top, bottom = int(first * down), min(height, math.ceil(last * down - 1e-9))
@@ -132,6 +120,28 @@ class DiskPixels:
             if not count:
                 raise BadImage("the temporary file of a picture was cut off; free space in the temporary folder or set TMPDIR")
             rest = rest[count:]
+
+
+def shrunk(
+    padded: Callable[[tuple[int, int, int, int], int], np.ndarray], box: tuple[int, int, int, int], factor: int, fill: int
+) -> np.ndarray:
+    """A box that may reach over a picture's edges, averaged in blocks of `factor`² pixels, strip by strip.
+
+    Args:
+        padded: reads a box top, left, bottom, right with a fill.
+        box: of the same kind.
+        factor: divides the box's sides.
+        fill: grey outside of the picture.
+    """
+    top, left, bottom, right = box
+    rows, columns = (bottom - top) // factor, (right - left) // factor
+    target = np.full((rows, columns, 3), fill, np.uint8)
+    at_once = max(1, STRIP_BYTES // (3 * factor * max(1, right - left)))
+    for first in range(0, rows, at_once):
+        last = min(first + at_once, rows)
+        strip = padded((top + first * factor, left, top + last * factor, left + columns * factor), fill)
+        target[first:last] = strip if factor == 1 else cv2.resize(strip, (columns, last - first), interpolation=cv2.INTER_AREA)
+    return target
 
 
 def _strips(stored: StoredPicture) -> Iterator[memoryview]:

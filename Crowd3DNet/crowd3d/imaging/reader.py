@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
@@ -15,7 +15,7 @@ import numpy as np
 
 from crowd3d.errors import BadImage
 from crowd3d.imaging import exif
-from crowd3d.imaging.disk_pixels import ORIENTED, DiskPixels
+from crowd3d.imaging.disk_pixels import ORIENTED, STRIP_BYTES, DiskPixels, shrunk
 from crowd3d.imaging.other_readers import Decoded
 from crowd3d.imaging.stored import StoredPicture, decoding
 
@@ -79,7 +79,7 @@ class GigapixelImage:
         """When the shutter opened by EXIF, or None when the file does not tell."""
         return exif.taken(self._stored.tags)
 
-    def region(self, box: np.ndarray, fill: int = 128) -> np.ndarray:
+    def region(self, box: Sequence[int] | np.ndarray, fill: int = 128) -> np.ndarray:
         """Pixels of one box at full resolution.
 
         Args:
@@ -166,13 +166,13 @@ class GigapixelImage:
             return self._on_disk
 
     def _square(self, box: np.ndarray, size: int, *, fill: int) -> np.ndarray:
-        if self._pixels is not None:
-            return _resize(self.region(box, fill), (size, size))
         side = int(box[2] - box[0])
+        if self._pixels is not None and 3 * side * side <= STRIP_BYTES:
+            return _resize(self.region(box, fill), (size, size))
         # The largest whole reduction that leaves the last step a factor of two is done in strips, whatever the size of the box.
         shrink = next(factor for factor in range(max(1, side // (2 * size)), 0, -1) if side % factor == 0)
         top, left, bottom, right = (int(edge) for edge in box)
-        return _resize(self._disk.shrunk((top, left, bottom, right), shrink, fill), (size, size))
+        return _resize(shrunk(self.region, (top, left, bottom, right), shrink, fill), (size, size))
 
 
 def turned(offset: np.ndarray, turn_rad: np.ndarray | float) -> np.ndarray:

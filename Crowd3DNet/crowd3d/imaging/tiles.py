@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -251,7 +252,9 @@ def plan_pyramid(
     levels: list[tuple[float, TileLayout]] = []
     remaining, side = max_tiles, first_side or float(min(image_size))
     while True:
-        whole = max(2, 2 * int(side / 2))
+        # Sides that can be halved as often as they have to be are reduced exactly, fast, and strip by strip.
+        step = 2 ** max(1, math.floor(math.log2(max(1.0, side / tile_px))))
+        whole = step * math.ceil(side / step)
         tops, lefts = _columns(whole, height, stride), _columns(whole, width, stride)
         remaining -= len(tops) * len(lefts)
         if levels and (remaining < 0 or side < 2 * smallest_person_px):
