@@ -121,7 +121,7 @@ def photo_test_person() -> np.ndarray:
 class NoDepths:
     """In place of the keypoint network."""
 
-    def look(self, image, candidates, describe):
+    def observe(self, image, candidates, describe):
         raise AssertionError("nobody is to be looked at")
 
 

@@ -136,3 +136,11 @@ def test_somebody_beside_the_camera_is_no_problem(make_scene, body) -> None:
     # Neither the person below the camera nor the one behind it is in view.
     chest = np.floor(scene.camera.project(scene.people.joints_cam_m(body)[0, 9])).astype(int)
     assert np.abs(painted(scene, body)[chest[1], chest[0]] - painted(lone, body)[chest[1], chest[0]]).max() < 120
+
+
+def test_a_crowd_posed_a_few_at_once_is_the_same_crowd(make_scene, body, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make_scene(PLACES)
+    monkeypatch.setattr("crowd3d.render.crowd._POSED_AT_ONCE", 2)
+    crowd = Crowd.of(scene, body)
+    np.testing.assert_allclose(crowd.vertices_cam_m, scene.people.vertices_cam_m(body), atol=1e-5)
+    assert len(crowd) == len(PLACES)

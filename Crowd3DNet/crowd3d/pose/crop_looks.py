@@ -31,7 +31,7 @@ class Look(Rows):
 
     Attributes:
         observed: decoded; `Observations.score` is what it says of their presence.
-        heat: (N, 19, 32, 24) float16, attributes: (N, 19, 3): as of `KeypointNet`.
+        heat: (N, 19, 32, 24), attributes: (N, 19, 3): as of `KeypointNet`.
     """
 
     observed: Observations
@@ -52,13 +52,13 @@ class CropLooks:
         self.keypoints: Engine = engines.load(load_keypoint_net, weights, [torch.zeros(2, *CROP_SIZE, 3)], "bf16")
         self.source = source
 
-    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Look:
+    def observe(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
         """Keypoints of every candidate, seen once; at least one candidate."""
-        looks: list[Look] = []
-        for windows, crops in self._crops(image, candidates, describe):
-            heat, attributes = self.keypoints(crops)
-            observed = observations_from_crops(decode_crop_points(heat, attributes), windows, self.source)
-            looks.append(Look(observed, heat.half(), attributes))
+        return Observations.joined([look.observed for look in self._looks(image, candidates, describe)])
+
+    def look(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Look:
+        """The same with what the network said, for `look_closely`."""
+        looks = [Look(look.observed, look.heat.half(), look.attributes) for look in self._looks(image, candidates, describe)]
         observations, heats, spoken = zip(*((look.observed, look.heat, look.attributes) for look in looks), strict=True)
         return Look(Observations.joined(observations), torch.cat(heats), torch.cat(spoken))
 
@@ -71,6 +71,12 @@ class CropLooks:
             views = all_views(self.keypoints, crops, (first.heat[rows].float(), first.attributes[rows]))
             found.append(observations_from_crops(decode_crop_points(*views), windows, self.source))
         return Observations.joined(found)
+
+    def _looks(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Iterator[Look]:
+        """Batch by batch, heat in float32."""
+        for windows, crops in self._crops(image, candidates, describe):
+            heat, attributes = self.keypoints(crops)
+            yield Look(observations_from_crops(decode_crop_points(heat, attributes), windows, self.source), heat, attributes)
 
     def _crops(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Iterator[tuple[Windows, Tensor]]:
         """Windows around candidates and what is in them, batch by batch."""

@@ -149,7 +149,7 @@ class PhotoSeeker:
         places = Candidates(observed.torso_px, scale, observed.score, np.zeros(len(observed)))
         if found.world is not None:
             places = with_known_ground(places, *found.world)
-        return _with_depths(observed, self.depths.look(image, places, "depths").observed, places.per_metre)
+        return _with_depths(observed, self.depths.observe(image, places, "depths"), places.per_metre)
 
     def _with_hidden(self, image: GigapixelImage, found: Seen) -> Seen:
         """Those, too, in whose boxes somebody in front of them was seen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from crowd3d.bodies import COCO17_FROM_SMPL54, Body
+from crowd3d.bodies import COCO17_FROM_SMPL54
 from crowd3d.types import Scene
 
 HEAD_M = 0.2
@@ -17,10 +17,15 @@ CELLS = 3
 _FACE = slice(0, 5)
 
 
-def head_discs(scene: Scene, body: Body) -> np.ndarray:
-    """(K, 3) x, y, radius in pixels of the photograph: over the head of everybody's body, and over the face that their keypoints show."""
+def head_discs(scene: Scene, joints_cam_m: np.ndarray) -> np.ndarray:
+    """(K, 3) x, y, radius in pixels of the photograph: over the head of everybody's body, and over the face that their keypoints show.
+
+    Args:
+        scene: with N people.
+        joints_cam_m: (N, 54, 3) SMPL-54 joints of their bodies, camera frame, metres.
+    """
     people, camera = scene.people, scene.camera
-    face = people.joints_cam_m(body)[:, COCO17_FROM_SMPL54[_FACE]].mean(1)
+    face = joints_cam_m[:, COCO17_FROM_SMPL54[_FACE]].mean(1)
     with np.errstate(divide="ignore"):
         radius = np.where(face[:, 2] > 0, camera.fx * HEAD_M / face[:, 2], np.nan)
     points = people.keypoints_px[:, _FACE]
