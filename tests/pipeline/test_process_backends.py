@@ -157,7 +157,7 @@ def test_a_first_look_that_sees_nobody_gives_tiles_of_all_sizes(image: Path, peo
     options = ProcessOptions(TileBackend(Planted(people)), glancing(people[:0]))
     layout = process_module._plan_blindly(GigapixelImage(image), options)
     assert len(np.unique(layout.row_col, axis=0)) == len(layout)
-    assert set(np.diff(layout.boxes[:, [0, 2]])[:, 0]) == {600, 300, 150, 74}
+    assert set(np.diff(layout.boxes[:, [0, 2]])[:, 0]) == {600, 300, 150, 76}
     assert set(tile_sightings(people, layout)[0]) == set(range(len(people)))
 
 
@@ -177,6 +177,18 @@ def test_keypoints_from_a_file_need_no_weights(
     seen, _ = tile_sightings(people, layout)
     assert set(seen) == set(range(len(people))), "everybody is whole in a tile"
     assert len(list(folder.tiles.iterdir())) == len(layout)
+
+
+def test_tiles_are_written_where_something_needs_them(image: Path, people: np.ndarray, tmp_path: Path) -> None:
+    keypoints, folder = tmp_path / "k.npy", MidFolder(tmp_path / "mid")
+    np.save(keypoints, people)
+    options = ProcessOptions(backend=FileBackend(keypoints))
+    process(GigapixelImage(image), folder, options, tiles=False)
+    assert not folder.tiles.exists()
+    before = {path.name: path.read_bytes() for path in folder.root.iterdir() if path.is_file() and path.name != "manifest.json"}
+    process(GigapixelImage(image), folder, options)
+    assert len(list(folder.tiles.iterdir())) == len(read_layout(folder, SIZE))
+    assert before == {name: (folder.root / name).read_bytes() for name in before}
 
 
 def test_changed_keypoints_are_read_again(image: Path, people: np.ndarray, tmp_path: Path) -> None:

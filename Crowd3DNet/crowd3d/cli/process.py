@@ -98,12 +98,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def process_image(args: argparse.Namespace, image: GigapixelImage) -> None:
-    """The first half, by the arguments."""
+def process_image(args: argparse.Namespace, image: GigapixelImage, tiles: bool = True) -> None:
+    """The first half, by the arguments; `tiles` as of `crowd3d.pipeline.process.process`."""
     settings = load_settings()
     folder = mid_folder(args, settings, image)
     known = known_of(args, image.size, image.path.name)
-    process(image, folder, process_options(args, settings, image.path.name, known))
+    process(image, folder, process_options(args, settings, image.path.name, known), tiles)
     print(folder.root)
 
 

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if sequence:
         return _run_sequence(args, path)
     image = GigapixelImage(path)
-    process.process_image(args, image)
+    process.process_image(args, image, tiles=args.optimise == inference.TUNE)
     inference.infer_image(args, image)
     return 0
 

@@ -55,13 +55,14 @@ class ProcessOptions:
     overwrite: bool = False
 
 
-def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions) -> Observations:
+def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions, tiles: bool = True) -> Observations:
     """Find everybody in the photograph and write the files of `MidFolder`; stages that were finished before are kept.
 
     Args:
         image: the photograph.
         folder: where the files go; what it holds of another photograph is replaced.
         options: the user's choices.
+        tiles: write the photograph in tiles even if the backend does not want them: the release's tools and fine-tuning do.
 
     Returns:
         Everybody, perhaps nobody.
@@ -84,7 +85,8 @@ def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions) -
         else:
             observed = work.people(None)
             layout = work.layout((folder.observations,), observed)
-            work.tiles(layout)
+            if tiles:
+                work.tiles(layout)
         work.keypoint_files(layout)
     return observed
 
