@@ -25,7 +25,7 @@ CROP_SHARE = 1.15
 """Height of a window over that of the box in it."""
 ALONE_MARGIN = 0.1
 """By this share of its size a box is enlarged before everything around it is painted grey."""
-BATCH = 8
+BATCH = 4
 SEEN_BEST = 8
 SAME_KEYPOINT = 0.06
 """Places in two views nearer than this share of the window's height are averaged, else the surer one counts."""
