@@ -162,9 +162,12 @@ class Body:
         with torch.autocast(rotations.device.type, enabled=False):
             if torch.is_grad_enabled() and (rotations.requires_grad or betas.requires_grad):
                 return self._skin(rotations, betas)
+            # Into their places: joining chunks afterwards would hold everybody twice.
+            vertices, joints = (rotations.new_empty(len(rotations), count, 3) for count in (len(self.template), 54))
             people = max(1, CHUNK_VERTICES // len(self.template))
-            chunks = [self._skin(*part) for part in zip(rotations.split(people), betas.split(people), strict=True)]
-            return BodyOutput(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+            for part in zip(*(everybody.split(people) for everybody in (rotations, betas, vertices, joints)), strict=True):
+                part[2][:], part[3][:] = self._skin(*part[:2])
+            return BodyOutput(vertices, joints)
 
     def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """NumPy form of `forward`: vertices (N, V, 3) and SMPL-54 joints (N, 54, 3), float64 if `pose_rad` is, else float32."""

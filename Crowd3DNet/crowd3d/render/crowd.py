@@ -15,7 +15,7 @@ from crowd3d.raster import Renderer, render_meshes
 from crowd3d.render.blurring import blur_discs, head_discs
 from crowd3d.render.colours import person_colours
 from crowd3d.render.drawing import draw_polylines, draw_shapes, grid_step
-from crowd3d.types import People, Scene
+from crowd3d.types import Scene
 
 OPACITY = 0.8
 _BRIGHTNESS = 1.15
@@ -33,7 +33,6 @@ _GRID_LIGHT = 150
 _BLOCK_PX, _MARGIN_PX = (2400, 1200), 48
 """Bodies are drawn block by block, in buffers of some 100 MB instead of gigabytes; blocks overlap, so that no seam shows."""
 _BLOCKS_AT_ONCE = 2
-_POSED_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,9 @@ class Crowd:
     def of(cls, scene: Scene, body: Body) -> Crowd:
         """Pose everybody of `scene`, for a picture that is the photograph; `body` is the model of its betas, at any level of detail."""
         people = scene.people
-        vertices, joints = _posed(people, body)
+        vertices, joints = body.pose(people.pose_rad.astype(np.float32), people.betas)
+        vertices += people.translation_cam_m[:, None].astype(np.float32)
+        joints += people.translation_cam_m[:, None].astype(np.float32)
         bounds, heads = _bounds(vertices, scene.camera), head_discs(scene, joints)
         return cls(vertices, body.faces, person_colours(people), people.hvip_cam_m, bounds, heads, scene.camera, scene.ground)
 
@@ -115,17 +116,6 @@ class Crowd:
         rows = across & (box[:, 1] - margin < self.camera.height) & (box[:, 3] + margin > 0)
         names = ("vertices_cam_m", "colours", "hvip_cam_m", "bounds_px")
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
-
-
-def _posed(people: People, body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """(N, V, 3) vertices and (N, 54, 3) SMPL-54 joints of everybody, float32 in the camera frame, metres; posed a few at once, because
-    skinning takes ten times what comes out of it."""
-    vertices, joints = np.empty((len(people), len(body.template), 3), np.float32), np.empty((len(people), 54, 3), np.float32)
-    for first in range(0, len(people), _POSED_AT_ONCE):
-        rows = slice(first, first + _POSED_AT_ONCE)
-        posed = body.pose(people.pose_rad[rows], people.betas[rows])
-        vertices[rows], joints[rows] = (points + people.translation_cam_m[rows, None] for points in posed)
-    return vertices, joints
 
 
 def _bounds(vertices_cam_m: np.ndarray, camera: Camera) -> np.ndarray:
