@@ -12,6 +12,7 @@ Needs Linux or macOS; disks of its own, which it mounts, Linux and the right to 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import time
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=load_settings().root / "demo" / "torture")
     parser.add_argument("--inputs", type=int, default=100, help="damaged inputs")
-    parser.add_argument("--kills", type=int, default=3, help="runs that are killed: of photographs, sequences and training")
+    parser.add_argument("--kills", type=int, default=3, help="processes to kill at work: of photographs, sequences and training")
     parser.add_argument("--options", type=int, default=3, help="sequences of options")
     parser.add_argument("--twice", type=int, default=1, help="runs that meet another one")
     parser.add_argument("--disks", type=int, default=3, help="runs on disks that are full or closed")
@@ -53,7 +54,9 @@ def main() -> None:
         "disk": (args.disks, lambda rng: troubled_disk(fresh, disk, rng)),
     }
     for name, (count, case) in kinds.items():
-        for number in range(count):
+        for number in itertools.count():
+            if number == count or (name == "kill" and bench.kills() >= count):
+                break
             bench.case(f"{name} {number}", case)
     bench.table()
 
@@ -88,15 +91,18 @@ class Bench:
         if result["outcome"] not in SOUND:
             print(self.results[name], flush=True)
 
+    def kills(self) -> int:
+        """How many processes were killed at work."""
+        return sum(result["kills"] for name, result in self.results.items() if name.startswith("kill"))
+
     def table(self) -> None:
         """All outcomes by kind of case."""
         counts = Counter((name.rsplit(" ", 1)[0], result["what"], result["outcome"]) for name, result in self.results.items())
         for (kind, what, outcome), count in sorted(counts.items()):
             print(f"{kind:10}{what:32}{outcome:12}{count:6}")
-        kills = sum(result.get("kills", 0) for result in self.results.values())
         slow = max((result["seconds"] for name, result in self.results.items() if name.startswith("input")), default=0.0)
         large = max((result.get("mb", 0) for result in self.results.values()), default=0)
-        print(f"{kills} processes killed at work, slowest input {slow:.1f} s, largest {large} MB; {self.path}")
+        print(f"{self.kills()} processes killed at work, slowest input {slow:.1f} s, largest {large} MB; {self.path}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def test_a_forbidden_import_breaks_a_contract(module: str, line: str, broken: st
         target = tmp_path / file.relative_to(SOURCE)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
-    for name in ("__main__", "settings", "types", "files", "processes", "progress", "errors"):
+    for name in ("__main__", "settings", "types", "files", "locks", "processes", "progress", "errors"):
         (tmp_path / "crowd3d" / f"{name}.py").touch()
     (tmp_path / "crowd3d" / module).write_text(line, encoding="utf-8")
     code = "import importlinter.cli; importlinter.cli.lint_imports_command()"

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+MOST_CHARACTERS = 1000
+"""Of a message."""
+
 
 class Crowd3DError(Exception):
     """Base of every error that the command line reports as one line."""
+
+    def __str__(self) -> str:
+        """The message, without its middle where that is too long to be read: it may quote what is in a damaged file."""
+        text = super().__str__()
+        return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS // 2]} … {text[-MOST_CHARACTERS // 2 :]}"
 
 
 class MissingAsset(Crowd3DError):

@@ -142,6 +142,11 @@ def is_temporary(path: Path) -> bool:
     return re.fullmatch(r"\.[0-9a-f]{12}", path.name.removesuffix(path.suffix)) is not None and path.is_file()
 
 
+def temporaries(folder: Path) -> list[Path]:
+    """Those in a folder, which may go if nobody else works there."""
+    return [path for path in Path(folder).glob(".*") if is_temporary(path)]
+
+
 def _to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDWR)
     try:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from crowd3d.errors import Crowd3DError, MissingAsset
-from crowd3d.files import load_arrays, read_json, write_json, write_npz
+from crowd3d.files import file_digest, load_arrays, read_json, write_json, write_npz
 from crowd3d.geometry import Camera, GroundPlane
 
 SCENE_ARRAYS, SCENE_INFO = "scene.npz", "scene.json"
@@ -229,6 +229,7 @@ class Scene:
             folder / SCENE_INFO,
             {
                 "schema_version": SCHEMA_VERSION,
+                "arrays": file_digest(folder / SCENE_ARRAYS),
                 "image": self.image,
                 "body": self.body,
                 "people": len(self.people),
@@ -254,6 +255,8 @@ class Scene:
             info = read_json(folder / SCENE_INFO)
             version = info["schema_version"]
             arrays = load_arrays(folder / SCENE_ARRAYS)
+            if info.get("arrays") not in (None, file_digest(folder / SCENE_ARRAYS)):
+                raise ValueError(f"{SCENE_INFO} belongs to another {SCENE_ARRAYS}")
             people = People(**{f.name: arrays[f.name] for f in dataclasses.fields(People) if f.name in arrays or f.name not in ADDED})
             people.check()
             covariance = info["ground_covariance"]

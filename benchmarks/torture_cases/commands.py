@@ -18,8 +18,8 @@ from crowd3d.cli.main import main
 LEAST_S, MOST_MB = 60.0, 2048
 """What a case may take: seconds, and memory."""
 SERVER = multiprocessing.get_context("forkserver")
-VERBS = ("process", "inference", "reconstruct", "train")
-SERVER.set_forkserver_preload([__name__, *(f"crowd3d.cli.{verb}" for verb in VERBS), "numba.typed", "PIL.JpegImagePlugin"])
+PRELOADED = (*(f"crowd3d.cli.{verb}" for verb in ("process", "inference", "reconstruct", "train")), "numba.typed", "PIL.JpegImagePlugin")
+SERVER.set_forkserver_preload([__name__, "torture_cases.inputs", *PRELOADED])
 ERROR = "crowd3d: error: "
 
 

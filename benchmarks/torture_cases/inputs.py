@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing
 import os
 import random
 import resource
@@ -32,7 +31,7 @@ from crowd3d.scene.camera_files import read_camera_file
 from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
-from torture_cases.commands import LEAST_S, MOST_MB
+from torture_cases.commands import LEAST_S, MOST_MB, SERVER
 from torture_cases.damages import DAMAGES
 from torture_cases.good import SIZE
 
@@ -88,16 +87,15 @@ def manifest_reader(path: Path) -> None:
 
 def damaged_input(good: Path, work: Path, rng: random.Random) -> dict[str, Any]:
     """One file, damaged, read in a process of its own."""
-    kinds = readers(good)
-    name = rng.choice(sorted(kinds))
+    name = rng.choice(sorted(readers(good)))
     source = good / name
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source.parent, work) if "/" in name else work.mkdir()
     path = work / source.name
     how = rng.choice(DAMAGES)
     path.write_bytes(how(bytearray(source.read_bytes()), rng))
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=guarded, args=(kinds[name], path, sender))
+    receiver, sender = SERVER.Pipe(duplex=False)
+    process = SERVER.Process(target=guarded, args=(good, name, path, sender))
     process.start()
     sender.close()
     process.join(LEAST_S)
@@ -113,7 +111,7 @@ def damaged_input(good: Path, work: Path, rng: random.Random) -> dict[str, Any]:
     return {"what": source.name, "how": how.__name__, **result}
 
 
-def guarded(read: Reader, path: Path, sender: Any) -> None:
+def guarded(good: Path, name: str, path: Path, sender: Any) -> None:
     """Read, within bounds, and send what became of it."""
     pages = Path("/proc/self/statm")
     if pages.is_file():
@@ -122,7 +120,7 @@ def guarded(read: Reader, path: Path, sender: Any) -> None:
     result: dict[str, Any]
     with Path(os.devnull).open("w") as quiet, contextlib.redirect_stderr(quiet), contextlib.redirect_stdout(io.StringIO()):
         try:
-            read(path)
+            readers(good)[name](path)
             result = {"outcome": "read"}
         except (Crowd3DError, OSError) as error:
             text = str(error)

@@ -23,6 +23,12 @@ SECOND = (
 )
 
 
+MOST_KILLS = 8
+"""Of one command, one after the other: each goes on where the one before was."""
+KILLED_SHARE = 0.6
+"""Of the runs that others follow, and of their commands."""
+
+
 class Fresh:
     """Results of runs in empty folders, made once.
 
@@ -50,14 +56,14 @@ class Fresh:
 
 
 def killed_run(fresh: Fresh, work: Path, rng: random.Random) -> dict[str, Any]:
-    """Killed at a random moment, what it left looked at, then run to its end."""
+    """Killed at random moments, what it left looked at, then run to its end."""
     kind = rng.choice(("photograph", "photograph", "halves", "sequence", "training"))
     expected, times = fresh.of_kind(kind)
     shutil.rmtree(work, ignore_errors=True)
     kills = 0
     for arguments, seconds in zip(commands_of(kind, fresh.good, work), times, strict=True):
-        for _ in range(rng.choice((1, 1, 2))):
-            kills += run_and_kill(arguments, fresh.said, rng.uniform(0.02, 1.0) * seconds)
+        for _ in range(rng.randint(1, MOST_KILLS)):
+            kills += run_and_kill(arguments, fresh.said, rng.uniform(0.02, 0.7) * seconds)
             if half := half_written(work):
                 return {"what": kind, "outcome": "half", "files": half, "kills": kills}
         ended = run(arguments, fresh.said)
@@ -67,21 +73,23 @@ def killed_run(fresh: Fresh, work: Path, rng: random.Random) -> dict[str, Any]:
 
 
 def other_options(fresh: Fresh, work: Path, rng: random.Random) -> dict[str, Any]:
-    """A few runs with random options in one folder, some of them killed; the last is as if it had been the only one."""
+    """A few runs with random options in one folder, the earlier ones killed or not; the last is as if it had been the only one."""
     shutil.rmtree(work, ignore_errors=True)
-    history = []
-    for _ in range(rng.randint(2, 4)):
+    kills, history = 0, []
+    for last in (False,) * rng.randint(1, 3) + (True,):
         way, first, second = rng.choice(("photograph", "halves")), rng.choice(FIRST), rng.choice(SECOND)
-        history.append((way, first, second))
-        for arguments in _way(fresh.good, work, *history[-1]):
-            if rng.random() < 0.3:
-                run_and_kill(arguments, fresh.said, rng.uniform(0.1, 3.0))
+        killed = not last and rng.random() < KILLED_SHARE
+        history.append((way, first, second, killed))
+        for arguments in _way(fresh.good, work, way, first, second):
+            if killed and rng.random() < KILLED_SHARE:
+                kills += run_and_kill(arguments, fresh.said, rng.uniform(0.05, 2.0))
+                break
             ended = run(arguments, fresh.said)
             if ended.code or ended.fault:
                 return {"what": way, "outcome": ended.fault or "failed", "history": history, "text": ended.said[-1500:]}
-    name = " ".join(["options", *[history[-1][0]], *history[-1][1], "and", *history[-1][2]])
-    expected, _ = fresh.of(name, _way(fresh.good, fresh.folder / name, *history[-1]))
-    return {"what": history[-1][0], "history": history, **compared(work, expected)}
+    name = " ".join(["options", way, *first, "and", *second])
+    expected, _ = fresh.of(name, _way(fresh.good, fresh.folder / name, way, first, second))
+    return {"what": way, "history": history, "kills": kills, **compared(work, expected)}
 
 
 def _way(good: Path, folder: Path, way: str, first: list[str], second: list[str]) -> list[list[str]]:

@@ -16,11 +16,11 @@ import crowd3d.files
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.simulate import simulate_crowd
 from crowd3d.imaging import GigapixelImage, PartParams
+from crowd3d.locks import LOCK
 from crowd3d.pipeline import process as process_module
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import Known
-from crowd3d.pipeline.locks import LOCK
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.stages import MANIFEST

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import crowd3d.files
 from crowd3d.errors import FolderInUse
-from crowd3d.pipeline.locks import LOCK, locked
+from crowd3d.locks import LOCK, locked
 from crowd3d.pipeline.memory import peak_memory_mb
 from crowd3d.pipeline.stages import MANIFEST, Owner, Run, Stage, known_owner, own_folder
 
@@ -224,7 +224,7 @@ def test_photographs_of_one_name_have_folders_of_their_own(tmp_path: Path) -> No
 
 
 def test_a_second_run_in_a_folder_is_refused_until_the_first_has_ended_however_it_ended(tmp_path: Path) -> None:
-    code = f"from crowd3d.pipeline.locks import locked; from pathlib import Path; l = locked(Path({str(tmp_path)!r})); l.__enter__()\n"
+    code = f"from crowd3d.locks import locked; from pathlib import Path; l = locked(Path({str(tmp_path)!r})); l.__enter__()\n"
     holder = subprocess.Popen([sys.executable, "-c", code + "print('held', flush=True); input()"], stdin=-1, stdout=-1, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"

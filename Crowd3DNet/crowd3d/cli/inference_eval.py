@@ -106,13 +106,13 @@ def _pictures(
     frames = data.frames(scene)
     pre_optimised = settings.released_weights.parent / PRE_OPTIMISED / scene / PRE_OPTIMISED_NAME
     if args.use_pre_optim:
-        camera_ground = published_ground(settings.root, scene, _image_size(frames))
+        world = published_ground(settings.root, scene, _image_size(frames))
         if args.weights is None and pre_optimised.is_file():
             whole = replace(whole, network=chosen_network(pre_optimised, settings, args))
     else:
-        camera_ground = prepared_ground(folder, scene)
+        world = prepared_ground(folder, scene)
     part = process_options(args, settings, scene)
-    return [Picture(scene, path, camera_ground, part, whole) for path in frames]
+    return [Picture(scene, path, world, part, whole) for path in frames]
 
 
 def _image_size(frames: Sequence[Path]) -> tuple[int, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
-from crowd3d.files import write_json
+from crowd3d.files import read_json, write_json
 from crowd3d.measure import (
     Control,
     MeasureOptions,
@@ -134,7 +133,7 @@ def _run_sequence(args: argparse.Namespace, options: MeasureOptions, control: Co
     fullest = int(np.bincount(sequence.sightings.frame).argmax())
     frame = args.scene / "frames" / Path(sequence.images[fullest]).stem
     png: Path | None = None
-    told = json.loads((args.scene / "camera_ground.json").read_text(encoding="utf-8"))
+    told = read_json(args.scene / "camera_ground.json")
     remarks = tuple(filter(None, (told.get("weak"), told.get("assumption"))))
     if (frame / SCENE_ARRAYS).is_file():
         scene = Scene.load(frame)

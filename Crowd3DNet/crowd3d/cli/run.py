@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from crowd3d.cli.console import make_streams_safe
 from crowd3d.errors import Crowd3DError
@@ -48,7 +50,7 @@ def run_cli(
     make_streams_safe()
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     add_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args([_named(argument) for argument in (sys.argv[1:] if argv is None else argv)])
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     quiet = getattr(arguments, "quiet", False)
     logging.getLogger("crowd3d").setLevel(logging.WARNING if quiet else logging.INFO)
@@ -60,6 +62,12 @@ def run_cli(
     except KeyboardInterrupt:
         _print("interrupted; what was finished is kept, the same command continues")
         return INTERRUPTED
+
+
+def _named(argument: str) -> str:
+    """The same, or how the file of that name is called where it would be taken for an option."""
+    dashed = argument.startswith("-") and ("." in argument or not argument.startswith("--"))
+    return f".{os.sep}{argument}" if dashed and argument != "-h" and Path(argument).exists() else argument
 
 
 def _nobody(done: float, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BadImage, MissingAsset
 from crowd3d.evaluation.observables import Observables, observe
 from crowd3d.evaluation.truth import load_truth
+from crowd3d.files import read_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
@@ -256,7 +256,7 @@ def _problems_of_people(scene: AnnotatedScene, people: AnnotatedPeople, frame: s
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except OSError as error:
         raise MissingAsset(f"cannot open {path}: {error.strerror}; see data/largecrowd/README.md") from error
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from crowd3d.evaluation.annotations import TrueFrame, read_scene, true_frame
 from crowd3d.evaluation.observables import Observables, observe
 from crowd3d.evaluation.report import Interval, summarise
 from crowd3d.evaluation.scoring import Metrics, assign, score
-from crowd3d.files import atomic_path, write_json
+from crowd3d.files import atomic_path, read_json, write_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.scene.predict_json import EXTRA_NAME, PredictedFrame, read_predict_json
@@ -223,7 +222,7 @@ def _annotated(folder: LargeCrowdFolder) -> list[str]:
 
 def _read_extra(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

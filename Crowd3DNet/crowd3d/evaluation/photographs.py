@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import read_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import Rows
 
@@ -181,7 +181,7 @@ def _boxes(boxes: Sequence[Sequence[float]]) -> np.ndarray:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except OSError as error:
         raise MissingAsset(f"cannot open {path}: {error.strerror}; {DOCUMENTED}") from error
     except ValueError as error:

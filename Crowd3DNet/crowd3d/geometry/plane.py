@@ -9,6 +9,7 @@ import numpy as np
 from crowd3d.geometry.camera import Camera
 
 _STEP = 1e-4
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,14 @@ class GroundPlane:
 
     @classmethod
     def from_coefficients(cls, coefficients: np.ndarray) -> GroundPlane:
-        """From (4,) A, B, C, D of any scale and sign; the camera ends up above the plane."""
+        """From (4,) A, B, C, D of any scale and sign; the camera ends up above the plane.
+
+        A normal of unit length but for rounding stays as it is: a plane that was written and read is the same in every bit.
+        """
         abcd = np.asarray(coefficients, np.float64).reshape(4)
-        abcd = abcd / np.linalg.norm(abcd[:3])
+        length = np.linalg.norm(abcd[:3])
+        if abs(length - 1.0) > _ROUNDING:
+            abcd = abcd / length
         if abcd[3] < 0:
             abcd = -abcd
         return cls(abcd[:3], float(abcd[3]))
@@ -55,8 +61,8 @@ class GroundPlane:
 
     @property
     def roll_rad(self) -> float:
-        """Rotation about the optical axis: atan2(A, −B)."""
-        return float(np.arctan2(self.normal[0], -self.normal[1]))
+        """Rotation about the optical axis: atan2(A, −B); 0 for a camera that looks straight down, which has none."""
+        return float(np.arctan2(self.normal[0], 0.0 - self.normal[1]))
 
     def signed_distance(self, points_cam_m: np.ndarray) -> np.ndarray:
         """(..., 3) → (...) metres above the plane."""
@@ -93,14 +99,11 @@ class GroundPlane:
     def rotation_cam_world(self) -> np.ndarray:
         """(3, 3) float64, columns = axes of the upright world in the camera frame: x right, y up, z towards the viewer.
 
-        The world stands on the ground with its origin under the camera; the viewer looks along −z, as in glTF.
+        The world stands on the ground with its origin under the camera; the viewer looks along −z, as in glTF. Ahead is where the optical
+        axis points, and at the very nadir, where it points nowhere, the top of the picture.
         """
-        up = self.normal
-        forward = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.999 else np.array([0.0, -1.0, 0.0])
-        forward = forward - (forward @ up) * up
-        forward /= np.linalg.norm(forward)
-        right = np.cross(forward, up)
-        return np.stack([right, up, -forward], axis=1)
+        right = np.array([np.cos(self.roll_rad), np.sin(self.roll_rad), 0.0])
+        return np.stack([right, self.normal, np.cross(right, self.normal)], axis=1)
 
     def to_world(self, points_cam_m: np.ndarray) -> np.ndarray:
         """Camera frame → upright world on the ground, (..., 3) metres."""

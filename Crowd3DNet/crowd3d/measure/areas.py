@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from crowd3d.errors import BadConfig
+from crowd3d.files import read_json
 from crowd3d.measure.view import Control, View
 
 Units = Literal["pixels", "metres", "map"]
@@ -51,7 +51,7 @@ def read_areas(path: Path, view: View, units: Units) -> tuple[list[Zone], list[L
         BadConfig: not GeoJSON, ``map`` without control points, or something lies at or above the horizon.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         features = document["features"] if document["type"] == "FeatureCollection" else [document]
         parts = [part for number, feature in enumerate(features, 1) for part in _shapes(feature, number)]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,6 @@ Format: the JSON holds the graph as TensorFlow's GraphDef (``modelTopology``; st
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from crowd3d.errors import MissingAsset
+from crowd3d.files import read_json
 
 STORED = {"float32": "<f4", "int32": "<i4", "bool": "?"}
 QUANTISED = {"uint8": "u1", "uint16": "<u2", "float16": "<f2"}
@@ -52,7 +52,7 @@ def read_graph_model(path: Path) -> GraphModel:
         MissingAsset: a file is absent, cut short, or not of this format.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         nodes = {node["name"]: _node(node) for node in content["modelTopology"]["node"]}
         constants: dict[str, np.ndarray] = {}
         for group in content["weightsManifest"]:

@@ -17,8 +17,8 @@ from crowd3d.errors import Crowd3DError, MissingAsset
 from crowd3d.export import write_glb, write_people_csv, write_release_objs
 from crowd3d.ground import write_release_ground
 from crowd3d.imaging import GigapixelImage, path_for_size
+from crowd3d.locks import locked
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.locks import locked
 from crowd3d.pipeline.network import NetworkChoice, check_tunable, read_people, result_body, run_network, write_network
 from crowd3d.pipeline.optimise import read_lifted, resolve, write_lifted, write_result
 from crowd3d.pipeline.process import read_keypoints, read_layout
@@ -157,7 +157,7 @@ class _Work:
         reads = [results.estimate, *self._people, *([] if network is None else [results.network])]
         weights = self.options.weights.lifter_digest if network is None else network.key()
         return self.run.do(
-            Stage("bodies", 1, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
+            Stage("bodies", 2, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
             lambda: place(self.image, self.observed, world, seen, self.options),
             lambda placed: write_lifted(*placed, results),
             lambda: read_lifted(results),
@@ -169,7 +169,7 @@ class _Work:
         values = {"mode": resolve(self.options.optimise, self.observed), "stature": known.stature_m}
         writes = [*_scene(results.root), results.predict, results.predict_extra, results.camera]
         return self.run.do(
-            Stage("optimise", 2, [*_lifted(results), *self._people], values, writes),
+            Stage("optimise", 3, [*_lifted(results), *self._people], values, writes),
             lambda: finish(scene, rows, self.observed, self.options),
             lambda found: write_result(found, results),
             lambda: Scene.load(results.root),

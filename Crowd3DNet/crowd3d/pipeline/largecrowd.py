@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from crowd3d.errors import BadImage, Crowd3DError, MissingAsset, NoPeopleFound
-from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.geometry import Camera
 from crowd3d.geometry.published_cameras import PUBLISHED, published_camera
-from crowd3d.ground import GroundEstimate, read_release_ground, write_release_files, write_release_ground
+from crowd3d.ground import read_release_ground, write_release_files, write_release_ground
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.frames import sequence_owner
-from crowd3d.pipeline.ground import estimate_from
 from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.network import check_tunable
@@ -27,6 +26,7 @@ from crowd3d.pipeline.sequence import OF_ONE_PICTURE
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.stages import Run, Stage
 from crowd3d.pipeline.tuning import Tuning, tuned_network
+from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.observations import Observations
 from crowd3d.scene import write_predict_json
 from crowd3d.types import Scene
@@ -40,10 +40,9 @@ SELECTED = {
     "stadiumEntrance_01": "stadiumEntrance_01_000100",
 }
 """Pictures from which the release takes camera and ground; of other scenes it is the first one."""
+_ROUNDING = 1e-5
+"""Of the release's files, whose numbers are float32."""
 PRE_GROUNDS = Path("params") / "pre_grounds" / "ground_info_predict_1106"
-
-CameraGround = tuple[Camera, GroundPlane]
-
 
 @dataclass(frozen=True)
 class BenchmarkFolder:
@@ -69,6 +68,10 @@ class BenchmarkFolder:
         """Camera and ground of the scene, for everything later."""
         return self.mid_root / "ground_mid" / "ground" / scene
 
+    def world(self, scene: str) -> Path:
+        """The same with what they rest on."""
+        return self.ground(scene) / "camera_ground.json"
+
     def results(self, tag: str, scene: str, frame: str) -> ResultFolder:
         """Results of a picture; `tag` names the way they were made."""
         return ResultFolder(self.res_root / "infer" / tag / scene / frame)
@@ -83,7 +86,7 @@ class Picture(NamedTuple):
 
     scene: str
     path: Path
-    camera_ground: CameraGround
+    world: World
     part: ProcessOptions
     whole: InferOptions
 
@@ -95,7 +98,8 @@ class Picture(NamedTuple):
     @property
     def known(self) -> Known:
         """What the user knows, with the scene's camera and ground."""
-        return self.whole.known.of_world(*self.camera_ground, None, None)
+        world = self.world
+        return self.whole.known.of_world(world.camera, world.ground, world.covariance, world.remarks or None)
 
 
 def selected_frames(scene: str, frames: Sequence[Path], count: int = 1) -> list[Path]:
@@ -118,7 +122,7 @@ def prepare_scene(
         frames: number of pictures; see `selected_frames`.
 
     Raises:
-        Crowd3DError: what `process` and `estimate_from` raise.
+        Crowd3DError: what `process` and `find_world` raise.
     """
     paths = selected_frames(scene, data.frames(scene), frames)
     images = [GigapixelImage(path) for path in paths]
@@ -130,22 +134,25 @@ def prepare_scene(
         "known": options.known.key(),
     }
 
-    def estimate() -> GroundEstimate:
+    def estimate() -> World:
         observed = Observations.joined([process(image, folder.mid(scene, image.path.stem), options) for image in images])
         if len(observed) == 0:
             raise NoPeopleFound(f"nobody found in {', '.join(path.name for path in paths)}; use other pictures (--ground_frames)")
-        return estimate_from(images[0], observed, options.known)
+        return find_world(images[0], observed, options.known)
+
+    def save(found: World) -> None:
+        write_release_ground(raw, target, found.camera, found.ground)
+        found.save(folder.world(scene), {"pictures": [path.stem for path in paths]})
 
     log.info("scene %s: camera and ground from %s", scene, ", ".join(path.stem for path in paths))
-    # The folder is that of the scene's ground, whose three files alone are in it.
-    writes = [*(target / name for name in ("ground.npy", "cam_para.npy", "scene_shape.npy")), raw]
+    # The folder is that of the scene's ground, whose files alone are in it.
+    writes = [*(target / name for name in ("ground.npy", "cam_para.npy", "scene_shape.npy")), raw, folder.world(scene)]
     with Run(target, sequence_owner(data.images / scene), overwrite=options.overwrite) as run:
-        stage = Stage("ground", 1, [], values, writes)
-        run.do(stage, estimate, lambda found: write_release_ground(raw, target, found.camera, found.ground))
+        run.do(Stage("ground", 2, [], values, writes), estimate, save)
 
 
-def prepared_ground(folder: BenchmarkFolder, scene: str) -> CameraGround:
-    """Camera and ground that `prepare_scene` wrote.
+def prepared_ground(folder: BenchmarkFolder, scene: str) -> World:
+    """Camera and ground that `prepare_scene` wrote, or those in the release's files that somebody has put in their place.
 
     Raises:
         MissingAsset: it has not run for this scene.
@@ -153,10 +160,15 @@ def prepared_ground(folder: BenchmarkFolder, scene: str) -> CameraGround:
     path = folder.ground(scene)
     if not (path / "ground.npy").is_file():
         raise MissingAsset(f"no camera and ground of scene {scene} in {path}; run test/preprocess.py first")
-    return read_release_ground(path)
+    given = World(*read_release_ground(path), None)
+    if not folder.world(scene).is_file():
+        return given
+    found = World.load(folder.world(scene))
+    same = np.allclose(found.ground.coefficients, given.ground.coefficients, rtol=0, atol=_ROUNDING * found.ground.offset_m)
+    return found if same and np.allclose(found.camera.K, given.camera.K, rtol=_ROUNDING, atol=1e-9) else given
 
 
-def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> CameraGround:
+def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> World:
     """Camera and ground published with the release, from its three files under ``params/pre_grounds``, which are written if absent.
 
     Args:
@@ -176,7 +188,7 @@ def published_ground(root: Path, scene: str, image_size: tuple[int, int]) -> Cam
     if (camera.width, camera.height) != image_size:
         log.warning("%s: published for %dx%d pixels, the pictures have %dx%d", scene, camera.width, camera.height, *image_size)
         camera = Camera.from_focal(camera.fx * image_size[0] / camera.width, image_size)
-    return camera, ground
+    return World(camera, ground, None, assumption=f"all lengths rest on the published camera and ground of {scene}")
 
 
 def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], tuning: Tuning) -> str:
@@ -201,7 +213,7 @@ def tune_scene(folder: BenchmarkFolder, pictures: Sequence[Picture], tuning: Tun
     picture = next(picture for picture in pictures if picture.path == path)
     mid = folder.mid(scene, picture.frame)
     process(GigapixelImage(path), mid, replace(picture.part, known=picture.known))
-    return str(tuned_network(network, f"optim_{scene}_ground", mid, picture.camera_ground, tuning).path)
+    return str(tuned_network(network, f"optim_{scene}_ground", mid, (picture.world.camera, picture.world.ground), tuning).path)
 
 
 def with_weights(pictures: Iterable[Picture], weights: str) -> list[Picture]:
@@ -218,7 +230,7 @@ def reconstruct_picture(folder: BenchmarkFolder, tag: str, picture: Picture) -> 
     Raises:
         Crowd3DError: what `process` and `infer` raise; BadImage also for a picture that the scene's camera did not take.
     """
-    camera, _ = picture.camera_ground
+    camera = picture.world.camera
     image = GigapixelImage(picture.path)
     if image.size != (camera.width, camera.height):
         told = "{}x{} pixels".format(*image.size)

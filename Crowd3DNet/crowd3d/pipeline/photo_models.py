@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crowd3d.files import read_json
 from crowd3d.model.lowering import Cut
 from crowd3d.model.photo_nets import FINDER_CUT, MOVENET_CUT
 
@@ -96,7 +97,7 @@ class PhotoModels:
 def photo_models(folder: Path, networks: Sequence[PhotoNetwork] = NETWORKS) -> PhotoModels | None:
     """The networks in `folder`; None unless each of them is there as `crowd3d fetch people` left it."""
     try:
-        inventory = json.loads((folder / INVENTORY).read_text(encoding="utf-8"))
+        inventory = read_json(folder / INVENTORY)
         if inventory != describe(folder, networks):
             return None
     except (OSError, ValueError):

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crowd3d.errors import BadOutput
-from crowd3d.files import file_digest, is_temporary, write_json
+from crowd3d.files import file_digest, temporaries, write_json
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pipeline.locks import locked
+from crowd3d.locks import locked
 from crowd3d.pipeline.memory import peak_memory_mb
 
 log = logging.getLogger(__name__)
@@ -111,9 +111,8 @@ class Run(AbstractContextManager["Run"]):
         unfinished = [name for name, record in self._records.items() if not record["key"]]
         places = {self.folder, *(self._path(path).parent for name in unfinished for path in self._records[name]["writes"])}
         for place in places:
-            for leftover in place.glob(".*"):
-                if is_temporary(leftover):
-                    self._remove(leftover)
+            for leftover in temporaries(place):
+                self._remove(leftover)
         for name in list(self._records) if self._overwrite or foreign else unfinished:
             self.drop(name)
         self._store()

@@ -104,7 +104,7 @@ def find_world(image: GigapixelImage, observed: Observations, known: Known, grou
     """
     if known.world is not None:
         camera, ground = known.world
-        if known.remarks is None:
+        if known.remarks is None or known.ground_covariance is None:
             check_below_horizon(np.concatenate([observed.xy_px, (observed.visible > CLEARLY_SEEN)[..., None]], -1), camera, ground)
         return World(camera, ground, known.world_covariance, "; ".join(known.remarks or ()), _scale_is_given(known, ground))
     estimate = estimate_from(image, observed if len(observed) else _somebody_unseen(), known, groups=groups if len(observed) else None)

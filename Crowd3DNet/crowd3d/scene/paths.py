@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from crowd3d.errors import MissingAsset, NoPeopleFound
+from crowd3d.files import read_json
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.types import Rows
 
@@ -71,7 +71,7 @@ class Sequence:
             NoPeopleFound: nobody is in its pictures.
         """
         try:
-            world = json.loads((folder / "camera_ground.json").read_text(encoding="utf-8"))
+            world = read_json(folder / "camera_ground.json")
             with (folder / "trajectories.csv").open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             if not rows:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crowd3d.errors import MissingAsset
-from crowd3d.files import atomic_path, write_json
+from crowd3d.errors import BadOutput, MissingAsset
+from crowd3d.files import atomic_path, read_json, write_json
 from crowd3d.types import People, Scene
 
 if TYPE_CHECKING:
@@ -72,14 +72,23 @@ def write_predict_json(path: Path, scenes: Iterable[Scene], ids: Iterable[np.nda
         ids: (N,) per scene, for people who were followed from picture to picture; by default the rows of ``person_list``.
 
     Raises:
-        BadOutput: the folder cannot be written.
-        ValueError: there are not as many ids as scenes.
+        BadOutput: the folder cannot be written, somebody is not told in numbers, or there are not as many ids as scenes and people.
     """
     path = Path(path)
+    try:
+        extra = _write_frames(path, zip(scenes, itertools.repeat(None) if ids is None else ids, strict=ids is not None))
+    except ValueError as error:
+        raise BadOutput(f"cannot write {path}: {error}; give every scene its ids and every person finite numbers") from error
+    write_json(path.parent / EXTRA_NAME, extra)
+
+
+def _write_frames(path: Path, frames: Iterable[tuple[Scene, np.ndarray | None]]) -> dict[str, Any]:
+    """Write the file itself, and return what goes beside it."""
     extra: dict[str, Any] = {}
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write("{")
-        for scene, id_ in zip(scenes, itertools.repeat(None) if ids is None else ids, strict=ids is not None):
+        for scene, id_ in frames:
+            _check(scene, id_)
             file.write((",\n" if extra else "\n") + json.dumps(scene.image) + ": " + json.dumps(frame_json(scene), allow_nan=False))
             extra[scene.image] = {
                 "body": scene.body,
@@ -90,7 +99,17 @@ def write_predict_json(path: Path, scenes: Iterable[Scene], ids: Iterable[np.nda
                 "score": np.asarray(scene.people.score, np.float64).tolist(),
             }
         file.write("\n}\n")
-    write_json(path.parent / EXTRA_NAME, extra)
+    return extra
+
+
+def _check(scene: Scene, id_: np.ndarray | None) -> None:
+    people = scene.people
+    if id_ is not None and len(id_) != len(people):
+        raise ValueError(f"{scene.image} has {len(people)} people and {len(id_)} ids")
+    for name in ("pose_rad", "betas", "translation_cam_m", "hvip_px", "hvip_cam_m", "score"):
+        wrong = ~np.isfinite(getattr(people, name).reshape(len(people), -1)).all(1)
+        if wrong.any():
+            raise ValueError(f"{name} of person {int(np.argmax(wrong))} of {scene.image} is no number")
 
 
 def _frames(path: Path) -> Iterator[tuple[str, Any]]:
@@ -111,6 +130,8 @@ def _frames(path: Path) -> Iterator[tuple[str, Any]]:
                     if not text and (more := file.read(_CHUNK)):
                         text = more.lstrip()
                     break
+                except RecursionError as error:
+                    raise ValueError("nested too deeply") from error
                 except json.JSONDecodeError:
                     more = file.read(max(_CHUNK, len(text)))
                     if not more:
@@ -147,7 +168,7 @@ def read_predict_json(path: Path) -> Iterator[PredictedFrame]:
     path = Path(path)
     side = path.parent / EXTRA_NAME
     try:
-        extra = json.loads(side.read_text(encoding="utf-8")) if side.exists() else {}
+        extra = read_json(side) if side.exists() else {}
         for name, frame in _frames(path):
             score = extra[name]["score"] if name in extra else None
             yield PredictedFrame(name, np.array(frame["Intrinsic_matrix"], np.float64), _people(frame["person_list"], score))

@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crowd3d.errors import TrainingFailed
+from crowd3d.files import temporaries
+from crowd3d.locks import locked
 from crowd3d.model import load_weights, save_weights
 from crowd3d.training.recipe import Recipe
 from crowd3d.training.record import Record
@@ -68,32 +70,41 @@ def fit(
     Raises:
         MissingAsset: ``state.pt`` does not fit the network.
         TrainingFailed: loss or gradient is no number; the last saved state is kept.
-        BadOutput: the folder cannot be written; the last saved state is kept.
+        BadOutput: the folder cannot be written, or another run works in it; the last saved state is kept.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    folder.mkdir(parents=True, exist_ok=True)
-    network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
-    state = TrainingState(network, optimizer, {key: value.clone() for key, value in network.state_dict().items()})
-    state.resume(folder / STATE_FILE, fabric.device)
-    if state.step >= recipe.steps:
-        log.info("trained before, %d steps: %s", state.step, folder)
-        return
-    if state.step:
-        log.info("resuming at step %d of %d: %s", state.step, recipe.steps, folder)
-    if state.scaler:
-        fabric.strategy.precision.load_state_dict(state.scaler)
-    trained = fabric.setup(network, optimizer)
-    source = iter(batches(state.step * recipe.accumulate, recipe.steps * recipe.accumulate))
-    record = Record(folder, state.step, recipe.steps) if fabric.is_global_zero else None
-    with record or nullcontext():
-        while state.step < recipe.steps:
-            terms = _step(fabric, trained, source, loss, recipe, state, folder)
-            if record is not None:
-                record.add(terms)
-                _keep(state, recipe, record, folder, metadata, validate, draw)
-            if recipe.due(recipe.validate_every, state.step):
-                fabric.barrier()
+    with _alone(folder) if fabric.is_global_zero else nullcontext():
+        network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(parameter_groups(network, recipe.weight_decay), lr=recipe.learning_rate)
+        state = TrainingState(network, optimizer, {key: value.clone() for key, value in network.state_dict().items()})
+        state.resume(folder / STATE_FILE, fabric.device)
+        if state.step >= recipe.steps:
+            log.info("trained before, %d steps: %s", state.step, folder)
+            return
+        if state.step:
+            log.info("resuming at step %d of %d: %s", state.step, recipe.steps, folder)
+        if state.scaler:
+            fabric.strategy.precision.load_state_dict(state.scaler)
+        trained = fabric.setup(network, optimizer)
+        source = iter(batches(state.step * recipe.accumulate, recipe.steps * recipe.accumulate))
+        record = Record(folder, state.step, recipe.steps) if fabric.is_global_zero else None
+        with record or nullcontext():
+            while state.step < recipe.steps:
+                terms = _step(fabric, trained, source, loss, recipe, state, folder)
+                if record is not None:
+                    record.add(terms)
+                    _keep(state, recipe, record, folder, metadata, validate, draw)
+                if recipe.due(recipe.validate_every, state.step):
+                    fabric.barrier()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder, without what killed runs have left there."""
+    with locked(folder):
+        for leftover in temporaries(folder):
+            leftover.unlink()
+        yield
 
 
 def fit_in_rounds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +15,11 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from crowd3d.files import atomic_path
+
 log = logging.getLogger(__name__)
+
+OF_LOSS, OF_VALIDATION = "loss.jsonl", "log.jsonl"
 
 
 class Record:
@@ -33,7 +38,9 @@ class Record:
         self.counts: dict[str, int] = {}
 
     def __enter__(self) -> Record:
-        # What a killed run wrote after its last saved state is shadowed by what is written now.
+        # What a killed run wrote after its last saved state is written again: TensorBoard shadows it, lines are taken away.
+        for name in (OF_LOSS, OF_VALIDATION):
+            self._forget(name)
         self.writer = SummaryWriter(str(self.folder), purge_step=self.first + 1)
         self.bar = tqdm(total=self.steps, initial=self.first, unit="step", disable=None, dynamic_ncols=True)
         return self
@@ -60,7 +67,7 @@ class Record:
             self.writer.add_scalar(f"loss/{name}", mean, step)
         self.writer.add_scalar("loss/total", total, step)
         self.writer.add_scalar("learning_rate", rate, step)
-        self._line("loss.jsonl", {"step": step, "loss": total, "terms": means, "rate": rate})
+        self._line(OF_LOSS, {"step": step, "loss": total, "terms": means, "rate": rate})
 
     def validation(self, step: int, figures: dict[str, float], picture: np.ndarray | None) -> None:
         """Write what a validation found; `picture` is (H, W, 3) uint8."""
@@ -70,7 +77,19 @@ class Record:
         if picture is not None:
             self.writer.add_image("validation/centres", torch.from_numpy(picture), step, dataformats="HWC")
         self.writer.flush()
-        self._line("log.jsonl", {"step": step, "seconds": round(time.time() - self.started), **figures})
+        self._line(OF_VALIDATION, {"step": step, "seconds": round(time.time() - self.started), **figures})
+
+    def _forget(self, name: str) -> None:
+        """Keep the whole lines up to the first step."""
+        path, kept = self.folder / name, []
+        if not path.is_file():
+            return
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            with suppress(ValueError, KeyError, TypeError):
+                if line.endswith("\n") and json.loads(line)["step"] <= self.first:
+                    kept.append(line)
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
 
     def _line(self, name: str, values: dict[str, object]) -> None:
         with open(self.folder / name, "a", encoding="utf-8") as lines:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crowd3d.bodies import Body, load_body
 from crowd3d.errors import BadConfig
-from crowd3d.files import write_json
+from crowd3d.files import read_json, write_json
 from crowd3d.model import Crowd3DNet, Maps, load_network
 from crowd3d.model.checkpoints import load_backbone, save_released_checkpoint
 from crowd3d.model.configs import read_config
@@ -231,7 +231,10 @@ def check_continued(folder: Path, config: TrainConfig) -> None:
     path = folder / CONFIG_FILE
     chosen: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = dict(read_json(path))
+        except (OSError, ValueError, TypeError) as error:
+            raise BadConfig(f"cannot read {path}: {error}; delete it to go on with the settings that are given now") from error
         changed = [key for key in chosen if key not in MAY_CHANGE and chosen[key] != before.get(key)]
         if changed:
             was = ", ".join(f"{key}={before.get(key)}" for key in changed)
