@@ -23,7 +23,7 @@ SECOND = (
 )
 
 
-MOST_KILLS = 8
+LEAST_KILLS, MOST_KILLS = 3, 9
 """Of one command, one after the other: each goes on where the one before was."""
 KILLED_SHARE = 0.6
 """Of the runs that others follow, and of their commands."""
@@ -57,13 +57,13 @@ class Fresh:
 
 def killed_run(fresh: Fresh, work: Path, rng: random.Random) -> dict[str, Any]:
     """Killed at random moments, what it left looked at, then run to its end."""
-    kind = rng.choice(("photograph", "photograph", "halves", "sequence", "training"))
+    kind = rng.choice(("photograph", "photograph", "photograph", "halves", "sequence", "training"))
     expected, times = fresh.of_kind(kind)
     shutil.rmtree(work, ignore_errors=True)
     kills = 0
     for arguments, seconds in zip(commands_of(kind, fresh.good, work), times, strict=True):
-        for _ in range(rng.randint(1, MOST_KILLS)):
-            kills += run_and_kill(arguments, fresh.said, rng.uniform(0.02, 0.7) * seconds)
+        for _ in range(rng.randint(LEAST_KILLS, MOST_KILLS)):
+            kills += run_and_kill(arguments, fresh.said, rng.uniform(0.02, 0.4) * seconds)
             if half := half_written(work):
                 return {"what": kind, "outcome": "half", "files": half, "kills": kills}
         ended = run(arguments, fresh.said)

@@ -37,6 +37,32 @@ def test_a_system_error_names_the_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == f"crowd3d: error: {tmp_path / 'absent'}: No such file or directory\n"
 
 
+def test_a_long_error_loses_its_middle() -> None:
+    said = str(BadImage("cannot read " + "x" * 5000 + "; copy it again"))
+    assert len(said) < 1100
+    assert said.startswith("cannot read xx")
+    assert said.endswith("xx; copy it again")
+
+
+@pytest.mark.parametrize("name", ["-dash.jpg", "--two.jpg", "-d"])
+def test_files_may_begin_with_a_dash(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("path", nargs="?", type=Path)
+        parser.add_argument("--image", type=Path)
+        parser.add_argument("-n", type=float)
+
+    def run(arguments: argparse.Namespace) -> int:
+        return int((arguments.path or arguments.image).read_text()) + (arguments.n or 0)
+
+    for given in ([name], ["--image", name], [name, "-n", "-1"]):
+        with pytest.raises(SystemExit):
+            run_cli(add_arguments, run, given)
+    (tmp_path / name).write_text("7")
+    assert [run_cli(add_arguments, run, given) for given in ([name], ["--image", name], [name, "-n", "-1"])] == [7, 7, 6]
+
+
 def test_interruption(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(no_arguments, raiser(KeyboardInterrupt()), []) == 130
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -96,10 +98,21 @@ def test_the_skeleton_is_the_body(crowd: Scene, body: Body) -> None:
     np.testing.assert_allclose(skeleton.stature[0] + betas @ skeleton.stature[1:], body.stature_m(crowd.people.betas), atol=0.01)
 
 
-def test_world_rotation_is_that_of_the_plane() -> None:
-    plane = GroundPlane.from_angles(0.3, -0.05, 7.0)
-    tilt, roll = torch.tensor([0.3, -0.05], dtype=torch.float64)
-    np.testing.assert_allclose(world_rotation(tilt, roll), plane.rotation_cam_world, atol=1e-12)
+@pytest.mark.parametrize("roll", [-0.05, 0.9, -2.5])
+@pytest.mark.parametrize("tilt", [-0.2, 0.3, 1.5, 1.53, 1.57, np.pi / 2])
+def test_world_rotation_is_that_of_the_plane(tilt: float, roll: float) -> None:
+    plane = GroundPlane.from_angles(tilt, roll, 7.0)
+    rotation = world_rotation(*torch.tensor([tilt, roll], dtype=torch.float64))
+    np.testing.assert_allclose(rotation, plane.rotation_cam_world, atol=1e-12)
+    np.testing.assert_allclose(plane.rotation_cam_world.T @ plane.rotation_cam_world, np.eye(3), atol=1e-12)
+
+
+def test_the_world_turns_no_more_than_the_camera_on_its_way_to_the_nadir() -> None:
+    turns = [GroundPlane.from_angles(tilt, 0.9, 7.0).rotation_cam_world for tilt in np.linspace(1.4, 1.57, 171)]
+    steps = [np.linalg.norm(after - before) for before, after in itertools.pairwise(turns)]
+    assert max(steps) < 0.0015
+    down = GroundPlane.from_coefficients(np.array([0.0, 0.0, -1.0, 9.0]))
+    np.testing.assert_allclose(down.to_world(np.array([[1.0, 0.0, 9.0], [0.0, -1.0, 9.0]])), [[1, 0, 0], [0, 0, -1]], atol=1e-12)
 
 
 def test_pose_prior_recovers_the_distribution_that_it_was_fitted_to() -> None:

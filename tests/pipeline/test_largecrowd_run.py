@@ -14,12 +14,15 @@ from crowd3d.cli import inference_eval, preprocess
 from crowd3d.errors import BadImage, MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import write_release_files
+from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
+from crowd3d.pipeline.infer import read_observations
 from crowd3d.pipeline.largecrowd import BenchmarkFolder, Picture, merge_results, published_ground, reconstruct_pictures, selected_frames
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.weights import DefaultWeights
+from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.pose.standing import STANDING
 from crowd3d.scene import validate_predict_json
@@ -126,6 +129,21 @@ def test_preprocess_writes_the_files_of_the_release(data: LargeCrowdFolder, sett
     assert {path: path.stat().st_mtime_ns for path in settings.mid_root.rglob("*") if path.is_file()} == before
 
 
+def test_pictures_know_what_their_ground_rests_on(data: LargeCrowdFolder, settings: BenchmarkFolder) -> None:
+    assert run(preprocess, data, "--scenes", "place_00") == 0
+    world = benchmark.prepared_ground(settings, "place_00")
+    picture = Picture("place_00", data.frames("place_00")[0], world, ProcessOptions(FileBackend(Path("none"))), options())
+    observed = read_observations(settings.mid("place_00", "place_00_000000"))
+    told = find_world(GigapixelImage(picture.path), observed, picture.known)
+    assert told.covariance is not None
+    np.testing.assert_array_equal(told.covariance, world.covariance)
+    assert "mean stature" in " ".join(told.remarks)
+    write_release_files(settings.ground("place_00"), *KNOWN)
+    given = benchmark.prepared_ground(settings, "place_00")
+    assert given.covariance is None, "files that somebody has put there count as exact"
+    assert given.ground.offset_m == pytest.approx(HEIGHT, abs=1e-5)
+
+
 def test_all_pictures_in_one_file_whatever_the_number_of_processes(
     data: LargeCrowdFolder, prepared: BenchmarkFolder, calls: list[str]
 ) -> None:
@@ -221,7 +239,7 @@ def test_a_picture_of_another_size_is_refused(data: LargeCrowdFolder, settings: 
     picture = Picture(
         "place_00",
         image,
-        (Camera.from_focal(FOCAL, (500, 300)), GroundPlane.from_angles(0.3, 0, 5)),
+        World(Camera.from_focal(FOCAL, (500, 300)), GroundPlane.from_angles(0.3, 0, 5), None),
         ProcessOptions(FileBackend(data.root.parent / "keypoints.json")),
         options(),
     )
@@ -230,17 +248,19 @@ def test_a_picture_of_another_size_is_refused(data: LargeCrowdFolder, settings: 
 
 
 def test_published_planes(tmp_path: Path) -> None:
-    camera, ground = published_ground(tmp_path, "stadiumEntrance_01", (19200, 6286))
+    world = published_ground(tmp_path, "stadiumEntrance_01", (19200, 6286))
+    camera, ground = world.camera, world.ground
+    assert "published" in world.remarks[0]
     folder = tmp_path / "params" / "pre_grounds" / "ground_info_predict_1106" / "stadiumEntrance_01"
     np.testing.assert_allclose(np.load(folder / "ground.npy"), [0.0046281, -0.9736459, -0.2280179, 13.4040442], atol=1e-6)
     assert np.load(folder / "cam_para.npy").tolist()[0] == pytest.approx([23311.191, 0, 9600], abs=2e-3)
     assert np.load(folder / "scene_shape.npy").tolist() == [19200, 6286]
     assert ground.offset_m == pytest.approx(13.4040442, abs=1e-5)
     assert camera.fov_x_deg == pytest.approx(44.77, abs=0.005)
-    half, _ = published_ground(tmp_path, "stadiumEntrance_01", (9600, 3143))
+    half = published_ground(tmp_path, "stadiumEntrance_01", (9600, 3143)).camera
     assert half.fov_x_deg == pytest.approx(camera.fov_x_deg)
     np.save(folder / "ground.npy", np.array([0, -1, 0, 9], np.float32))
-    assert published_ground(tmp_path, "stadiumEntrance_01", (19200, 6286))[1].offset_m == pytest.approx(9), "the user's files win"
+    assert published_ground(tmp_path, "stadiumEntrance_01", (19200, 6286)).ground.offset_m == pytest.approx(9), "the user's files win"
     with pytest.raises(MissingAsset, match="square_00"):
         published_ground(tmp_path, "square_00", (10, 10))
 
@@ -256,7 +276,11 @@ def test_selected_frames() -> None:
 def test_known_camera_and_ground_stay(data: LargeCrowdFolder, settings: BenchmarkFolder) -> None:
     """The real second half."""
     picture = Picture(
-        "place_00", data.frames("place_00")[1], KNOWN, ProcessOptions(backend=FileBackend(data.root.parent / "keypoints.json")), options()
+        "place_00",
+        data.frames("place_00")[1],
+        World(*KNOWN, None),
+        ProcessOptions(backend=FileBackend(data.root.parent / "keypoints.json")),
+        options(),
     )
     benchmark.reconstruct_picture(settings, "t", picture)
     scene = Scene.load(settings.results("t", "place_00", "place_00_000050").root)

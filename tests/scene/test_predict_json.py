@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from crowd3d.errors import MissingAsset
+from crowd3d.errors import BadOutput, MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.scene import predict_json, read_predict_json, validate_predict_json, write_predict_json
 from crowd3d.types import People, Scene
@@ -126,3 +127,28 @@ def test_a_failure_leaves_the_old_file(scenes: list[Scene], tmp_path: Path) -> N
         write_predict_json(path, broken())
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["predict.json", "predict_extra.json"]
+
+
+@pytest.mark.parametrize("ids", [[], [np.arange(7)], [np.arange(7), np.arange(0), np.arange(2)]])
+def test_ids_that_do_not_fit_are_refused_and_nothing_is_written(scenes: list[Scene], ids: list[np.ndarray], tmp_path: Path) -> None:
+    with pytest.raises(BadOutput, match="ids"):
+        write_predict_json(tmp_path / "predict.json", scenes, ids)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["hvip_px", "score", "pose_rad"])
+def test_somebody_without_numbers_is_named(scenes: list[Scene], name: str, tmp_path: Path) -> None:
+    values = getattr(scenes[2].people, name).copy()
+    values[1] = np.nan
+    broken = replace(scenes[2], people=replace(scenes[2].people, **{name: values}))
+    with pytest.raises(BadOutput, match=f"{name} of person 1"):
+        write_predict_json(tmp_path / "predict.json", [*scenes[:2], broken])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deep_nesting_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "predict.json"
+    path.write_text('{"a": ' + "[" * 200_000, encoding="utf-8")
+    for read in (validate_predict_json, lambda path: list(read_predict_json(path))):
+        with pytest.raises(MissingAsset, match="nested too deeply"):
+            read(path)

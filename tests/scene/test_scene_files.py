@@ -42,3 +42,25 @@ def test_other_versions(tmp_path: Path) -> None:
     path.write_text(json.dumps({**info, "schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(MissingAsset, match="schema"):
         Scene.load(tmp_path)
+
+
+def test_arrays_of_another_run_are_refused(tmp_path: Path) -> None:
+    scene = Scene(Camera.from_fov(50.0, (100, 80)), GroundPlane.from_angles(0.3, 0.0, 5.0), NOBODY, "free", "a.jpg")
+    scene.save(tmp_path)
+    one = People(*(np.ones((1, *np.shape(value)[1:]), value.dtype) for value in vars(People.nobody()).values()))
+    Scene(scene.camera, scene.ground, one, "free", "a.jpg").save(tmp_path / "other")
+    (tmp_path / "other" / "scene.npz").replace(tmp_path / "scene.npz")
+    with pytest.raises(MissingAsset, match=r"scene\.json belongs to another scene\.npz"):
+        Scene.load(tmp_path)
+
+
+def test_a_scene_that_was_read_writes_the_same_bytes(tmp_path: Path) -> None:
+    """Normals of length 1 but for rounding, as estimates have them, are not made unit once more."""
+    rng = np.random.default_rng(3)
+    for number in range(50):
+        ground = GroundPlane.from_angles(*rng.uniform(-0.5, 1.5, 2), rng.uniform(2, 40))
+        Scene(Camera.from_fov(50.0, (100, 80)), ground, NOBODY, "free", "a.jpg").save(tmp_path / "first")
+        again = Scene.load(tmp_path / "first")
+        again.save(tmp_path / "second")
+        assert np.array_equal(again.ground.coefficients, ground.coefficients), number
+        assert (tmp_path / "first" / "scene.json").read_bytes() == (tmp_path / "second" / "scene.json").read_bytes()

@@ -1,5 +1,6 @@
 """The training loop: it learns, resumes exactly, and stops before it spoils anything."""
 
+import json
 import resource
 import signal
 from dataclasses import replace
@@ -9,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from crowd3d.errors import BadOutput, MissingAsset, TrainingFailed
+from crowd3d.errors import BadOutput, FolderInUse, MissingAsset, TrainingFailed
+from crowd3d.files import temporaries
+from crowd3d.locks import locked
 from crowd3d.model import load_weights
 from crowd3d.training.loop import fit, fit_in_rounds, made_ahead
 from crowd3d.training.recipe import Recipe, milestones
@@ -76,6 +79,28 @@ def test_killed_and_resumed_equals_not_killed(tmp_path):
         assert torch.equal(value, parts["average"][key]), key
 
 
+def test_what_a_killed_run_left_is_gone_after_the_next_one(tmp_path):
+    recipe = replace(RECIPE, steps=40, validate_every=20, report_every=5)
+    fit(network(), BATCHES, loss, validate, recipe, tmp_path / "whole", {})
+    parts = tmp_path / "parts"
+    fit(network(), BATCHES, loss, validate, replace(recipe, steps=20), parts, {})
+    with (parts / "loss.jsonl").open("a") as lines:
+        lines.write('{"step": 25, "loss": 3.0}\n{"step": 30, "lo')
+    (parts / ".0123456789ab.pt").write_bytes(b"half of a st")
+    fit(network(), BATCHES, loss, validate, recipe, parts, {})
+    assert temporaries(parts) == []
+    whole, again = ([json.loads(line) for line in (tmp_path / name / "loss.jsonl").read_text().splitlines()] for name in ("whole", "parts"))
+    assert [line["step"] for line in again] == list(range(5, 45, 5))
+    assert [line["step"] for line in whole] == [line["step"] for line in again]
+    assert [json.loads(line)["step"] for line in (parts / "log.jsonl").read_text().splitlines()] == [20, 40]
+
+
+def test_one_training_at_a_time_in_a_folder(tmp_path):
+    with locked(tmp_path), pytest.raises(FolderInUse, match="another run works"):
+        fit(network(), BATCHES, loss, validate, RECIPE, tmp_path, {})
+    assert not (tmp_path / "state.pt").exists()
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_state(tmp_path):
     calls = 0
 
@@ -121,7 +146,7 @@ def test_a_full_disk_stops_with_the_last_state_kept(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 40
-    assert not list(tmp_path.glob(".*"))
+    assert not temporaries(tmp_path)
 
 
 def test_the_best_weights_stay_when_later_ones_are_worse(tmp_path):

@@ -67,6 +67,10 @@ def test_a_run_is_not_continued_as_another_one(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["epoch"] == 99
     with pytest.raises(BadConfig, match=r"lr=5e-05.*tag="):
         check_continued(tmp_path, replace(config, lr=1e-3))
+    for damaged in ('{"epoch":', "[]", "[" * 100_000):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(BadConfig, match=r"config\.json.*delete it|holds a run"):
+            check_continued(tmp_path, config)
 
 
 def test_the_small_backbone_learns_faster_unless_told_otherwise() -> None:

@@ -107,7 +107,8 @@ def _check(scene: Scene, id_: np.ndarray | None) -> None:
     if id_ is not None and len(id_) != len(people):
         raise ValueError(f"{scene.image} has {len(people)} people and {len(id_)} ids")
     for name in ("pose_rad", "betas", "translation_cam_m", "hvip_px", "hvip_cam_m", "score"):
-        wrong = ~np.isfinite(getattr(people, name).reshape(len(people), -1)).all(1)
+        values = getattr(people, name)
+        wrong = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if wrong.any():
             raise ValueError(f"{name} of person {int(np.argmax(wrong))} of {scene.image} is no number")
 
