@@ -7,11 +7,14 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from tqdm import tqdm
 
 from crowd3d.cli.main import main
 
@@ -20,6 +23,8 @@ LEAST_S, MOST_MB = 60.0, 2048
 SERVER = multiprocessing.get_context("forkserver")
 PRELOADED = (*(f"crowd3d.cli.{verb}" for verb in ("process", "inference", "reconstruct", "train")), "numba.typed", "PIL.JpegImagePlugin")
 SERVER.set_forkserver_preload([__name__, "torture_cases.inputs", *PRELOADED])
+# A lock between processes would outlive those that are killed.
+tqdm.set_lock(threading.RLock())
 ERROR = "crowd3d: error: "
 
 

@@ -221,6 +221,11 @@ def test_what_is_no_picture_is_named(name: str, content: bytes, told: str, tmp_p
     assert "\n" not in str(caught.value)
 
 
+def test_an_address_is_told_from_a_file() -> None:
+    with pytest.raises(BadImage, match="is an address; download"):
+        GigapixelImage("https://example.com/a.jpg")
+
+
 def test_jpeg_xl_is_read_or_named(picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("pillow_jxl") is not None:
         import pillow_jxl  # noqa: F401

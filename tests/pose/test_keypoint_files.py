@@ -159,7 +159,7 @@ def test_low_scores_are_kept_and_counted(tmp_path: Path, caplog: pytest.LogCaptu
         np.save(tmp_path / "k.npy", unsure)
         caplog.clear()
         np.testing.assert_allclose(found(path), unsure)
-        assert "5 of 12 people have a mean keypoint score below 0.4; they are kept" in caplog.text
+        assert "5 of 12 have a mean keypoint score below 0.4; they are kept" in caplog.text
 
 
 def test_nobody_is_a_result(tmp_path: Path) -> None:

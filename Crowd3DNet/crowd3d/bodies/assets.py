@@ -89,7 +89,7 @@ def _from_file(path: Path, name: str, regressor_folder: Path | None = None) -> B
     except KeyError as error:
         raise MissingAsset(f"{path} has no array {error}; replace it by SMPL's own file or use the body 'free'") from error
     except pickle.UnpicklingError as error:
-        cut = "; the file is cut off, download it again" if re.search(r"truncated|Ran out|EOF|exhausted", str(error)) else ""
+        cut = ", the file is cut off" if re.search(r"truncated|Ran out|EOF|exhausted", str(error)) else ""
         raise MissingAsset(f"{path} is no usable body ({error}{cut}); replace it by SMPL's own file or use the body 'free'") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         raise MissingAsset(f"{path} is no usable body ({error}); replace it by SMPL's own file or use the body 'free'") from error

@@ -255,11 +255,11 @@ def _weaknesses(covariance: np.ndarray, observations: Sightings, roles: np.ndarr
     footless = int((observations.low_joint > KNEE).sum())
     sigma = np.sqrt(np.diag(covariance))
     cases = (
-        (people == 0, f"of none of {len(roles)} people enough is seen, so this is just a usual camera"),
-        (people > 0 and standing < _FEW_PEOPLE, f"only {standing} standing people"),
-        (standing < _FEW_SHARE * people, f"only {standing} of {people} people stand on one plane"),
-        (seated > standing, f"{seated} of {people} people seem to sit"),
-        (2 * footless > people, f"the legs of {footless} of {people} people are hidden"),
+        (people == 0, "of nobody enough is seen, so this is just a usual camera"),
+        (people > 0 and standing < _FEW_PEOPLE, f"standing people: only {standing}"),
+        (standing < _FEW_SHARE * people, f"only {standing} of {people} stand on one plane"),
+        (seated > standing, f"{seated} of {people} seem to sit"),
+        (2 * footless > people, f"the legs of {footless} of {people} are hidden"),
         (sigma[0] > _WEAK_SIGMA[0], f"focal length known to {100 * sigma[0]:.0f} %"),
         (sigma[1] > _WEAK_SIGMA[1], f"tilt known to {np.rad2deg(sigma[1]):.1f}°"),
         (sigma[2] > _WEAK_SIGMA[2], f"roll known to {np.rad2deg(sigma[2]):.1f}°"),

@@ -189,7 +189,7 @@ def _ranked(labels: np.ndarray) -> np.ndarray:
     """Labels renumbered by falling number of people; −1 for negative ones."""
     values, counts = np.unique(labels[labels >= 0], return_counts=True)
     if not len(values):
-        raise UnsolvableGround(f"none of {len(labels)} people has a level's label; check that the mask covers their feet")
+        raise UnsolvableGround(f"nobody of {len(labels)} has a level's label; check that the mask covers their feet")
     rank = {value: k for k, value in enumerate(values[np.argsort(-counts, kind="stable")])}
     return np.array([rank.get(label, -1) for label in labels])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -43,6 +44,8 @@ class GigapixelImage:
     """
 
     def __init__(self, path: str | Path, decoded: Decoded | None = None) -> None:
+        if "://" in os.fspath(path):
+            raise BadImage(f"{path} is an address; download what is there and give the file")
         self.path = Path(path)
         self._decoded = decoded
         self._stored = StoredPicture(self.path, decoded)

@@ -91,7 +91,7 @@ def refine(
     with torch.inference_mode():
         while True:
             if len(rows) == 0:
-                raise NoPeopleFound(f"none of {len(scene.people)} people stands on the ground in front of the camera; estimate both anew")
+                raise NoPeopleFound(f"nobody of {len(scene.people)} stands on the ground in front of the camera; estimate both anew")
             chosen = replace(straight, people=straight.people[rows])
             known = observed[rows]
             problem, x, shared = state_problem(chosen, known, body, load_pose_prior(), stature, free, belief, frame[rows])

@@ -158,7 +158,7 @@ def _refined(scene: Scene, rows: np.ndarray, adjustment: Adjustment) -> tuple[Sc
                 scene, seen = replace(viewed, people=people), observed[rows]
             found, report = refine(scene, seen, body=body, free=("people",), stature=stature, belief=belief, progress=progress)
     before, after = sum(report.cost_before.values()), sum(report.cost_after.values())
-    log.info("optimised %d of %d people in %d iterations: cost %.0f → %.0f", *_counts(report.refined), report.iterations, before, after)
+    log.info("people optimised: %d of %d in %d iterations: cost %.0f → %.0f", *_counts(report.refined), report.iterations, before, after)
     return found, rows
 
 
@@ -177,7 +177,7 @@ def write_result(scene: Scene, results: ResultFolder) -> None:
     write_json(results.camera, values | {"covariance": None if covariance is None else covariance.tolist()})
     scene.save(results.root)
     write_predict_json(results.predict, [scene])
-    log.info("%d people in one world: %s", len(scene.people), results.root)
+    log.info("people in one world: %d, in %s", len(scene.people), results.root)
 
 
 def write_lifted(scene: Scene, rows: np.ndarray, results: ResultFolder) -> None:

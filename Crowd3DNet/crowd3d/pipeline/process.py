@@ -188,7 +188,7 @@ def observe(
     if len(observed) == 0:
         log.warning("nobody found in %s; people must be about 24 pixels tall or more", image.path)
     else:
-        log.info("%d people found by %s", len(observed), observed.source.name)
+        log.info("people found by %s: %d", observed.source.name, len(observed))
     return observed
 
 

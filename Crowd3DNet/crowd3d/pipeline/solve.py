@@ -106,8 +106,8 @@ def place(
         heights = levels.heights_m
     remarks = [*world.remarks, *observed.remarks]
     if len(people) == 0:
-        remarks.insert(0, f"nobody of {len(observed)} people found stands on the ground" if len(observed) else "nobody was found")
-        log.warning("%s in %s: the scene is empty", remarks[0], image.path)
+        remarks.insert(0, f"nobody of the {len(observed)} found stands on the ground" if len(observed) else "nobody was found")
+        log.warning("%s in %s, which should be upright: the scene is empty", remarks[0], image.path)
     scene = Scene(
         world.camera,
         world.ground,

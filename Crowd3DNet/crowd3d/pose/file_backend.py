@@ -118,7 +118,7 @@ class FileBackend:
             log.warning("%s: %s", self.path, strange)
         unsure = np.count_nonzero(_mean_known_score(keypoints) < LEAST_SCORE)
         if unsure:
-            log.warning("%d of %d people have a mean keypoint score below %g; they are kept", unsure, len(keypoints), LEAST_SCORE)
+            log.warning("%d of %d have a mean keypoint score below %g; they are kept", unsure, len(keypoints), LEAST_SCORE)
         return complete(keypoints[has_torso(keypoints)])
 
     def _files_about(self, image_path: Path) -> list[Path]:
@@ -222,7 +222,7 @@ def has_torso(keypoints: np.ndarray) -> np.ndarray:
     known = keypoints[..., 2] > 0
     placed = np.logical_and(known[:, SHOULDERS17].any(axis=1), known[:, HIPS17].any(axis=1))
     if not placed.all():
-        log.info("%d of %d people left out: neither shoulder or neither hip is known", len(placed) - np.count_nonzero(placed), len(placed))
+        log.info("%d of %d left out: neither shoulder or neither hip is known", len(placed) - np.count_nonzero(placed), len(placed))
     return placed
 
 
