@@ -40,6 +40,7 @@ class Fresh:
     def __init__(self, good: Path, folder: Path) -> None:
         self.good, self.folder = good, folder
         self.said = folder / "said.txt"
+        folder.mkdir(parents=True, exist_ok=True)
 
     def of_kind(self, kind: str) -> tuple[Path, list[float]]:
         """The folder, and the seconds of each of the commands."""
