@@ -59,7 +59,7 @@ BENCHES = (
     Bench("finetune.py", ("--backbone", "compact", "--side", "256")),
     Bench("data_loading.py", ("--batch", "4", "--batches", "2"), "compact"),
     Bench("overfit.py", ("--steps", "20")),
-    Bench("torture.py", omitted="tries to make runs go wrong rather than measures: python benchmarks/torture.py"),
+    Bench("torture.py", ("--output", "{output}/torture", "--inputs", "60", "--kills", "6", "--options", "1", "--disks", "2"), "faults"),
     Bench("documentation.py", omitted="runs what README and documentation say rather than measures: python benchmarks/documentation.py"),
     Bench("largecrowd.sh", omitted="a check that kills and restarts runs rather than a measurement: benchmarks/largecrowd.sh FOLDER"),
 )

@@ -32,7 +32,7 @@ SOUND = ("read", "refused", "same", "skipped")
 Case = Callable[[random.Random], dict[str, Any]]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=load_settings().root / "demo" / "torture")
     parser.add_argument("--inputs", type=int, default=100, help="damaged inputs")
@@ -58,7 +58,7 @@ def main() -> None:
             if number == count or (name == "kill" and bench.kills() >= count):
                 break
             bench.case(f"{name} {number}", case)
-    bench.table()
+    return int(bench.table() > 0)
 
 
 class Bench:
@@ -95,15 +95,18 @@ class Bench:
         """How many processes were killed at work."""
         return sum(result["kills"] for name, result in self.results.items() if name.startswith("kill"))
 
-    def table(self) -> None:
-        """All outcomes by kind of case."""
+    def table(self) -> int:
+        """Print all outcomes by kind of case; returns the number of faults."""
         counts = Counter((name.rsplit(" ", 1)[0], result["what"], result["outcome"]) for name, result in self.results.items())
         for (kind, what, outcome), count in sorted(counts.items()):
             print(f"{kind:10}{what:32}{outcome:12}{count:6}")
         slow = max((result["seconds"] for name, result in self.results.items() if name.startswith("input")), default=0.0)
         large = max((result.get("mb", 0) for result in self.results.values()), default=0)
-        print(f"{self.kills()} processes killed at work, slowest input {slow:.1f} s, largest {large} MB; {self.path}")
+        faults = sum(result["outcome"] not in SOUND for result in self.results.values())
+        print(f"faults {faults} of {len(self.results)} cases, {self.kills()} processes killed at work; {self.path}")
+        print(f"slowest input {slow:.1f} s, largest {large} MB")
+        return faults
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

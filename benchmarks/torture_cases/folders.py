@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from crowd3d.files import is_temporary, load_arrays
@@ -92,6 +93,6 @@ def _is_whole(path: Path) -> bool:
             case ".glb":
                 content = path.read_bytes()
                 return int.from_bytes(content[8:12], "little") == len(content)
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError, SafetensorError):
         return False
     return True
