@@ -149,14 +149,17 @@ def test_a_picture_of_nobody_is_a_result_and_the_numbers_stay(folder: Path) -> N
     path = folder.parent / "keypoints.json"
     people = json.loads(path.read_text())
     path.write_text(json.dumps([person for person in people if person["image_id"] not in ("plaza_9.jpg", "plaza_11.jpg")]))
-    assert run(folder) == 0
+    assert run(folder, "--optimise", "all") == 0
     result = folder.parent / "res" / "plaza"
     assert {row["frame"] for row in table(result / "trajectories.csv")} == {"0", "1", "3"}
     frames = json.loads((result / "predict.json").read_text())
     assert [len(frames[f"{name}.jpg"]["person_list"]) for name in NAMES] == [PEOPLE, PEOPLE, 0, PEOPLE, 0]
     empty = Scene.load(result / "frames" / "plaza_9")
     assert (len(empty.people), empty.remarks[0]) == (0, "nobody was found")
-    assert empty.camera == Scene.load(result / "frames" / "plaza_1").camera
+    for name in NAMES:
+        scene = Scene.load(result / "frames" / name)
+        assert scene.camera == empty.camera
+        assert np.array_equal(scene.ground.coefficients, empty.ground.coefficients), "one ground for all, whatever is optimised"
 
 
 def test_pictures_of_nobody_alone_are_a_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,9 +20,9 @@ from crowd3d.imaging import GigapixelImage, path_for_size
 from crowd3d.locks import locked
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.network import NetworkChoice, check_tunable, read_people, result_body, run_network, write_network
-from crowd3d.pipeline.optimise import read_lifted, resolve, write_lifted, write_result
+from crowd3d.pipeline.optimise import read_lifted, write_lifted, write_result
 from crowd3d.pipeline.process import read_keypoints, read_layout
-from crowd3d.pipeline.solve import InferOptions, finish, place
+from crowd3d.pipeline.solve import InferOptions, finish, mode_of, place
 from crowd3d.pipeline.stages import Run, Stage, known_owner, owner_of
 from crowd3d.pipeline.tuning import tuned_network
 from crowd3d.pipeline.world import World, find_world
@@ -166,7 +166,7 @@ class _Work:
     def optimise(self, scene: Scene, rows: np.ndarray) -> Scene:
         """The result."""
         results, known = self.results, self.options.known
-        values = {"mode": resolve(self.options.optimise, self.observed), "stature": known.stature_m}
+        values = {"mode": mode_of(self.options, self.observed), "stature": known.stature_m}
         writes = [*_scene(results.root), results.predict, results.predict_extra, results.camera]
         return self.run.do(
             Stage("optimise", 3, [*_lifted(results), *self._people], values, writes),

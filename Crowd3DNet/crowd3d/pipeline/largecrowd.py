@@ -99,7 +99,8 @@ class Picture(NamedTuple):
     def known(self) -> Known:
         """What the user knows, with the scene's camera and ground."""
         world = self.world
-        return self.whole.known.of_world(world.camera, world.ground, world.covariance, world.remarks or None)
+        given = world.covariance is None and not world.remarks
+        return self.whole.known.of_world(world.camera, world.ground, world.covariance, None if given else world.remarks)
 
 
 def selected_frames(scene: str, frames: Sequence[Path], count: int = 1) -> list[Path]:

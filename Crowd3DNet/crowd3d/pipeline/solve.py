@@ -16,7 +16,7 @@ from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.pipeline.ground import levels_of
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.network import NetworkChoice, result_body, run_network
-from crowd3d.pipeline.optimise import Adjustment, OptimiseChoice, match_observations, observations_of, optimised, resolve
+from crowd3d.pipeline.optimise import Adjustment, OptimiseChoice, OptimiseMode, match_observations, observations_of, optimised, resolve
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pipeline.world import World, find_world
@@ -141,9 +141,15 @@ def _lift(
     return people, rows[found]
 
 
+def mode_of(options: InferOptions, observed: Observations) -> OptimiseMode:
+    """What is optimised: camera and ground stay as they are where they were found for all pictures of a static camera."""
+    mode = resolve(options.optimise, observed)
+    return "people" if mode == "all" and options.known.remarks is not None else mode
+
+
 def finish(scene: Scene, rows: np.ndarray, observed: Observations, options: InferOptions) -> Scene:
     """The scene made to agree with what was seen, without those who do not look like it."""
-    network, mode = options.network, resolve(options.optimise, observed)
+    network, mode = options.network, mode_of(options, observed)
     if len(scene.people) == 0:
         return scene
     if mode != "none":
