@@ -107,7 +107,7 @@ def two_at_once(fresh: Fresh, work: Path, rng: random.Random) -> dict[str, Any]:
         time.sleep(rng.uniform(0.0, 0.8) * seconds)
         both.append(Started(arguments, fresh.said.with_suffix(".other.txt")))
         ended = [one.end() for one in both]
-        refused = [one for one in ended if one.code]
+        refused = [one for one in ended if one.code != 0]
         if len(refused) > 1 or any(one.fault or "another run works in" not in one.said for one in refused):
             said = " ".join(one.said for one in refused)[-1500:]
             return {"what": kind, "outcome": "failed", "codes": [one.code for one in ended], "text": said}
