@@ -268,6 +268,20 @@ def test_people_come_apart(crowd: Scene, noisy: Observations, body: Body) -> Non
     assert spread > 0.15
 
 
+def test_people_stay_where_they_are_under_a_turned_camera_that_looks_down(crowd: Scene, body: Body) -> None:
+    from small_crowd import measure, settle
+
+    camera, ground = crowd.camera, GroundPlane.from_angles(1.56, 0.9, 30.0)
+    few = crowd.people[np.arange(6)]
+    hvip_px = np.stack([np.linspace(1500, 6500, 6), np.linspace(2300, 700, 6)], 1)
+    hvip = ground.intersect(camera, hvip_px)
+    placed = Scene(camera, ground, replace(few, hvip_px=hvip_px, hvip_cam_m=hvip), "free_low", "crowd.jpg")
+    scene = settle(body, placed, few.pose_rad, few.betas, upright=True)
+    refined, _ = refine(scene, measure(scene, body), body=body, free=("people",))
+    assert np.linalg.norm(refined.people.hvip_cam_m - hvip, axis=1).max() < 0.1
+    assert np.linalg.norm(refined.people.translation_cam_m - scene.people.translation_cam_m, axis=1).max() < 0.1
+
+
 def test_nobody_stands_in_the_air(ideal: tuple[Scene, StaturePrior], body: Body) -> None:
     from small_crowd import measure
 
