@@ -116,6 +116,7 @@ def test_nobody_is_a_result_that_says_so(image: Path, people: np.ndarray, tmp_pa
         np.save(tmp_path / "nobody.npy", people[:0])
         assert len(process(GigapixelImage(image), folder, ProcessOptions(backend, part_params=PART_PARAMS))) == 0
         assert "nobody found in" in caplog.text
+        assert "of one colour throughout" in caplog.text
         caplog.clear()
         assert np.load(folder.keypoints).shape == np.load(folder.standing_keypoints).shape == (0, 17, 3)
         assert json.loads(folder.alphapose.read_text()) == json.loads(folder.occupied_tiles.read_text()) == []

@@ -31,6 +31,11 @@ from crowd3d.types import TileLayout
 
 log = logging.getLogger(__name__)
 
+GLANCE_PX = 200
+"""Longer side of a picture that is looked at as a whole."""
+BLANK = 8
+"""Of 255: less than this between the darkest and the brightest value shows nothing."""
+
 WRITERS = 2
 MOST_TILES = 1500
 """Wide lenses show far more far ground than near; beyond this number the farthest rows are not written."""
@@ -186,7 +191,9 @@ def observe(
         around = replace(around, layout=layout, tiles_folder=folder.tiles, sightings=folder.alphapose)
     observed = options.backend.observe(image, around)
     if len(observed) == 0:
-        log.warning("nobody found in %s; people must be about 24 pixels tall or more", image.path)
+        blank = np.ptp(image.reduced(max(1.0, max(image.size) / GLANCE_PX))) <= BLANK
+        why = "it is of one colour throughout" if blank else "people must be upright in the picture and about 24 pixels tall or more"
+        log.warning("nobody found in %s; %s", image.path, why)
     else:
         log.info("people found by %s: %d", observed.source.name, len(observed))
     return observed
