@@ -217,7 +217,7 @@ def test_whoever_is_behind_the_camera_stays(crowd: Scene, noisy: Observations, b
     refined, report = refine(start, noisy, body=body)
     assert np.flatnonzero(~report.refined).tolist() == [3]
     np.testing.assert_array_equal(refined.people.pose_rad[3], people.pose_rad[3])
-    with pytest.raises(NoPeopleFound, match="none of 1 people"):
+    with pytest.raises(NoPeopleFound, match="nobody of 1"):
         refine(replace(start, people=start.people[3:4]), noisy[3:4], body=body)
 
 
