@@ -16,7 +16,7 @@ from crowd3d.types import Scene
 Window = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the photograph."""
 
-_STRIP_PX, _STRIP_BYTES = 1200, 96_000_000
+_STRIP_PX, _STRIP_BYTES = 1200, 48_000_000
 """Rows of a strip, fewer where the photograph is so wide that they would take more memory than this."""
 _SUPERSAMPLING = 2
 _LONGEST_OVERVIEW_PX = 12_000
