@@ -220,6 +220,10 @@ def _columns(side: int, width: int, stride: float = 0.5) -> np.ndarray:
     return np.floor(np.linspace(0, width - side, count) + 0.5).astype(np.int64)
 
 
+LARGE_TILE = 8
+"""Tiles of more than so many times the side that they are resized to are read strip by strip."""
+
+
 def plan_pyramid(
     image_size: tuple[int, int],
     tile_px: int = 256,
@@ -252,9 +256,11 @@ def plan_pyramid(
     levels: list[tuple[float, TileLayout]] = []
     remaining, side = max_tiles, first_side or float(min(image_size))
     while True:
-        # Sides that can be halved as often as they have to be are reduced exactly, fast, and strip by strip.
-        step = 2 ** max(1, math.floor(math.log2(max(1.0, side / tile_px))))
-        whole = step * math.ceil(side / step)
+        whole = max(2, 2 * int(side / 2))
+        if side > LARGE_TILE * tile_px:
+            # What can be halved as often as it has to be is reduced exactly, fast, and strip by strip.
+            step = 2 ** math.floor(math.log2(side / tile_px))
+            whole = step * math.ceil(side / step)
         tops, lefts = _columns(whole, height, stride), _columns(whole, width, stride)
         remaining -= len(tops) * len(lefts)
         if levels and (remaining < 0 or side < 2 * smallest_person_px):
