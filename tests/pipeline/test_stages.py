@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -276,3 +277,18 @@ def test_memory_is_counted_in_the_units_of_the_system(work: Work, monkeypatch: p
     monkeypatch.setattr("crowd3d.pipeline.memory.find_spec", lambda name: None)
     assert peak_memory_mb() is None
     assert work.go(SAME) == ["a", "b", "c"]
+
+
+def test_processor_seconds_of_a_stage_are_those_of_its_work(tmp_path: Path) -> None:
+    def work() -> str:
+        time.sleep(0.3)
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+        return "done"
+
+    with Run(tmp_path, PHOTOGRAPH) as run:
+        run.do(Stage("work", 1, [], {}, [tmp_path / "work"]), work, (tmp_path / "work").write_text)
+    told = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))["stages"]["work"]
+    assert told["processor_seconds"] == pytest.approx(0.2, abs=0.05)
+    assert told["seconds"] >= told["processor_seconds"] + 0.29

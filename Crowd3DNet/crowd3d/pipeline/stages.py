@@ -143,11 +143,11 @@ class Run(AbstractContextManager["Run"]):
         # Should this be interrupted, the next run knows which files are not to be trusted.
         self._records[stage.name] = {"key": "", "reads": [], "writes": {self._name(path): None for path in stage.writes}}
         self._store()
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         value = make()
         if save is not None:
             save(value)
-        self._remember(stage, key, time.perf_counter() - started)
+        self._remember(stage, key, time.perf_counter() - started, time.process_time() - used)
         return value
 
     def drop(self, name: str) -> None:
@@ -184,7 +184,7 @@ class Run(AbstractContextManager["Run"]):
         states = {name: state_of(self._path(name)) for name in record["writes"]}
         return all(state is not None and (name in editable or state == record["writes"][name]) for name, state in states.items())
 
-    def _remember(self, stage: Stage, key: str, seconds: float) -> None:
+    def _remember(self, stage: Stage, key: str, seconds: float, processor_seconds: float) -> None:
         peak = peak_memory_mb()
         self._records[stage.name] = {
             "key": key,
@@ -193,6 +193,7 @@ class Run(AbstractContextManager["Run"]):
             "reads": [self._name(path) for path in stage.reads],
             "writes": {self._name(path): state_of(path) for path in stage.writes},
             "seconds": round(seconds, 2),
+            "processor_seconds": round(processor_seconds, 2),
             "peak_mb": peak,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
