@@ -55,6 +55,7 @@ BENCHES = (
     Bench("photographs.py", ("--output", "{output}/photographs")),
     Bench("measure_calibration.py", ("--scenes", "2", "--densities", "1", "--found", "0.9"), "1.0"),
     Bench("measure_sizes.py", ("--output", "{output}/sizes", "--people", "500", "1000", "--pictures", "10", "20"), "measure"),
+    Bench("scale.py", ("--output", "{output}/scale", "--people", "100", "200", "400", "--megapixels", "2", "4", "8"), "people: growth"),
     Bench("network.py", ("--backbone", "compact", "--side", "256", "--seconds", "2"), "torch fp32"),
     Bench("finetune.py", ("--backbone", "compact", "--side", "256")),
     Bench("data_loading.py", ("--batch", "4", "--batches", "2"), "compact"),

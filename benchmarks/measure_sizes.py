@@ -5,27 +5,24 @@
 
 The crowds are made up, bodies and all, and need no pictures: one person per square metre, seen from a height; and people who cross a
 square, 80 in every picture, two pictures per second. Seconds are those of the processor, so that other programs do not matter much; memory
-is that of the whole process at its peak. The last column is the exponent of the growth of the seconds, 1 if it is linear, from three sizes
-of which each is twice the one before; nan where that takes less than half a second. Needs Linux or macOS.
+is that of the whole process at its peak. The last column is the exponent of the growth of the seconds, 1 if it is linear, from the last
+three sizes; nan where they grow by less than half a second. Needs Linux or macOS.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import json
 import math
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from costs import Cost, cost_of, exponent
 from scipy.spatial.transform import Rotation
 
 from crowd3d.geometry import Camera, GroundPlane
@@ -37,7 +34,6 @@ from crowd3d.types import People, Scene
 CAMERA, GROUND = Camera.from_focal(10000.0, (19200, 6480)), GroundPlane.from_angles(np.deg2rad(24.0), 0.0, 40.0)
 COVARIANCE = np.diag([0.01, 0.004, 0.003, 0.02]) ** 2
 NEAREST_M = 65.0
-LEAST_S = 0.5
 IN_SIGHT, STEP_S, ACROSS_M, DEEP_M = 80, 0.5, 40.0, 20.0
 _RING = [[-3.0, 70.0], [3.0, 70.0], [3.0, 80.0], [-3.0, 80.0], [-3.0, 70.0]]
 AREAS = {
@@ -50,13 +46,6 @@ AREAS = {
 FORMATS = ("pedpy", "jupedsim", "sqlite", "vadere", "coco", "rigged", "bvh")
 PHOTOGRAPH = ("measure", "view", "view --measure", *(f"export {name}" for name in ("glb", "csv", *FORMATS[4:])))
 SEQUENCE = ("measure", "view", "view --measure", *(f"export {name}" for name in FORMATS))
-
-
-class Cost(NamedTuple):
-    """Processor seconds and peak memory of a command."""
-
-    seconds: float
-    megabytes: float
 
 
 def people_at(places: np.ndarray, rng: np.random.Generator) -> People:
@@ -134,20 +123,7 @@ def cost(folder: Path, words: str) -> Cost:
     more = ["--format", *rest] if verb == "export" else rest
     if verb == "measure" and (folder / "areas.geojson").is_file():
         more = ["--areas", str(folder / "areas.geojson"), "--units", "metres"]
-    run = subprocess.Popen([sys.executable, "-m", "crowd3d", verb, str(folder), *more], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(run.pid, 0)
-    run.returncode = os.waitstatus_to_exitcode(status)
-    if run.returncode:
-        raise SystemExit(f"crowd3d {words} ended with exit code {run.returncode}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
-
-
-def exponent(sizes: Sequence[int], costs: Sequence[Cost]) -> float:
-    """Of the growth over the last three sizes, each twice the one before; NaN where it is too little to tell."""
-    if len(sizes) < 3 or min(one.seconds - less.seconds for less, one in itertools.pairwise(costs[-3:])) < LEAST_S:
-        return float("nan")
-    first, second, third = (one.seconds for one in costs[-3:])
-    return math.log2((third - second) / (second - first))
+    return cost_of([sys.executable, "-m", "crowd3d", verb, str(folder), *more])
 
 
 def table(output: Path, what: str, sizes: Sequence[int], commands: Sequence[str]) -> None:
@@ -157,7 +133,7 @@ def table(output: Path, what: str, sizes: Sequence[int], commands: Sequence[str]
     for command in commands:
         costs = [cost(output / f"{what}_{size}", command) for size in sizes]
         cells = "".join(f"{one.seconds:12.1f}{one.megabytes:7.0f}" for one in costs)
-        print(f"{command:16}{cells}{exponent(sizes, costs):8.2f}", flush=True)
+        print(f"{command:16}{cells}{exponent(sizes, [one.seconds for one in costs]):8.2f}", flush=True)
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ import time
 from importlib.util import find_spec
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from limit import gflops_each, matrix_gflops
 
 from crowd3d.model import Crowd3DNet, make_engine
 from crowd3d.model.crowd3dnet import BACKBONES
@@ -39,24 +39,6 @@ def tiles_per_second(run: Engine, inputs: tuple[torch.Tensor, ...], seconds: flo
     return done / (time.perf_counter() - start)
 
 
-def peak_gflops(side: int = 3072, rounds: int = 8) -> float:
-    """Billions of operations per second in fp32, the best of some large matrix products."""
-    a, b = torch.rand(2, side, side)
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - start)
-    return 2 * side**3 / best / 1e9
-
-
-def tile_gflops(network: Crowd3DNet, inputs: tuple[torch.Tensor, ...]) -> float:
-    """Billions of operations that one tile takes."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network.eval()(*inputs)
-    return counter.get_total_flops() / len(inputs[0]) / 1e9
-
-
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,7 +57,7 @@ def main() -> None:
     print(f"{arguments.backbone}, {arguments.side}² tiles, {arguments.threads} threads, {capability}, AMX: {'yes' if amx else 'no'}")
 
     torch.set_num_threads(arguments.threads)
-    peak = peak_gflops() / tile_gflops(network, inputs)
+    peak = matrix_gflops() / gflops_each(network.eval(), inputs)
     print(f"one matrix product would be {peak:.2f} tiles/s")
     eager = make_engine(network, inputs, "torch", threads=arguments.threads)
     baseline, expected = tiles_per_second(eager, inputs, arguments.seconds), eager(*inputs)
