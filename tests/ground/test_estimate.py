@@ -103,7 +103,7 @@ def test_few_people_are_weak(people: int) -> None:
     crowd = simulate_crowd(*view(), people, np.random.default_rng(6))
     estimate = estimate_ground(crowd.keypoints, SIZE)
     assert estimate.weak
-    assert f"only {people} standing" in estimate.reason
+    assert f"standing people: only {people}" in estimate.reason
     assert estimate.ground.normal[1] < 0
 
 
