@@ -12,7 +12,7 @@ import pytest
 from crowd3d.imaging import GigapixelImage
 from crowd3d.render import Style, person_colours, render_overlay, render_overview, render_zoom
 from crowd3d.render import crowd as crowd_module
-from crowd3d.render.crowd import OPACITY, Crowd, paint
+from crowd3d.render.crowd import _BLOCK_PEOPLE, _BLOCK_PX, _LEAST_BLOCK_PX, OPACITY, Crowd, _blocks, paint
 from crowd3d.render.overlay import busiest_window
 
 PLACES = np.array([[-3.0, 10.0], [-0.5, 12.0], [0.4, 16.0], [3.0, 11.0], [1.0, 20.0]])
@@ -143,3 +143,32 @@ def test_a_crowd_is_where_its_people_are(make_scene, body) -> None:
     crowd = Crowd.of(scene, body)
     assert crowd.vertices_cam_m.dtype == np.float32
     np.testing.assert_allclose(crowd.vertices_cam_m, scene.people.vertices_cam_m(body), atol=1e-5)
+
+
+def test_blocks_tile_the_picture_and_hold_few_people(make_scene, body) -> None:
+    """Everybody at one spot cannot be told apart by smaller blocks; they end at the least size."""
+    crowd = Crowd.of(make_scene(PLACES), body)
+    rng = np.random.default_rng(0)
+    corner = np.concatenate([rng.uniform(0, [5900, 2900], (900, 2)), np.full((300, 2), 700.0)])
+    crowd = dataclasses.replace(crowd, bounds_px=np.concatenate([corner, corner + 60], 1))
+    blocks = _blocks(crowd, (0, 0, 6000, 3000))
+    covered = np.zeros((3000, 6000), np.uint8)
+    for left, top, right, bottom in blocks:
+        covered[top:bottom, left:right] += 1
+        assert right - left <= _BLOCK_PX[0]
+        assert bottom - top <= _BLOCK_PX[1]
+        box = crowd.bounds_px
+        people = ((box[:, 0] < right) & (box[:, 2] > left) & (box[:, 1] < bottom) & (box[:, 3] > top)).sum()
+        assert people <= _BLOCK_PEOPLE or max(right - left, bottom - top) <= _LEAST_BLOCK_PX
+    assert (covered == 1).all()
+    assert len(blocks) < 80
+
+
+def test_smaller_blocks_draw_the_same_picture(make_scene, body, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = make_scene(PLACES)
+    photo = np.random.default_rng(0).integers(0, 255, (420, 640, 3)).astype(np.uint8)
+    whole, parts = photo.copy(), photo.copy()
+    paint(whole, Crowd.of(scene, body))
+    monkeypatch.setattr("crowd3d.render.crowd._BLOCK_PEOPLE", 1)
+    paint(parts, Crowd.of(scene, body))
+    np.testing.assert_allclose(parts.astype(int), whole, atol=2)

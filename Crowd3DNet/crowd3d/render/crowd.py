@@ -32,6 +32,8 @@ _GRID_LIGHT = 150
 """Opacity of the white grid, of 255."""
 _BLOCK_PX, _MARGIN_PX = (2400, 1200), 48
 """Bodies are drawn block by block, in buffers of some 100 MB instead of gigabytes; blocks overlap, so that no seam shows."""
+_BLOCK_PEOPLE, _LEAST_BLOCK_PX = 150, 300
+"""Blocks that hold more people are halved, down to that size: a body takes some megabytes while it is drawn."""
 _BLOCKS_AT_ONCE = 2
 
 
@@ -143,10 +145,25 @@ def paint(photo: np.ndarray, crowd: Crowd, style: Style = PLAIN) -> None:
     # One measure for the whole photograph: contours and shadows that changed from block to block would show seams.
     typical_px = float(np.median(crowd.height_px)) if len(crowd) else 0.0
     crowd = crowd.visible()
-    corners = [(left, top) for top in range(0, height, _BLOCK_PX[1]) for left in range(0, width, _BLOCK_PX[0])]
-    inner = [(left, top, min(left + _BLOCK_PX[0], width), min(top + _BLOCK_PX[1], height)) for left, top in corners]
     with ThreadPoolExecutor(_BLOCKS_AT_ONCE) as painters:
-        list(painters.map(lambda block: _paint_block(photo, crowd, block, typical_px, style), inner))
+        list(painters.map(lambda block: _paint_block(photo, crowd, block, typical_px, style), _blocks(crowd, (0, 0, width, height))))
+
+
+def _blocks(crowd: Crowd, part: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+    """A part left, top, right, bottom of the picture in blocks of at most `_BLOCK_PX` and, down to `_LEAST_BLOCK_PX`, `_BLOCK_PEOPLE`."""
+    left, top, right, bottom = part
+    size, box = (right - left, bottom - top), crowd.bounds_px
+    people = ((box[:, 0] < right) & (box[:, 2] > left) & (box[:, 1] < bottom) & (box[:, 3] > top)).sum()
+    excess = max(size[0] / _BLOCK_PX[0], size[1] / _BLOCK_PX[1])
+    if excess <= 1 and (people <= _BLOCK_PEOPLE or max(size) <= _LEAST_BLOCK_PX):
+        return [part]
+    if size[0] / _BLOCK_PX[0] >= size[1] / _BLOCK_PX[1]:
+        middle = left + size[0] // 2
+        halves = (left, top, middle, bottom), (middle, top, right, bottom)
+    else:
+        middle = top + size[1] // 2
+        halves = (left, top, right, middle), (left, middle, right, bottom)
+    return [block for half in halves for block in _blocks(crowd, half)]
 
 
 def _paint_block(photo: np.ndarray, crowd: Crowd, inner: tuple[int, int, int, int], typical_px: float, style: Style) -> None:
