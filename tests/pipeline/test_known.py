@@ -134,5 +134,7 @@ def test_a_given_ground_on_which_nobody_can_stand_is_refused(tmp_path):
     looking_up = GroundPlane.from_angles(np.deg2rad(-40.0), 0.0, 5.0)
     with pytest.raises(ImplausibleKeypoints, match="above the horizon"):
         find_world(image, people, Known(CAMERA, looking_up))
-    found_before = Known(CAMERA, looking_up, remarks=("from other pictures",))
+    with pytest.raises(ImplausibleKeypoints, match="above the horizon"):
+        find_world(image, people, Known(CAMERA, looking_up, remarks=("of the scene",)))
+    found_before = Known(CAMERA, looking_up, 1e-4 * np.eye(4), remarks=("from other pictures",))
     assert find_world(image, people, found_before).ground == looking_up

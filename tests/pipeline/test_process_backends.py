@@ -111,6 +111,7 @@ def test_a_layout_that_another_backend_replaced_is_planned_again(image: Path, pe
 
 
 def test_nobody_is_a_result_that_says_so(image: Path, people: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="crowd3d")
     folder = MidFolder(tmp_path / "mid")
     for backend in (TileBackend(Planted(people[:0])), FileBackend(tmp_path / "nobody.npy")):
         np.save(tmp_path / "nobody.npy", people[:0])
