@@ -49,7 +49,7 @@ class Work:
         self.done = []
         with Run(self.folder, owner, overwrite=overwrite) as run:
             before: list[Path] = []
-            for name in values:
+            for name in sorted(values):
                 if name in without:
                     continue
                 if name == stop_before:
