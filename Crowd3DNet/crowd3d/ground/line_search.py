@@ -33,7 +33,7 @@ _LEAST_SIGMA_RAD = np.deg2rad(0.25)
 _FRAME_COST = 6.0
 """A frame may have any of some 200 directions: that much gain comes by chance."""
 _LEAST_GAIN = 6.0
-"""Between 4 and 7 the field of view of 15 photographs by six calibrated cameras, each with its keypoints jittered four times, is best;
+"""Between 4 and 6 the field of view of 15 photographs by six calibrated cameras, each with its keypoints jittered four times, is best;
 segments of random directions reached 5 in none of 29 made-up crowds."""
 _AGREEMENT = 16.0
 """99.7 % of chi-square with four degrees of freedom."""

@@ -42,7 +42,8 @@ Fitted by bins on annotated photographs of streets and squares (1340 candidates;
 a promise of 0.1 is a person in three of four cases, on an empty square in none.
 """
 WORTH_MIRRORING = 0.5
-"""Nobody whom one view tells to be a person with less certainty than this became one by a second view in 63 photographs."""
+"""Certainty after one view below which a second is not worth its time: of 238 people in nine photographs nobody with less than 0.53 became
+a person."""
 LEAN_AGAIN_RAD = np.deg2rad(8.0)
 """People who lean more than this in the picture are looked at again, upright, once the ground is known."""
 DEPTH_DISSENT_M = 1.0
@@ -71,7 +72,8 @@ def photo_source(version: str = "") -> Source:
 
 
 EXPLAINED, RIVALS = 0.6, 3
-"""A box is explained by one of so many nearest people, known already, whose keypoints' bounds overlap it by that IoU."""
+"""A box is explained by one of so many nearest people, known already, whose keypoints' bounds overlap it by that IoU. On one made-up crowd
+of 400 an IoU of 0.45, 0.5, 0.6 and 0.7 found 11, 13, 17 and 16 people more, with 75, 117, 172 and 195 looks."""
 
 
 @dataclass(frozen=True)
