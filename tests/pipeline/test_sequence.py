@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -74,12 +76,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return called
 
 
-def run(source: Path, *more: str) -> int:
+def arguments(source: Path, *more: str) -> list[str]:
     root = source.parent
     given = ["--pose_backend", "file", "--keypoints", str(root / "keypoints.json"), "--ground_frames", "3"]
     given += ["--part_params", "60", "120", "20", "300"]  # a few large tiles, known without an estimate
-    arguments = [str(source), "--save_mid_folder", str(root / "mid"), "--save_res_folder", str(root / "res"), *given, *more]
-    return run_cli(reconstruct.add_arguments, reconstruct.run, arguments)
+    return [str(source), "--save_mid_folder", str(root / "mid"), "--save_res_folder", str(root / "res"), *given, *more]
+
+
+def run(source: Path, *more: str) -> int:
+    return run_cli(reconstruct.add_arguments, reconstruct.run, arguments(source, *more))
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -120,6 +125,20 @@ def test_a_folder_becomes_one_world_with_paths(folder: Path, calls: list[str]) -
     rows = table(result / "trajectories.csv")
     assert {row["time_s"] for row in rows} == {f"{number}.000" for number in range(5)}
     assert np.median([float(row["speed_m_s"]) for row in rows]) == pytest.approx(0.6, abs=0.15)
+
+
+def test_two_processes_share_the_pictures_and_write_the_same_bytes(folder: Path) -> None:
+    (folder / "plaza_9.jpg").write_bytes(b"no picture")
+    one, two = folder.parent / "one", folder.parent / "two"
+    assert run(folder, "--save_mid_folder", str(one / "mid"), "--save_res_folder", str(one)) == 1
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "crowd3d", "reconstruct"]
+    given = arguments(folder, "--save_mid_folder", str(two / "mid"), "--save_res_folder", str(two))
+    ended = subprocess.run([*torchrun, *given], capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 1
+    assert "1 of 5 pictures were skipped, plaza_9: " in ended.stderr
+    assert {f"looking at picture {number} of {total}" in ended.stderr for number, total in ((3, 3), (2, 2))} == {True}, "each has its own"
+    for name in ("camera_ground.json", "trajectories.csv", "predict.json", "predict_extra.json", "topview.png"):
+        assert (two / "plaza" / name).read_bytes() == (one / "plaza" / name).read_bytes(), name
 
 
 def test_a_second_run_does_nothing_and_a_bad_picture_is_skipped(

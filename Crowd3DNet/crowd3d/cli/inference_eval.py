@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         scenes = [with_weights(pictures, tuned[pictures[0].scene]) for pictures in scenes]
     pictures = [picture for pictures in scenes for picture in pictures]
     failures = shard.gather(reconstruct_pictures(folder, tag, shard.part(pictures)))
-    if shard.rank > 0:
+    if not shard.leads:
         return 0
     path = merge_results(folder, tag, [(picture.scene, picture.frame) for picture in pictures if picture.frame not in failures])
     print(path)

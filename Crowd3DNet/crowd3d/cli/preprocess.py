@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         options = process_options(args, settings, scene)
         prepare_scene(data, folder, scene, options, args.ground_frames)
     shard.gather({})
-    if shard.rank == 0:
+    if shard.leads:
         print(folder.ground("").parent)
     return 0
 

@@ -15,6 +15,7 @@ from crowd3d.pipeline.folders import SequenceFolder
 from crowd3d.pipeline.frames import Frame, is_sequence, read_frames, sequence_owner
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.sequence import SequenceOptions, reconstruct_frames
+from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.stages import own_folder
 from crowd3d.pose.file_backend import FileBackend
 from crowd3d.settings import load_settings
@@ -76,7 +77,8 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
         args.save_mid_folder or own_folder(settings.single_image_mid_root, name, owner),
         own_folder(args.save_res_folder or settings.single_image_res_root, name, owner),
     )
-    frames = read_frames(source, folder.video, args.fps, args.times)
+    shard = Shard.join()
+    frames = shard.once(lambda: read_frames(source, folder.video, args.fps, args.times))
     known = known_of(args, _image_size(frames), frames[0].path.name)
     part = process.process_options(args, settings, frames[0].path.name, known)
     if isinstance(part.backend, FileBackend):
@@ -87,7 +89,9 @@ def _run_sequence(args: argparse.Namespace, source: Path) -> int:
         whole=replace(inference.infer_options(args, settings, known), pictures=args.frame_pictures),
         ground_frames=args.ground_frames,
     )
-    found = reconstruct_frames(frames, folder, options)
+    found = reconstruct_frames(frames, folder, options, shard)
+    if not shard.leads:
+        return 0
     print(folder.res_root)
     if found.failures:
         first, reason = next(iter(found.failures.items()))

@@ -6,7 +6,7 @@ import csv
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.network import result_body
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.sequence_ground import static_world
+from crowd3d.pipeline.shards import ALONE, Shard
 from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.stages import Run
 from crowd3d.render.topview import Trail, top_view
@@ -76,10 +77,11 @@ class Trajectories(NamedTuple):
     failures: dict[str, str]
 
 
-def reconstruct_frames(frames: Sequence[Frame], folder: SequenceFolder, options: SequenceOptions) -> Trajectories:
+def reconstruct_frames(frames: Sequence[Frame], folder: SequenceFolder, options: SequenceOptions, shard: Shard = ALONE) -> Trajectories:
     """Reconstruct all pictures in one world and follow everybody; what was done before is kept, a bad picture is reported and skipped.
 
-    A picture with nobody in it is a result like any other.
+    A picture with nobody in it is a result like any other. Processes of ``torchrun`` share the pictures; the leading one holds the folders,
+    and estimates camera and ground from everybody's people.
 
     Raises:
         BadImage: no picture can be read.
@@ -88,8 +90,11 @@ def reconstruct_frames(frames: Sequence[Frame], folder: SequenceFolder, options:
     """
     failures: dict[str, str] = {}
     owner = sequence_owner(options.source)
-    overwrite = options.whole.overwrite
-    with Run(folder.mid_root, owner) as looks, Run(folder.res_root, owner, overwrite=overwrite) as run:
+    looks, run = Run(folder.mid_root, owner), Run(folder.res_root, owner, overwrite=options.whole.overwrite)
+    with ExitStack() as held:
+        if shard.leads:
+            held.enter_context(looks)
+            held.enter_context(run)
         usual, known = _common(frames, options.whole.known)
         part = replace(options.part, known=known)
 
@@ -100,33 +105,40 @@ def reconstruct_frames(frames: Sequence[Frame], folder: SequenceFolder, options:
                 raise BadImage(f"{frame.path} has {told}; replace it")
             process(image, folder.mid(frame.name), part)
 
-        seen = _each(frames, "looking at", find, failures)
-        whole = replace(options.whole, known=static_world(looks, run, seen, folder, known, options.ground_frames))
+        seen = _each(frames, "looking at", find, failures, shard)
+        known = shard.once(lambda: static_world(looks, run, seen, folder, known, options.ground_frames))
+        whole = replace(options.whole, known=known)
 
         def embody(frame: Frame) -> None:
             infer(GigapixelImage(frame.path), folder.mid(frame.name), folder.results(frame.name), whole)
 
-        used = _each(seen, "bodies in", embody, failures)
-        found = _follow(used, folder, options.tracking, failures)
-        _write(found, folder, result_body(options.whole.network, detailed=False))
-    return found
+        used = _each(seen, "bodies in", embody, failures, shard)
+
+        def finish() -> Trajectories:
+            found = _follow(used, folder, options.tracking, failures)
+            _write(found, folder, result_body(options.whole.network, detailed=False))
+            return found
+
+        return shard.once(finish)
 
 
-def _each(frames: Sequence[Frame], doing: str, work: Callable[[Frame], object], failures: dict[str, str]) -> list[Frame]:
-    """Work on every picture; those with which it can be done. The others are reported and noted in `failures`."""
-    done: list[Frame] = []
-    for number, frame in enumerate(frames, 1):
-        log.info("%s picture %d of %d: %s", doing, number, len(frames), frame.name)
+def _each(
+    frames: Sequence[Frame], doing: str, work: Callable[[Frame], object], failures: dict[str, str], shard: Shard
+) -> list[Frame]:
+    """Share the pictures among the processes; those with which it can be done. The others are reported and noted in `failures`."""
+    mine, failed = shard.part(frames), {}
+    for number, frame in enumerate(mine, 1):
+        log.info("%s picture %d of %d: %s", doing, number, len(mine), frame.name)
         try:
             work(frame)
         except OF_ONE_PICTURE as error:
             log.error("skipped %s: %s", frame.name, error)
-            failures[frame.name] = str(error)
-        else:
-            done.append(frame)
-    if not done:
-        raise BadImage(f"none of {len(frames)} pictures could be reconstructed, {frames[0].name}: {failures[frames[0].name]}")
-    return done
+            failed[frame.name] = str(error)
+    failed = shard.gather(failed)
+    failures |= failed
+    if len(failed) == len(frames):
+        raise BadImage(f"none of {len(frames)} pictures could be reconstructed, {frames[0].name}: {failed[frames[0].name]}")
+    return [frame for frame in frames if frame.name not in failed]
 
 
 def _common(frames: Sequence[Frame], known: Known) -> tuple[tuple[int, int], Known]:

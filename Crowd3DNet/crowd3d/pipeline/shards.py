@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
 
 import torch.distributed
 
 Item = TypeVar("Item")
+Value = TypeVar("Value")
 _PATIENCE = timedelta(days=30)
 
 
@@ -32,6 +33,11 @@ class Shard(NamedTuple):
         torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
         return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process does what is done once for all."""
+        return self.rank == 0
+
     def part(self, items: Sequence[Item]) -> Sequence[Item]:
         """What this process has to do."""
         return items[self.rank :: self.processes]
@@ -43,3 +49,15 @@ class Shard(NamedTuple):
         gathered: list[dict[str, str]] = [{} for _ in range(self.processes)]
         torch.distributed.all_gather_object(gathered, value)
         return {key: text for one in gathered for key, text in one.items()}
+
+    def once(self, make: Callable[[], Value]) -> Value:
+        """What the leading process makes, given to everybody; where it fails, ``torchrun`` ends the others."""
+        if self.processes == 1:
+            return make()
+        told = [make() if self.leads else None]
+        torch.distributed.broadcast_object_list(told)
+        return told[0]  # type: ignore[return-value]
+
+
+ALONE = Shard()
+"""One process that does everything."""
