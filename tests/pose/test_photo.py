@@ -15,7 +15,7 @@ from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.pose import photo, photo_finder
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
-from crowd3d.pose.photo_finder import FILL, TILE_PX, Boxes, _in_image, distinct_boxes, pyramid, tiles_on_ground
+from crowd3d.pose.photo_finder import FILL, TILE_PX, Boxes, BoxFinder, _in_image, distinct_boxes, pyramid, tiles_on_ground
 from crowd3d.pose.photo_keypoints import ALONE_MARGIN, CROP_SIZE, BoxKeypoints, KeypointsInBoxes, _paint_around, averaged
 from crowd3d.pose.search import search
 from crowd3d.types import NOMINAL_STATURE_M, Keypoints
@@ -111,6 +111,9 @@ class StandIn:
         score = np.full((len(boxes), 17), self.score)
         return BoxKeypoints(xy, score, xy, score / 10, np.zeros(score.shape), score[:, 0])
 
+    def turned_deg(self, image: GigapixelImage) -> int:
+        return 90
+
 
 def photo_test_person() -> np.ndarray:
     from crowd3d.pose.standing import STANDING
@@ -140,6 +143,35 @@ def three(score: float) -> Boxes:
 def test_weak_boxes_with_weak_keypoints_are_nobody(image: GigapixelImage) -> None:
     assert len(search(seeker(three(0.3), 0.1), image, lambda seen: None)) == 0
     assert len(search(seeker(Boxes.none(), 0.9), image, lambda seen: None)) == 0
+
+
+class _HeadsUp:
+    """Sees a person around every red pixel that has something green a quarter of the window below it."""
+
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        assert images.shape[2:] == (TILE_PX, TILE_PX)
+        cells = torch.nn.functional.avg_pool2d(images, 8) / 255
+        height = cells.shape[2]
+        feet = torch.nn.functional.pad(cells[:, 1] - cells[:, 0], (0, 0, 0, height // 4))[:, height // 4 :]
+        person = 40 * (torch.minimum(cells[:, 0] - cells[:, 1], feet) - 0.1)
+        whole = torch.cat([person[:, None], torch.zeros(len(images), 32, *person.shape[1:])], 1)
+        return whole, *(torch.full((len(images), 33, side, side), -9.0) for side in (height // 2, height // 4))
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_which_side_is_up(tmp_path: Path, quarters: int) -> None:
+    photo = np.full((600, 900, 3), 90, np.uint8)
+    for left in range(200, 801, 150):
+        photo[180:210, left : left + 30], photo[405:435, left : left + 30] = (250, 0, 0), (0, 250, 0)
+    cv2.imwrite(str(tmp_path / "turned.png"), np.rot90(photo, quarters)[..., ::-1])
+    finder = BoxFinder.__new__(BoxFinder)
+    finder.network = _HeadsUp()  # type: ignore[assignment]
+    assert finder.turned_deg(GigapixelImage(tmp_path / "turned.png")) == 90 * quarters, "rot90 turns counterclockwise"
+
+
+def test_of_few_people_it_is_said_that_the_picture_is_turned(image: GigapixelImage) -> None:
+    remarks = search(seeker(Boxes.none(), 0.9), image, lambda seen: None).remarks
+    assert any("turned by 90° clockwise" in remark for remark in remarks)
 
 
 def test_certainty_grows_with_both_scores() -> None:

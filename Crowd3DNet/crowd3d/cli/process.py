@@ -18,7 +18,7 @@ from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.predictor import part_of
 from crowd3d.pipeline.process import ProcessOptions, process
 from crowd3d.pipeline.stages import own_folder, owner_of
-from crowd3d.pose.backends import BACKEND_NAMES, SearchBackend
+from crowd3d.pose.backends import BACKEND_NAMES
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -128,8 +128,6 @@ def pose_options(args: argparse.Namespace, settings: Settings, part_params: Part
     """
     part = part_of(settings, args.pose_backend, args.engine, args.device, args.keypoints)
     log.info("2D pose: %s", part.backend.name)
-    if isinstance(part.backend, SearchBackend) and part.backend.remark:
-        log.warning("%s", part.backend.remark)
     return replace(part, part_params=part_params, known=known, overwrite=args.overwrite)
 
 

@@ -196,6 +196,8 @@ def observe(
         log.warning("nobody found in %s; %s", image.path, why)
     else:
         log.info("people found by %s: %d", observed.source.name, len(observed))
+    for remark in observed.remarks:
+        log.warning("%s", remark)
     return observed
 
 

@@ -17,7 +17,7 @@ from crowd3d.imaging import GigapixelImage
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.alphapose import AlphaPose
 from crowd3d.pose.alphapose_json import write_alphapose
-from crowd3d.pose.embedded import NEVER_SEEN_A_PHOTOGRAPH, EmbeddedSeeker
+from crowd3d.pose.embedded import EmbeddedSeeker
 from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.nms import distinct
 from crowd3d.pose.observations import Observations
@@ -86,14 +86,12 @@ class SearchBackend:
         name: as users choose it.
         files: the networks' weights.
         make: loads them, given a version.
-        remark: what users should know of results; empty for nothing.
         runs_on: engine and device as the user chose them.
     """
 
     name: str
     files: tuple[Path, ...]
     make: Callable[[str], Seeker] = field(repr=False, compare=False)
-    remark: str = ""
     runs_on: tuple[str, str] = ("auto", "auto")
     wants_tiles: ClassVar[bool] = False
 
@@ -232,7 +230,7 @@ def _movenet(assets: Assets) -> PoseBackend:
 def _embedded(assets: Assets) -> PoseBackend:
     files, engines = (assets.detector, assets.keypoints), assets.engines
     runs_on = (engines.name, engines.device)
-    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, engines, version), NEVER_SEEN_A_PHOTOGRAPH, runs_on)
+    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, engines, version), runs_on)
 
 
 def _alphapose(assets: Assets) -> PoseBackend:

@@ -49,7 +49,8 @@ LEAN_AGAIN_RAD = np.deg2rad(8.0)
 DEPTH_DISSENT_M = 1.0
 """Spread of depths grows by so much per metre between what both keypoint networks say."""
 
-
+FEW = 5
+"""Of a picture with fewer people it is checked whether it has to be turned: of those who lie or stand on their heads few are found."""
 LARGE_ODDS = 2.0
 """By so much the odds of those who fill `LARGE_SHARE` of a picture are better than their scores say: they are what it was taken of."""
 
@@ -140,7 +141,15 @@ class PhotoSeeker:
         return replace(self._seen(image, boxes, "looking at everybody"), world=(camera, ground))
 
     def people(self, image: GigapixelImage, found: Seen) -> Observations:
-        """Everybody who is likely enough a person, with depths by the keypoint network."""
+        """Everybody likely enough, with depths by the keypoint network; where the picture seems to be turned, that is said."""
+        observed = self._people(image, found)
+        turn = self.finder.turned_deg(image) if len(observed) < FEW else 0
+        if turn == 0:
+            return observed
+        remark = f"the picture seems to be turned: its people are upright once it is turned by {turn}° clockwise; do that and run again"
+        return replace(observed, source=replace(observed.source, remark=remark))
+
+    def _people(self, image: GigapixelImage, found: Seen) -> Observations:
         found = self._with_hidden(image, found)
         if found.keypoints is None:
             return nobody(self.source)

@@ -43,6 +43,11 @@ INSIDE, LEAST_SCORE_INSIDE = 0.7, 0.35
 leaves out two of five boxes of 0.25 and more in 63 photographs, and six of 902 people."""
 LARGE_SHARE = 0.35
 SAME_BOX = 0.55
+TURNS_RAD = np.pi / 2 * np.array([0, 1, 2, 3])
+EVIDENT, BEYOND, TIMES = 0.7, 0.35, 2.0
+"""A picture is turned if boxes, each by what its score exceeds the second, sum up to the first in a turned look at the whole of it, and to
+so many times what the upright look gives. Of 63 photographs none seemed turned: looks that gave more than the upright one gave 0.4 at most.
+Three of them turned by 90°, 180° and 270° gave 0.72 and more, everyone the right turn."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +134,27 @@ class BoxFinder:
         found: list[Boxes] = [Boxes.none()]
         with progress_bar(total=len(tiles), desc=describe, unit="tile") as bar:
             for rows, crops in image.crops(tiles, TILE_PX, BATCH, fill=FILL, turn_rad=lean_rad):
-                maps = self.network(torch.from_numpy(crops).permute(0, 3, 1, 2).float().contiguous())
-                row, corners, score = (part.numpy() for part in decode_boxes(maps, LEAST_SCORE_OF_LARGE))
-                found.append(_in_image(tiles[rows[row]], lean_rad[rows[row]], corners.astype(np.float64), score, image.size))
+                row, corners, score = self._boxes(crops, LEAST_SCORE_OF_LARGE)
+                found.append(_in_image(tiles[rows[row]], lean_rad[rows[row]], corners, score, image.size))
                 bar.update(len(rows))
         return distinct_boxes(Boxes.joined(found), image.size)
+
+    def turned_deg(self, image: GigapixelImage) -> int:
+        """By how much the picture would have to be turned, clockwise, for its people to be upright: 0, 90, 180 or 270."""
+        whole = np.repeat(pyramid(image.size, 1)[0][:1], len(TURNS_RAD), 0)
+        _, crops = next(iter(image.crops(whole, TILE_PX, BATCH, fill=FILL, turn_rad=TURNS_RAD)))
+        turn, corners, score = self._boxes(crops, BEYOND)
+        kept = box_distinct(corners + 4 * TILE_PX * turn[:, None], score, SAME_BOX)
+        evidence = np.bincount(turn[kept], score[kept] - BEYOND, len(TURNS_RAD))
+        best = int(evidence.argmax())
+        # What a window leans by clockwise is what its picture must be turned back.
+        return -90 * best % 360 if evidence[best] > max(EVIDENT, TIMES * evidence[0]) else 0
+
+    def _boxes(self, crops: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(T, side, side, 3) → of N boxes (N,) rows of the crops, (N, 4) left, top, right, bottom in their pixels, (N,) scores."""
+        maps = self.network(torch.from_numpy(crops).permute(0, 3, 1, 2).float().contiguous())
+        row, corners, score = (part.numpy() for part in decode_boxes(maps, threshold))
+        return row, corners.astype(np.float64), score
 
 
 def _in_image(tiles: np.ndarray, lean_rad: np.ndarray, corners: np.ndarray, score: np.ndarray, image_size: tuple[int, int]) -> Boxes:
