@@ -230,12 +230,12 @@ def _follow(sequence: Sequence[_Sightings], futures: Sequence[_States], options:
 
 def _futures(sequence: Sequence[_Sightings], ids: Sequence[np.ndarray], motion: Motion) -> list[_States]:
     """For every sighting the state that it and all later ones of the same id say, by a Kalman filter that runs backwards."""
-    count = 1 + max((int(one.max()) for one in ids if len(one)), default=-1)
-    state, covariance = np.zeros((count, 4)), np.zeros((count, 4, 4))
-    met = np.zeros(count, bool)
+    known = np.maximum.accumulate([0, *(int(one.max()) + 1 if len(one) else 0 for one in ids)])
+    state, covariance = np.zeros((known[-1], 4)), np.zeros((known[-1], 4, 4))
+    met = np.zeros(known[-1], bool)
     futures: list[_States] = []
     after = 0.0
-    for now, id_ in zip(reversed(sequence), reversed(ids), strict=True):
+    for now, id_, before in zip(reversed(sequence), reversed(ids), reversed(known[:-1]), strict=True):
         state[met], covariance[met] = motion.predict(state[met], covariance[met], now.time_s - after)
         after = now.time_s
         last = ~met[id_]
@@ -244,6 +244,8 @@ def _futures(sequence: Sequence[_Sightings], ids: Sequence[np.ndarray], motion: 
         state[again], covariance[again] = correct(state[again], covariance[again], now.places[~last], now.spread[~last])
         met[id_] = True
         futures.append((state[id_], covariance[id_]))
+        # Ids are counted by first appearance: who is first seen here has no past.
+        met[before:] = False
     return futures[::-1]
 
 
