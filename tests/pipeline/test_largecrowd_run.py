@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-import crowd3d.pipeline.largecrowd as benchmark
+import crowd3d.pipeline.largecrowd_run as benchmark
 from crowd3d.cli import inference_eval, preprocess
 from crowd3d.errors import BadImage, MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
@@ -17,7 +17,7 @@ from crowd3d.ground import write_release_files
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.pipeline.infer import read_observations
-from crowd3d.pipeline.largecrowd import BenchmarkFolder, Picture, merge_results, published_ground, reconstruct_pictures, selected_frames
+from crowd3d.pipeline.largecrowd_run import BenchmarkFolder, Picture, merge_results, published_ground, reconstruct_pictures, selected_frames
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.solve import InferOptions

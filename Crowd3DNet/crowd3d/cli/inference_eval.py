@@ -25,7 +25,7 @@ from crowd3d.errors import BadImage
 from crowd3d.imaging import GigapixelImage
 from crowd3d.imaging.largecrowd_folder import LargeCrowdFolder
 from crowd3d.model.configs import read_config
-from crowd3d.pipeline.largecrowd import (
+from crowd3d.pipeline.largecrowd_run import (
     BenchmarkFolder,
     Picture,
     check_all_done,

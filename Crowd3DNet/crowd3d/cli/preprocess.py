@@ -13,7 +13,7 @@ from crowd3d.cli.process import add_machine_arguments, pose_options
 from crowd3d.cli.run import run_cli
 from crowd3d.imaging import PartParams, read_part_params
 from crowd3d.imaging.largecrowd_folder import SPLITS, LargeCrowdFolder
-from crowd3d.pipeline.largecrowd import BenchmarkFolder, prepare_scene
+from crowd3d.pipeline.largecrowd_run import BenchmarkFolder, prepare_scene
 from crowd3d.pipeline.process import ProcessOptions
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pose.backends import BACKEND_NAMES

@@ -30,7 +30,7 @@ Lift = Callable[[Camera, GroundPlane], tuple[People, np.ndarray]]
 """(camera, ground) → people and their rows in the observations."""
 
 NOBODY = -1
-SAME_PERSON = 0.2
+MATCHED = 0.2
 """A person and an observation are one when their torso centres and their keypoints are nearer than this share of their size."""
 
 
@@ -61,7 +61,7 @@ def match_observations(people: People, body: Body, camera: Camera, observed: Obs
     back = cKDTree(np.where(known[:, None], torso, 1e9)).query(observed.torso_px)[1]
     apart = np.linalg.norm(torso - observed.torso_px[nearest], axis=1)
     miss = np.median(np.linalg.norm(joints[:, COCO17_FROM_SMPL54] - observed.xy_px[nearest], axis=2), axis=1)
-    same = known & (back[nearest] == np.arange(len(people))) & (np.maximum(apart, miss) < SAME_PERSON * size[nearest])
+    same = known & (back[nearest] == np.arange(len(people))) & (np.maximum(apart, miss) < MATCHED * size[nearest])
     rows[same] = nearest[same]
     return rows
 

@@ -29,7 +29,7 @@ from crowd3d.scene.measuring import guess_hvip, measure
 from crowd3d.training.person_crops import LEAST_VISIBLE, sample_person_crops
 from crowd3d.training.scene_store import SceneStore
 
-SAME_PERSON = 0.15
+PAIRED = 0.15
 """Measurements belong to somebody when half of the keypoints in the picture are nearer than this share of the person's size."""
 LEAST_KEYPOINTS = 5
 """In the picture, of those who are looked for."""
@@ -162,7 +162,7 @@ def _recognised(
     apart = np.where(inside, np.linalg.norm(observed.xy_px[:, None] - true_px, axis=-1), np.nan)
     miss = np.nanmedian(apart, axis=2) / person_size_px(true_px)
     seen, who = linear_sum_assignment(miss)
-    same = miss[seen, who] < SAME_PERSON
+    same = miss[seen, who] < PAIRED
     return observed[seen[same]], people[who[same]]
 
 
