@@ -22,7 +22,7 @@ from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-PART_PARAMS_FILE = "part_params_crowd.json"
+SCENES_TILES_FILE = "part_params_crowd.json"
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +63,7 @@ def process_options(args: argparse.Namespace, settings: Settings, scene: str) ->
     Raises:
         MissingAsset: the backend cannot run here, or a file of keypoints is about one picture where there are several.
     """
-    listed = settings.root / "params" / PART_PARAMS_FILE
+    listed = settings.root / "params" / SCENES_TILES_FILE
     part_params: PartParams | None = read_part_params(listed, scene) if listed.is_file() else None
     options = pose_options(args, settings, part_params, known_people(args))
     if isinstance(options.backend, FileBackend):

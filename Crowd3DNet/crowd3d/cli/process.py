@@ -23,7 +23,7 @@ from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-PART_PARAMS_FILE = "single_image_part_params.json"
+PICTURES_TILES_FILE = "single_image_part_params.json"
 
 
 def local_path(text: str) -> Path:
@@ -81,7 +81,7 @@ def add_pose_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=4,
         metavar=("HMIN", "HMAX", "H_START", "H_END"),
         help="tiles by the release's rule: pixel heights of the smallest and the largest person, first and last row "
-        f"(default: the entry of params/{PART_PARAMS_FILE} if there is one, else automatic)",
+        f"(default: the entry of params/{PICTURES_TILES_FILE} if there is one, else automatic)",
     )
 
 
@@ -114,7 +114,7 @@ def process_options(args: argparse.Namespace, settings: Settings, name: str, kno
         MissingAsset: the backend cannot run here, or the list cannot be read.
     """
     part_params = PartParams(*args.part_params) if args.part_params else None
-    listed = settings.root / "params" / PART_PARAMS_FILE
+    listed = settings.root / "params" / PICTURES_TILES_FILE
     if part_params is None and listed.is_file():
         part_params = read_part_params(listed, name)
     return pose_options(args, settings, part_params, known)

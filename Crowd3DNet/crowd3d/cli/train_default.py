@@ -21,6 +21,7 @@ from crowd3d.model.lifter import Lifter
 from crowd3d.pipeline.photo_models import photo_models
 from crowd3d.pose.photo import PhotoSeeker
 from crowd3d.settings import Settings, load_settings
+from crowd3d.training.batches import HELD_OUT_SEED
 from crowd3d.training.lifter_pairs import PairSource, in_boxes, in_crops
 from crowd3d.training.loop import WEIGHTS_FILE
 from crowd3d.training.recipe import Recipe, linear
@@ -31,7 +32,6 @@ from crowd3d.training.train_tiles import train_tiles
 
 log = logging.getLogger(__name__)
 
-HELD_OUT_SEED = 900
 EMPTY_SEED, LARGE_SEED = 5000, 6000
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "crowd3dnet_compact": partial(Crowd3DNet, "compact"),

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-NEAR_M = 1.0
+SAME_PLACE_M = 1.0
 """A sighting within so many metres of a true person can be of them."""
 
 
@@ -34,7 +34,7 @@ def identity_scores(
     true_ids: Sequence[np.ndarray],
     places_m: Sequence[np.ndarray],
     ids: Sequence[np.ndarray],
-    near_m: float = NEAR_M,
+    near_m: float = SAME_PLACE_M,
 ) -> Identity:
     """IDF1 with its precision and recall.
 

@@ -8,7 +8,7 @@ from crowd3d.ground.opinion import Opinion, OpinionSource
 from crowd3d.ground.plausible import check_below_horizon, check_inside
 from crowd3d.ground.release_files import read_release_ground, trans_ground, write_release_files, write_release_ground
 from crowd3d.ground.stature import JOINT_CENTRE_SPAN, LANDMARKS, POPULATION_SIGMA, StaturePrior
-from crowd3d.ground.uncertainty import HVIP_SIGMA_M, ground_position_covariance
+from crowd3d.ground.uncertainty import HVIP_SIGMA_M, ground_position_covariance, half_axes_95
 
 __all__ = [
     "HVIP_SIGMA_M",
@@ -29,6 +29,7 @@ __all__ = [
     "estimate_levels",
     "find_levels",
     "ground_position_covariance",
+    "half_axes_95",
     "read_release_ground",
     "trans_ground",
     "write_release_files",

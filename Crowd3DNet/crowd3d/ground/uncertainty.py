@@ -10,6 +10,8 @@ from crowd3d.geometry import Camera, GroundPlane
 
 HVIP_SIGMA_M = 0.06
 """Spread of a lifted HVIP across the line of sight, metres."""
+_CHI2_95 = 5.991
+"""95 % quantile of χ² with two degrees of freedom: squared radius of the region that holds 95 % of a planar Gaussian."""
 _STEP = 1e-5
 _PIXEL_STEP = 0.01
 
@@ -37,6 +39,12 @@ def ground_position_covariance(
     shared = by_camera @ covariance @ np.swapaxes(by_camera, -1, -2)
     own = by_pixel @ np.swapaxes(by_pixel, -1, -2) * np.asarray(pixel_sigma, np.float64)[:, None, None] ** 2
     return shared + own
+
+
+def half_axes_95(covariance: np.ndarray) -> np.ndarray:
+    """(N, 2, 2) covariances → (N, 2, 2) whose columns are the half axes of the ellipses that hold 95 %."""
+    value, vector = np.linalg.eigh(covariance)
+    return vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0))[:, None]
 
 
 def _on_ground(camera: Camera, ground: GroundPlane, pixels: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from crowd3d.files import atomic_path
 from crowd3d.measure.charts import Series, chart
 from crowd3d.measure.figures import Spread
 from crowd3d.measure.levels import FRUIN, LETTERS, THRESHOLDS, limits_per_m2
-from crowd3d.measure.scene import NEAR_M, WHOLE, MeasureOptions, SceneMeasures, ZoneMeasures
+from crowd3d.measure.scene import NEIGHBOUR_M, WHOLE, MeasureOptions, SceneMeasures, ZoneMeasures
 from crowd3d.measure.sequence import SLOW_M_S, SequenceMeasures, speed_by_density, weidmann_m_s
 from crowd3d.measure.view import View
 
@@ -199,7 +199,7 @@ def _density_chart(measures: SceneMeasures) -> str:
 
 
 def _distances(measures: SceneMeasures) -> str:
-    near = [[f"nearer than {limit:g} m", figure_text(_percent(measures.near.row(row)), "%")] for row, limit in enumerate(NEAR_M)]
+    near = [[f"nearer than {limit:g} m", figure_text(_percent(measures.near.row(row)), "%")] for row, limit in enumerate(NEIGHBOUR_M)]
     group = measures.people.group
     sizes = np.bincount(np.bincount(group[group >= 0])) if (group >= 0).any() else np.zeros(0, int)
     parts = [f"{count} of {size}" for size, count in enumerate(sizes) if count and size > 1]

@@ -12,7 +12,7 @@ import numpy as np
 from crowd3d.files import atomic_path, write_json
 from crowd3d.measure.figures import Spread
 from crowd3d.measure.levels import FRUIN, LETTERS, THRESHOLDS, limits_per_m2
-from crowd3d.measure.scene import NEAR_M, MeasureOptions, SceneMeasures, ZoneMeasures
+from crowd3d.measure.scene import NEIGHBOUR_M, MeasureOptions, SceneMeasures, ZoneMeasures
 from crowd3d.measure.sequence import SequenceMeasures, Stay, speed_by_density
 from crowd3d.measure.view import View
 
@@ -73,7 +73,7 @@ def scene_json(measures: SceneMeasures, image: str, remarks: Sequence[str]) -> d
         "image": image,
         "assumptions": assumptions(measures.view, measures.options, remarks),
         "zones": [zone_json(zone) for zone in measures.zones],
-        "share_with_neighbour_nearer_than_m": {f"{limit:g}": measures.near.row(row).json() for row, limit in enumerate(NEAR_M)},
+        "share_with_neighbour_nearer_than_m": {f"{limit:g}": measures.near.row(row).json() for row, limit in enumerate(NEIGHBOUR_M)},
         "facing_order": measures.order.json(),
         "groups": {"people_alone": int((measures.people.group < 0).sum()), "sizes": sizes.tolist()},
     }

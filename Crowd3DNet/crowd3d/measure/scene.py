@@ -22,7 +22,7 @@ from crowd3d.measure.view import Control, View
 from crowd3d.scene.heading import facing_deg
 from crowd3d.types import Scene
 
-NEAR_M = (0.5, 1.0, 1.5, 2.0)
+NEIGHBOUR_M = (0.5, 1.0, 1.5, 2.0)
 """Distances of which the share of people with somebody nearer is told."""
 FACING_SIGMA_DEG = 16.0
 """Spread of the directions that people face, on synthetic crowds with what ``auto`` takes (``benchmarks/recall.py``)."""
@@ -137,7 +137,7 @@ class SceneMeasures(NamedTuple):
         outline: (K, 2) metres, the observed ground.
         people, field: of everybody and of the ground.
         zones: first the observed ground, then those that were asked for.
-        near: (4,) share of people with somebody nearer than `NEAR_M`.
+        near: (4,) share of people with somebody nearer than `NEIGHBOUR_M`.
         order: length of the mean direction that people face: 1 all the same way, 0 no common direction.
     """
 
@@ -338,10 +338,10 @@ def _nearest(places: np.ndarray) -> np.ndarray:
 
 
 def _shares(plain: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    """(4,) share of people whose nearest neighbour is nearer than `NEAR_M`."""
+    """(4,) share of people whose nearest neighbour is nearer than `NEIGHBOUR_M`."""
     if not (np.isfinite(plain) & np.isfinite(noisy)).any():
-        return np.full(len(NEAR_M), np.nan)
-    of = [np.nanmean(np.where(np.isfinite(one)[:, None], one[:, None] < NEAR_M, np.nan), 0) for one in (plain, noisy)]
+        return np.full(len(NEIGHBOUR_M), np.nan)
+    of = [np.nanmean(np.where(np.isfinite(one)[:, None], one[:, None] < NEIGHBOUR_M, np.nan), 0) for one in (plain, noisy)]
     return np.minimum(reflect(*of), 1.0)
 
 

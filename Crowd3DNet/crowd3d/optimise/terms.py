@@ -17,7 +17,7 @@ from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, Star
 TOUCH_SIGMA_M = 0.01
 PERSON_GAP_SIGMA_M = 0.01
 LIMIT_SIGMA_RAD = 0.05
-NEAR_M = 0.1
+LEAST_DEPTH_M = 0.1
 KNEE_X, ELBOW_L_Y, ELBOW_R_Y = (3 * 3, 4 * 3), 17 * 3 + 1, 18 * 3 + 1
 """Places among the 69 axis-angles: flexion of the knees about +x, of the elbows about −y (left) and +y (right)."""
 SPHERES = (
@@ -108,7 +108,7 @@ def reprojection(chunk: Chunk) -> Residuals:
     posed, evidence = chunk.posed, chunk.evidence
     cam = posed.cam
     depth = cam[..., 2:]
-    valid = (depth > NEAR_M) & posed.view.valid[:, None, None]
+    valid = (depth > LEAST_DEPTH_M) & posed.view.valid[:, None, None]
     depth = torch.where(valid, depth, torch.ones_like(depth))
     focal = posed.view.focal
     ratio = cam[..., :2] / depth

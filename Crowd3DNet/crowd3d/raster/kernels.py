@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-NEAR_M = 0.3
-_NEAR_INVERSE = 1.0 / NEAR_M
+NEAR_PLANE_M = 0.3
+_NEAR_INVERSE = 1.0 / NEAR_PLANE_M
 
 
 @njit(cache=True, nogil=True, fastmath=True)
 def project(points_cam_m, focal_x, focal_y, centre_x, centre_y, points_px, inverse_depth):
-    """Pinhole projection of (V, 3) metres into (V, 2) pixels and (V,) 1/z; 0 marks points nearer than `NEAR_M`."""
+    """Pinhole projection of (V, 3) metres into (V, 2) pixels and (V,) 1/z; 0 marks points nearer than `NEAR_PLANE_M`."""
     for i in range(points_cam_m.shape[0]):
         z = points_cam_m[i, 2]
-        if z < NEAR_M:
+        if z < NEAR_PLANE_M:
             inverse_depth[i] = 0.0
             points_px[i, 0] = 0.0
             points_px[i, 1] = 0.0

@@ -13,7 +13,7 @@ import torch
 
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera
-from crowd3d.raster.kernels import NEAR_M
+from crowd3d.raster.kernels import NEAR_PLANE_M
 from crowd3d.raster.render import Renderer, render_meshes, shade
 
 AXES = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
@@ -88,6 +88,6 @@ def bent(points_cam_m: np.ndarray, camera: Camera) -> np.ndarray:
 def _drawable(points_cam_m: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(T,) mesh number and (T, 3) vertices of all triangles that lie in front of the camera, over the points of all meshes."""
     vertices = points_cam_m.shape[1]
-    usable = (np.isfinite(points_cam_m).all(-1) & (points_cam_m[..., 2] >= NEAR_M))[:, faces].all(-1)
+    usable = (np.isfinite(points_cam_m).all(-1) & (points_cam_m[..., 2] >= NEAR_PLANE_M))[:, faces].all(-1)
     number, row = np.nonzero(usable)
     return number, faces[row] + number[:, None] * vertices

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from crowd3d.bodies import Body
 from crowd3d.bodies.joints import SHOULDERS54
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import half_axes_95
 from crowd3d.imaging import write_png
 from crowd3d.render.colours import HUES, person_colours
 from crowd3d.render.drawing import Colour, Text, draw_polylines, draw_shapes, draw_texts, grid_step, text_size
@@ -36,8 +37,6 @@ _TRAIL_PX = 4
 _BOTTOM = 150
 _MAP_MAX_PX = (2200, 1900)
 _MAP_MIN_PX = (1200, 640)
-_CHI2_95 = 5.991
-"""95 % quantile of χ² with two degrees of freedom: squared radius of the region that holds 95 % of a planar Gaussian."""
 
 
 class Trail(NamedTuple):
@@ -232,10 +231,8 @@ def _draw_rings(image: np.ndarray, centres_px: np.ndarray, radius_px: float) -> 
 
 def _draw_ellipses(image: np.ndarray, frame: MapWindow, positions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     known = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(positions).all(axis=1)
-    value, vector = np.linalg.eigh(covariance[known])
-    half_axes = vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0))[:, None]
     circle = _discs(np.zeros((1, 2)), 1.0)[0]
-    outline = frame.to_px(positions[known][:, None] + np.einsum("nij,kj->nki", half_axes, circle))
+    outline = frame.to_px(positions[known][:, None] + np.einsum("nij,kj->nki", half_axes_95(covariance[known]), circle))
     filled = image.copy()
     draw_shapes(filled, outline, np.tile(_REGION, (len(outline), 1)))
     blended = cv2.addWeighted(filled, 0.35, image, 0.65, 0.0)

@@ -18,12 +18,11 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path
 from crowd3d.geometry import Camera, GroundPlane
+from crowd3d.ground import half_axes_95
 from crowd3d.scene.heading import facing_deg
 from crowd3d.types import Scene
 from crowd3d.view.pack import STEP_M, far_faces, pack_body, pack_crowd
 
-_CHI2_95 = 5.991
-"""95 % quantile of χ² with two degrees of freedom."""
 _SCRIPTS = ("start", "maths", "shaders", "crowd", "layers", "drawing", "person", "tape", "curve", "timeline", "controls", "keys")
 """Of the page, in the order in which they run."""
 
@@ -190,8 +189,7 @@ def _moment(moment: Moment, body: Body) -> dict[str, Any]:
     covariance = np.full((len(people), 2, 2), np.nan) if moment.covariance is None else moment.covariance
     known = np.isfinite(covariance).all((1, 2)).tolist()
     sure = np.where(np.array(known, bool)[:, None, None], covariance, 0.0)
-    value, vector = np.linalg.eigh(sure)
-    axes = np.round(vector * np.sqrt(_CHI2_95 * np.maximum(value, 0.0))[:, None], 3).reshape(-1, 4).tolist()
+    axes = np.round(half_axes_95(sure), 3).reshape(-1, 4).tolist()
     sigma = np.round(np.sqrt(np.diagonal(sure, axis1=1, axis2=2)), 3).tolist()
     entries: dict[str, Any] = {name: np.round(column, 3).tolist() for name, column in columns.items()}
     if scene.ground_covariance is not None:
