@@ -1,8 +1,9 @@
 """The posterior of camera and ground where few people leave it wide, lopsided or with several peaks: adaptive importance sampling.
 
 Population Monte Carlo (Cappé et al., J. Comput. Graph. Stat. 13:907, 2004): samples of Student's t around what was found so far and of the
-prior itself, weighted by posterior over proposal; mean and covariance of the weighted samples are the next proposal and, in the end, the
-answer. Shares and postures stay those of the most probable camera. The random numbers are the same in every call.
+prior itself, weighted by posterior over proposal; mean and covariance of the weighted samples are the next proposal. The answer is their
+median focal length, which a long tail does not drag along (few people hardly tell a long one from a longer one), with what belongs to it.
+Shares and postures stay those of the most probable camera. The random numbers are the same in every call.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _WIDER = 1.3
 
 
 def expected(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -> Solution:
-    """The solution with the posterior's mean and covariance instead of its peak; the same one if sampling does not settle."""
+    """The solution with the posterior's centre and covariance instead of its peak; the same one if sampling does not settle."""
     free = np.flatnonzero(prior.free)
     if not len(free):
         return solution
@@ -49,6 +50,8 @@ def expected(solution: Solution, prior: Prior, evidence: tuple[Evidence, ...]) -
         return solution
     covariance = np.zeros((PARAMETERS, PARAMETERS))
     covariance[np.ix_(free, free)] = spread - floor
+    if prior.free[0]:
+        centre = centre + covariance[:, 0] / covariance[0, 0] * (_median(samples[:, 0], weight) - centre[0])
     mixture = solution.mixture.expect(centre)
     return replace(solution, parameters=centre, covariance=covariance, mixture=mixture, roles=mixture.responsibilities(centre))
 
@@ -64,6 +67,13 @@ def mixed(solutions: list[Solution], log_weight: np.ndarray) -> Solution:
     best = solutions[int(weight.argmax())]
     mixture = best.mixture.expect(centre)
     return replace(best, parameters=centre, covariance=spread, mixture=mixture, roles=mixture.responsibilities(centre))
+
+
+def _median(samples: np.ndarray, weight: np.ndarray) -> float:
+    """Of samples (S,) with weights (S,) that sum up to 1."""
+    order = np.argsort(samples)
+    share = np.cumsum(weight[order]) - weight[order] / 2
+    return float(np.interp(0.5, share, samples[order]))
 
 
 def _propose(
