@@ -58,6 +58,29 @@ def test_a_folder_in_the_place_of_the_file_is_one_error(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("write", ["npy(Path('a.npy'), a)", "npz(Path('a.npz'), a=a)", "json(Path('a.json'), a.tolist())"])
+def test_what_may_not_grow_is_told_and_not_left_half_written(tmp_path: Path, write: str) -> None:
+    """As on a full disk: the last bytes of a file are refused."""
+    code = f"""
+import resource, signal
+import numpy as np
+from pathlib import Path
+from crowd3d.errors import BadOutput
+from crowd3d.files import write_json, write_npy, write_npz
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+a = np.random.default_rng(0).random(900)
+try:
+    write_{write}
+except BadOutput as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert said.startswith("cannot write a.")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 @pytest.mark.parametrize(("mask", "mode"), [("022", 0o644), ("077", 0o600)])
 def test_permissions_are_those_of_any_new_file(tmp_path: Path, mask: str, mode: int) -> None:

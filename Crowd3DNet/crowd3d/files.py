@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import json
 import os
 import re
@@ -163,8 +164,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_npy(path: Path, array: np.ndarray) -> None:
     """Write one array atomically."""
+    # NumPy does not notice where its own writing into a file ends early.
+    content = io.BytesIO()
+    np.save(content, array)
     with atomic_path(path) as temporary:
-        np.save(temporary, array)
+        temporary.write_bytes(content.getbuffer())
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:

@@ -212,7 +212,10 @@ def test_pickle_of_foreign_objects_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["npz", "pkl"])
-@pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x00(X\x05", b"hello\n", pickle.dumps([1, 2]), pickle.dumps({"v_template": 1})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80\x02}q\x00(X\x05", b"hello\n", pickle.dumps([1, 2]), pickle.dumps({"v_template": 1}), b"\x80\x02}r\xff\xff\xff\xff."],
+)
 def test_damaged_or_foreign_file(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"SMPL_NEUTRAL.{suffix}"
     path.write_bytes(content)

@@ -191,6 +191,8 @@ def test_tiles_are_written_where_something_needs_them(image: Path, people: np.nd
     process(GigapixelImage(image), folder, options)
     assert len(list(folder.tiles.iterdir())) == len(read_layout(folder, SIZE))
     assert before == {name: (folder.root / name).read_bytes() for name in before}
+    process(GigapixelImage(image), folder, options, tiles=False)
+    assert not folder.tiles.exists(), "a folder holds what its last run gives"
 
 
 def test_changed_keypoints_are_read_again(image: Path, people: np.ndarray, tmp_path: Path) -> None:

@@ -159,6 +159,17 @@ def test_what_a_killed_process_had_begun_to_write_goes(work: Work) -> None:
     assert {path.name for path in work.folder.glob(".*")} == {LOCK, ".mine"}
 
 
+def test_what_it_had_begun_to_write_elsewhere_goes_too(tmp_path: Path) -> None:
+    """Camera and ground in the release's files lie in another folder than the results that they belong to."""
+    elsewhere = tmp_path / "mid" / "ground"
+    stage = Stage("ground", 1, writes=[elsewhere])
+    elsewhere.mkdir(parents=True)
+    (elsewhere / ".0123456789ab.npy").touch()
+    with Run(tmp_path / "res", PHOTOGRAPH) as run:
+        run.do(stage, lambda: crowd3d.files.write_json(elsewhere / "ground.json", 1))
+    assert [path.name for path in elsewhere.iterdir()] == ["ground.json"]
+
+
 def test_a_stage_that_another_run_left_out_goes_when_what_it_was_made_of_does(work: Work) -> None:
     work.go(SAME)
     assert work.go(SAME, without="c") == []

@@ -113,7 +113,10 @@ def test_nothing_is_executed(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no pickle", pickle.dumps([1, 2]), pickle.dumps({"t.jpg": [{"pose": np.zeros(3)}]})])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no pickle", pickle.dumps([1, 2]), pickle.dumps({"t.jpg": [{"pose": np.zeros(3)}]}), b"\x80\x02}r\xff\xff\xff\xff."],
+)
 def test_other_files_are_one_clear_error(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "all_result.pkl"
     if content is not None:

@@ -92,6 +92,10 @@ for _module in ("csr", "_csr"):
     _ALLOWED[f"scipy.sparse.{_module}", "csr_matrix"] = _Csr
 
 
+DAMAGED = (EOFError, LookupError, ValueError, AttributeError, TypeError, ImportError, MemoryError, OverflowError, RecursionError)
+"""What a damaged pickle raises besides `pickle.UnpicklingError`: it may ask for any length."""
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "chumpy":
@@ -116,8 +120,8 @@ def read_pickle(path: Path) -> Any:
     with path.open("rb") as file:
         try:
             return _Unpickler(file, encoding="latin1").load()
-        except (EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError, ImportError) as error:
-            raise pickle.UnpicklingError(f"damaged: {error}") from error
+        except DAMAGED as error:
+            raise pickle.UnpicklingError(f"damaged: {str(error) or type(error).__name__}") from error
 
 
 def read_arrays(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:

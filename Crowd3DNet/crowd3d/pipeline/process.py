@@ -92,6 +92,8 @@ def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions, t
             layout = work.layout((folder.observations,), observed)
             if tiles:
                 work.tiles(layout)
+            else:
+                run.drop("tiles")
         work.keypoint_files(layout)
     return observed
 

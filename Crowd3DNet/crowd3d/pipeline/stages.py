@@ -139,7 +139,7 @@ class Run(AbstractContextManager["Run"]):
             return load() if load is not None else None  # type: ignore[return-value]
         self.drop(stage.name)
         for path in stage.writes:
-            self._remove(path)
+            _remove(path)
         # Should this be interrupted, the next run knows which files are not to be trusted.
         self._records[stage.name] = {"key": "", "reads": [], "writes": {self._name(path): None for path in stage.writes}}
         self._store()

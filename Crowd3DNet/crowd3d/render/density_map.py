@@ -11,8 +11,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from crowd3d.errors import BadOutput
-from crowd3d.files import atomic_path
+from crowd3d.imaging import write_png
 from crowd3d.render.drawing import Colour, Text, draw_polylines, draw_shapes, draw_texts, grid_step, text_size
 from crowd3d.render.metric_map import INK, LEFT, RIGHT, TOP, MapWindow, draw_grid, draw_scale_bar, mask_margins, tick_texts
 
@@ -97,9 +96,7 @@ def draw_density_map(content: DensityMap, output: Path) -> None:
     image = _labels(image, window, content.shapes)
     image = draw_texts(image, [*_axis_texts(window, step, content.axes), *_titles(content, window, image.shape[1])])
     image = _legend(image, window, step, content.level_names)
-    with atomic_path(output) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-            raise BadOutput(f"cannot write {output}: the picture could not be encoded; choose a name that ends in .png")
+    write_png(output, image)
 
 
 def _window(content: DensityMap) -> MapWindow:

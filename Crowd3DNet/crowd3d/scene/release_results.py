@@ -12,6 +12,7 @@ import numpy as np
 
 from crowd3d.bodies import torso_centre
 from crowd3d.bodies.joints import PELVIS54
+from crowd3d.bodies.unpickle import DAMAGED
 from crowd3d.errors import MissingAsset
 from crowd3d.files import atomic_path
 from crowd3d.geometry import Camera
@@ -172,6 +173,7 @@ def read_all_result(path: Path) -> ReleaseResults:
             key: np.array([person[key] for person in people], dtype).reshape(len(people), *shape) for key, (shape, dtype) in _FIELDS.items()
         }
         names = np.array([name for name, tile in tiles.items() for _ in tile], dtype=np.str_)
-    except (OSError, EOFError, pickle.UnpicklingError, KeyError, ValueError, TypeError, AttributeError, ImportError, IndexError) as error:
-        raise MissingAsset(f"{path} is not an all_result.pkl: {error}; write it again with single_image/inference.py") from error
+    except (OSError, pickle.UnpicklingError, *DAMAGED) as error:
+        told = str(error) or type(error).__name__
+        raise MissingAsset(f"{path} is not an all_result.pkl: {told}; write it again with single_image/inference.py") from error
     return ReleaseResults(tile_name=names, **columns)
