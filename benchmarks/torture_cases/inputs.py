@@ -22,8 +22,7 @@ from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.frames import read_frames
 from crowd3d.pipeline.infer import read_observations
 from crowd3d.pipeline.network import NetworkChoice
-from crowd3d.pipeline.predictor import part_of
-from crowd3d.pipeline.process import look
+from crowd3d.pipeline.process import look, part_of
 from crowd3d.pipeline.stages import Owner, Run
 from crowd3d.pipeline.world import World
 from crowd3d.scene import read_all_result, validate_predict_json

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import requires
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from crowd3d.cli import USUAL_THRESHOLDS
 from crowd3d.cli.run import EXTRAS, run_cli
 from crowd3d.errors import BadImage
 
@@ -100,3 +104,23 @@ def test_help_tells_a_default_once(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run_cli(add_arguments, raiser(KeyboardInterrupt()), ["--help"])
     assert capsys.readouterr().out.rstrip().endswith(" tiles (default: three)")
+
+
+def test_a_command_collects_garbage_as_any_program() -> None:
+    seen: list[tuple[int, int, int]] = []
+    gc.set_threshold(100_000)
+    run_cli(no_arguments, lambda arguments: seen.append(gc.get_threshold()) or 0, [])  # type: ignore[func-returns-value]
+    assert seen == [USUAL_THRESHOLDS]
+
+
+def test_what_is_left_at_the_end_of_a_command_is_not_looked_through() -> None:
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count())); import crowd3d.cli; print(gc.get_freeze_count())"
+    begin, end = map(int, subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert begin == 0 and end > 1000
+
+
+def test_the_first_half_does_not_import_what_only_the_second_needs() -> None:
+    code = "import sys, crowd3d.cli.process; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded
+    assert not {"numba", "scipy.optimize", "crowd3d.optimise", "crowd3d.render", "crowd3d.pipeline.infer"} & set(loaded)

@@ -15,8 +15,7 @@ from crowd3d.imaging import GigapixelImage, PartParams, read_part_params
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.known import Known
-from crowd3d.pipeline.predictor import part_of
-from crowd3d.pipeline.process import ProcessOptions, process
+from crowd3d.pipeline.process import ProcessOptions, part_of, process
 from crowd3d.pipeline.stages import own_folder, owner_of
 from crowd3d.pose.backends import BACKEND_NAMES
 from crowd3d.settings import Settings, load_settings

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from crowd3d.cli import USUAL_THRESHOLDS
 from crowd3d.cli.console import make_streams_safe
 from crowd3d.errors import Crowd3DError
 from crowd3d.progress import telling
@@ -47,6 +49,7 @@ def run_cli(
     Returns:
         The exit code: that of `run`, 1 after an error that is the user's to solve (one line on stderr), 130 after Ctrl-C.
     """
+    gc.set_threshold(*USUAL_THRESHOLDS)
     make_streams_safe()
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     add_arguments(parser)

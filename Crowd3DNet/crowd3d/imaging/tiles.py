@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import fsolve
 
 from crowd3d.errors import BadImage, Crowd3DError, UnsolvableGround
 from crowd3d.geometry import Camera, GroundPlane
@@ -62,6 +61,9 @@ def plan_tiles_release(height_min: float, height_max: float, h_start: float, h_e
 
 def _progression(first: float, last: float, total: float) -> list[int]:
     """Truncated row heights: 2…16 terms from `first` that sum to `total`, with the last term as near to `last` as it can be."""
+    # A fifth of a second, which only the release's rule is worth.
+    from scipy.optimize import fsolve
+
     counts = np.arange(2, 17)
     ratios = np.array([fsolve(lambda q, n=n: first * (1 - q**n) - (1 - q) * total, 3.0, full_output=True)[0][0] for n in counts])
     best = int(np.argmin(np.abs(first * ratios ** (counts - 1) - last)))

@@ -18,17 +18,17 @@ from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.network import NetworkChoice
 from crowd3d.pipeline.optimise import OptimiseChoice
-from crowd3d.pipeline.process import ProcessOptions, layout_for, look, process
+from crowd3d.pipeline.process import ProcessOptions, layout_for, look, part_of, process
 from crowd3d.pipeline.solve import InferOptions, solve
-from crowd3d.pipeline.weights import DefaultWeights, chosen_weights, pose_assets
-from crowd3d.pose.backends import BACKEND_NAMES, BackendName, choose_backend, scout
+from crowd3d.pipeline.weights import DefaultWeights, chosen_weights
+from crowd3d.pose.backends import BACKEND_NAMES, BackendName
 from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.search import Surroundings
 from crowd3d.pose.source import plain
 from crowd3d.pose.standing import complete
 from crowd3d.progress import Report, part, telling
-from crowd3d.settings import Settings, load_settings
+from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
 KeypointsGiven = str | Path | np.ndarray | Observations
@@ -119,19 +119,6 @@ class Crowd3D:
         if isinstance(keypoints, str | Path):
             return ProcessOptions(FileBackend(Path(keypoints)))
         return ProcessOptions(GivenBackend(keypoints if isinstance(keypoints, Observations) else observations_of_array(keypoints)))
-
-
-def part_of(settings: Settings, pose_backend: str, engine: EngineName, device: str, keypoint_file: Path | None = None) -> ProcessOptions:
-    """The first half by a backend, and by whom it asks how large people are.
-
-    Raises:
-        BadConfig: there is no such engine or device.
-        MissingAsset: the backend cannot run here.
-    """
-    chosen_engine(engine, device)
-    assets = pose_assets(settings, engine, keypoint_file, device)
-    backend = choose_backend(pose_backend, assets)
-    return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None)
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,19 @@ from crowd3d.errors import MissingAsset, UnsolvableGround
 from crowd3d.files import read_array, write_npy
 from crowd3d.imaging import GigapixelImage, PartParams, format_tile_name, plan_pyramid, plan_tiles, plan_tiles_release, write_jpeg
 from crowd3d.imaging.tiles import RELEASE_TILE_PX
+from crowd3d.model.engines import EngineName, chosen_engine
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.ground import quick_world
 from crowd3d.pipeline.known import NOTHING, Known
 from crowd3d.pipeline.stages import Run, Stage, owner_of
+from crowd3d.pipeline.weights import pose_assets
 from crowd3d.pose.alphapose_json import tile_sightings, write_alphapose, write_optim_annotations, write_tiles_with_people
-from crowd3d.pose.backends import PoseBackend, SearchBackend
+from crowd3d.pose.backends import PoseBackend, SearchBackend, choose_backend, scout
 from crowd3d.pose.filtering import is_upright
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.search import Surroundings
 from crowd3d.progress import progress_bar
+from crowd3d.settings import Settings
 from crowd3d.types import TileLayout
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,19 @@ class ProcessOptions:
     part_params: PartParams | None = None
     known: Known = NOTHING
     overwrite: bool = False
+
+
+def part_of(settings: Settings, pose_backend: str, engine: EngineName, device: str, keypoint_file: Path | None = None) -> ProcessOptions:
+    """The first half by a backend, and by whom it asks how large people are.
+
+    Raises:
+        BadConfig: there is no such engine or device.
+        MissingAsset: the backend cannot run here.
+    """
+    chosen_engine(engine, device)
+    assets = pose_assets(settings, engine, keypoint_file, device)
+    backend = choose_backend(pose_backend, assets)
+    return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None)
 
 
 def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions, tiles: bool = True) -> Observations:
