@@ -19,6 +19,8 @@ from torture_cases.runs import Fresh
 ROOMY = 1 << 30
 LEAST_FILE = 1 << 12
 """Of a file system's blocks."""
+LEAST_SAID = 400
+"""Bytes. What a run says goes to a file, too, and its error line must fit in."""
 TROUBLES = ("full disk", "short files", "closed folder")
 
 
@@ -31,7 +33,8 @@ def troubled_disk(fresh: Fresh, disk: Path, rng: random.Random) -> dict[str, Any
     sizes = sorted(map(len, contents(fresh.of_kind(kind)[0]).values()))
     if trouble == "short files":
         shutil.rmtree(disk, ignore_errors=True)
-        return {"what": what, **_tried(fresh, kind, disk / "work", rng.choice(sizes) - 1, lambda: None)}
+        most_bytes = max(LEAST_SAID, rng.choice(sizes) - 1)
+        return {"what": what, **_tried(fresh, kind, disk / "work", most_bytes, lambda: None)}
     with mounted(disk):
         commands = commands_of(kind, fresh.good, disk / "work")
         if trouble == "full disk":
