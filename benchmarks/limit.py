@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyvips
 import torch
 from torch import Tensor, nn
@@ -74,11 +75,11 @@ class _Counted:
     engine: Engine
     gflops_each: float
     images: int = 0
-    first: tuple[Tensor, ...] = ()
+    first: tuple[np.ndarray, ...] = ()
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         self.images += len(inputs[0])
-        self.first = self.first or tuple(tensor.clone() for tensor in inputs)
+        self.first = self.first or tuple(array.copy() for array in inputs)
         return self.engine(*inputs)
 
     def alone(self) -> Alone:
@@ -100,10 +101,12 @@ class _Counting(Engines):
 
     loaded: list[_Counted] = field(default_factory=list, compare=False)
 
-    def load(self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor], precision: Precision = "fp32") -> Engine:
+    def load(
+        self, read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision = "fp32"
+    ) -> Engine:
         """As `Engines`."""
-        engine = super().load(read, weights, example, precision)
-        self.loaded.append(_Counted(weights.stem, engine, gflops_each(read(weights), example)))
+        engine = super().load(read, weights, shapes, precision)
+        self.loaded.append(_Counted(weights.stem, engine, gflops_each(read(weights), [torch.zeros(shape) for shape in shapes])))
         return self.loaded[-1]
 
 

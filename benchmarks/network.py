@@ -14,6 +14,7 @@ import argparse
 import time
 from importlib.util import find_spec
 
+import numpy as np
 import torch
 from limit import gflops_each, matrix_gflops
 
@@ -29,7 +30,7 @@ CANDIDATES: tuple[tuple[EngineName, Precision, str], ...] = (
 )
 
 
-def tiles_per_second(run: Engine, inputs: tuple[torch.Tensor, ...], seconds: float) -> float:
+def tiles_per_second(run: Engine, inputs: tuple[np.ndarray, ...], seconds: float) -> float:
     """Throughput over at least `seconds`, after one call that does not count."""
     run(*inputs)
     start, done = time.perf_counter(), 0
@@ -52,23 +53,24 @@ def main() -> None:
     torch.manual_seed(0)
     network = Crowd3DNet(arguments.backbone)
     images = torch.rand(arguments.batch, arguments.side, arguments.side, 3) * 255
-    inputs = (images, torch.rand(arguments.batch, 3), torch.rand(arguments.batch, 4))
+    example = (images, torch.rand(arguments.batch, 3), torch.rand(arguments.batch, 4))
+    inputs = tuple(tensor.numpy() for tensor in example)
     capability, amx = torch.backends.cpu.get_cpu_capability(), torch.cpu._is_amx_tile_supported()
     print(f"{arguments.backbone}, {arguments.side}² tiles, {arguments.threads} threads, {capability}, AMX: {'yes' if amx else 'no'}")
 
     torch.set_num_threads(arguments.threads)
-    peak = matrix_gflops() / gflops_each(network.eval(), inputs)
+    peak = matrix_gflops() / gflops_each(network.eval(), example)
     print(f"one matrix product would be {peak:.2f} tiles/s")
-    eager = make_engine(network, inputs, "torch", threads=arguments.threads)
+    eager = make_engine(network, example, "torch", threads=arguments.threads)
     baseline, expected = tiles_per_second(eager, inputs, arguments.seconds), eager(*inputs)
     print(f"{'torch fp32':14}{baseline:8.2f} tiles/s   1.00×  {baseline / peak:5.0%} of a matrix product")
     for engine, precision, package in CANDIDATES:
         if find_spec(package) is None:
             print(f"{engine + ' ' + precision:14} not installed")
             continue
-        run = make_engine(network, inputs, engine, precision, arguments.threads)
+        run = make_engine(network, example, engine, precision, arguments.threads)
         speed = tiles_per_second(run, inputs, arguments.seconds)
-        difference = max(float((a - b).abs().max()) for a, b in zip(run(*inputs), expected, strict=True))
+        difference = max(float(np.abs(a - b).max()) for a, b in zip(run(*inputs), expected, strict=True))
         figures = f"{speed:8.2f} tiles/s{speed / baseline:7.2f}×  {speed / peak:5.0%} of it, largest difference {difference:.1e}"
         print(f"{engine + ' ' + precision:14}{figures}")
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from crowd3d.bodies import load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
 from crowd3d.model.compiled import Engines
-from crowd3d.model.keypoint_net import all_views
+from crowd3d.model.crop_points import all_views
 from crowd3d.pipeline.weights import DefaultWeights
 from crowd3d.pose.candidates import SCALE_DOUBT, TORSO_HEIGHT_M, Candidates, with_known_ground
 from crowd3d.pose.embedded import EmbeddedSeeker, with_candidates
@@ -53,7 +52,7 @@ def test_a_close_look_shows_the_other_three_views(scene: tuple[GigapixelImage, C
     first = pose.looks.look(image, candidates, "first")
     shown = []
 
-    def counting(crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def counting(crops: np.ndarray) -> tuple[np.ndarray, ...]:
         shown.append(len(crops))
         return network(crops)
 

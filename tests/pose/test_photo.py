@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, turned
@@ -145,17 +144,23 @@ def test_weak_boxes_with_weak_keypoints_are_nobody(image: GigapixelImage) -> Non
     assert len(search(seeker(Boxes.none(), 0.9), image, lambda seen: None)) == 0
 
 
+def _cells(images: np.ndarray, stride: int) -> np.ndarray:
+    """(B, 3, H, W) → (B, 3, H / stride, W / stride) means, 0…1."""
+    batch, colours, height, width = images.shape
+    return images.reshape(batch, colours, height // stride, stride, width // stride, stride).mean((3, 5)) / 255
+
+
 class _HeadsUp:
     """Sees a person around every red pixel that has something green a quarter of the window below it."""
 
-    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         assert images.shape[2:] == (TILE_PX, TILE_PX)
-        cells = torch.nn.functional.avg_pool2d(images, 8) / 255
+        cells = _cells(images, 8)
         height = cells.shape[2]
-        feet = torch.nn.functional.pad(cells[:, 1] - cells[:, 0], (0, 0, 0, height // 4))[:, height // 4 :]
-        person = 40 * (torch.minimum(cells[:, 0] - cells[:, 1], feet) - 0.1)
-        whole = torch.cat([person[:, None], torch.zeros(len(images), 32, *person.shape[1:])], 1)
-        return whole, *(torch.full((len(images), 33, side, side), -9.0) for side in (height // 2, height // 4))
+        feet = np.pad(cells[:, 1] - cells[:, 0], ((0, 0), (0, height // 4), (0, 0)))[:, height // 4 :]
+        person = 40 * (np.minimum(cells[:, 0] - cells[:, 1], feet) - 0.1)
+        whole = np.concatenate([person[:, None], np.zeros((len(images), 32, *person.shape[1:]))], 1)
+        return whole, *(np.full((len(images), 33, side, side), -9.0) for side in (height // 2, height // 4))
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
@@ -261,20 +266,20 @@ def test_a_mirrored_look_tells_the_same_places(image: GigapixelImage) -> None:
 class _Colours:
     """Heat of left joints is red, of right joints green."""
 
-    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        small = torch.nn.functional.avg_pool2d(images, 4) / 255
-        heat = torch.stack([small[:, 0] - small[:, 2] if joint % 2 else small[:, 1] - small[:, 2] for joint in range(17)], 1)
-        nothing = torch.zeros(len(images), 17, 2, *heat.shape[2:])
-        return heat.amax(1, keepdim=True) * 0, heat.clamp_min(0), nothing, nothing + 0.5
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        small = _cells(images, 4)
+        heat = np.stack([small[:, 0] - small[:, 2] if joint % 2 else small[:, 1] - small[:, 2] for joint in range(17)], 1)
+        nothing = np.zeros((len(images), 17, 2, *heat.shape[2:]))
+        return heat[:, :1] * 0, np.maximum(heat, 0), nothing, nothing + 0.5
 
 
 def test_around_a_box_all_is_grey() -> None:
-    images = torch.full((2, 3, *CROP_SIZE), 7.0)
-    half = torch.tensor([[20.0, 50.0], [40.0, 100.0]])
+    images = np.full((2, 3, *CROP_SIZE), 7.0, np.float32)
+    half = np.array([[20.0, 50.0], [40.0, 100.0]])
     _paint_around(images, half)
     for crop, reach in zip(images, (1 + ALONE_MARGIN) * half, strict=True):
         inside = (crop == 7.0).all(0)
-        rows, columns = (torch.nonzero(inside.any(axis)).ravel() for axis in (1, 0))
+        rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
         assert inside.sum() == len(rows) * len(columns)
         assert len(columns) == pytest.approx(2 * float(reach[0]), abs=1)
         assert len(rows) == pytest.approx(2 * float(reach[1]), abs=1)

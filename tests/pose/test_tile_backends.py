@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType, SimpleNamespace
@@ -69,6 +70,7 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> PlantedDetector:
     models = ModuleType("torchvision.models")
     models.detection = detection  # type: ignore[attr-defined]
     for name, module in {"torchvision": ModuleType("torchvision"), "torchvision.models": models, detection.__name__: detection}.items():
+        module.__spec__ = ModuleSpec(name, None)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return model

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from crowd3d.model.keypoint_net import TORSO
+from crowd3d.model.crop_points import TORSO
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import photo_source
 from crowd3d.pose.photo_finder import Boxes

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crowd3d.bodies.joints import TORSO54
 from crowd3d.bodies.skinning import articulate, reshape, skin
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 
@@ -206,8 +205,3 @@ class Body:
                 buffers |= {name: torch.as_tensor(array, device=device) for name, array in indices.items()}
             self._tensors[device, dtype] = buffers
         return self._tensors[device, dtype]
-
-
-def torso_centre(joints54: np.ndarray) -> np.ndarray:
-    """(..., 54, 3) → (..., 3) mean of shoulders and hips, the point whose foot on the ground is the HVIP."""
-    return joints54[..., list(TORSO54), :].mean(-2)

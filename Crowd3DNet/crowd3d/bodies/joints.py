@@ -178,3 +178,8 @@ H36M17_FROM_OFFICIAL = np.array([6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10
 def mirror_pose(pose_rad: np.ndarray) -> np.ndarray:
     """The pose seen in a mirror across the body's x axis, (..., 24, 3) axis-angle → the same shape."""
     return np.asarray(pose_rad)[..., SMPL_POSE_FLIP, :] * np.array([1, -1, -1], np.asarray(pose_rad).dtype)
+
+
+def torso_centre(joints54: np.ndarray) -> np.ndarray:
+    """(..., 54, 3) → (..., 3) mean of shoulders and hips, the point whose foot on the ground is the HVIP."""
+    return joints54[..., list(TORSO54), :].mean(-2)

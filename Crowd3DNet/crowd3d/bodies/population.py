@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from crowd3d.bodies.body import Body
+if TYPE_CHECKING:
+    from crowd3d.bodies.body import Body
 
 YOUTH_AXIS = 9
 """The beta that leads from the average adult to the proportions of a child: about 3 at 1.5 m, 8 at 1.2 m, 13 at 0.9 m."""

@@ -19,7 +19,7 @@ from crowd3d.bodies import load_body
 from crowd3d.bodies.assets import GENDERS
 from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
-from crowd3d.model.engines import chosen_engine
+from crowd3d.model.engines import chosen_engine, core_count
 from crowd3d.pipeline.photo_models import NETWORKS, photo_models
 from crowd3d.pipeline.weights import SHIPPED, pose_assets
 from crowd3d.pose.alphapose import ALPHAPOSE_FILES
@@ -90,7 +90,7 @@ def _machine() -> Finding:
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
     engine, device = chosen_engine("auto", "auto")
     used = f"networks run on {device} by {engine}"
-    threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+    threads = f"{os.cpu_count()} cores, {core_count()} threads"
     return Finding("machine", True, f"{versions}, {threads}, GPU: {gpu}; {used}", needed=True)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from crowd3d.errors import BackendFailed, MissingAsset
 from crowd3d.ground.opinion import Opinion
@@ -35,6 +34,8 @@ class GeoCalibOpinion:
             raise MissingAsset(
                 "--opinion geocalib needs the package geocalib; install it with: pip install git+https://github.com/cvg/GeoCalib"
             ) from error
+        import torch
+
         self._make: Any = GeoCalib
         self._model: Any = None
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,6 +46,8 @@ class GeoCalibOpinion:
         Raises:
             BackendFailed: it cannot be loaded or gives no usable answer.
         """
+        import torch
+
         shrink = max(1.0, max(image.shape[:2]) / LARGEST_PX)
         if shrink > 1.0:
             image = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
@@ -70,4 +73,6 @@ class GeoCalibOpinion:
 
 def _first(values: Any) -> np.ndarray:
     """The row of the first picture, as numbers."""
+    import torch
+
     return np.atleast_1d(torch.as_tensor(values).detach().cpu().double().reshape(-1).numpy())

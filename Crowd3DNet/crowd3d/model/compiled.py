@@ -7,14 +7,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path, file_digest
-from crowd3d.model.engines import Engine, EngineName, OpenVINOEngine, Precision, chosen_engine, make_engine, openvino_of
+from crowd3d.model.engines import CompiledEngine, Engine, EngineName, Precision, chosen_engine, core_count, openvino_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -39,36 +39,45 @@ class Engines:
     device: str = "auto"
 
     def load(
-        self, read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor], precision: Precision = "fp32"
+        self, read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision = "fp32"
     ) -> Engine:
         """A network ready to run, compiled earlier if it was.
 
         Args:
-            read: makes the network from a file of weights.
+            read: makes the network from a file of weights; if it was compiled earlier it is not called, so it had better import PyTorch
+                itself.
             weights: the file.
-            example: as of `make_engine`.
+            shapes: of the inputs of one call; only the size of the batch may be another later.
             precision: the least that this network bears; used by OpenVINO where the processor multiplies matrices in it.
 
         Raises:
             MissingAsset, BackendFailed: as `read` and `make_engine`.
         """
         if chosen_engine(self.name, self.device)[0] != "openvino":
-            return make_engine(read(weights), example, self.name, device=self.device)
+            return _made(read(weights), shapes, self.name, "fp32", self.device)
         if not in_hardware(precision):
             precision = "fp32"
         if self.cache is None:
-            return make_engine(read(weights), example, "openvino", precision, device="cpu")
-        path = self.cache / f"{_key(read, weights, example, precision)}.bin"
+            return _made(read(weights), shapes, "openvino", precision, "cpu")
+        path = self.cache / f"{_key(read, weights, shapes, precision)}.bin"
         content = _read(path)
         if content is not None:
-            return OpenVINOEngine.of_compiled(content, precision, torch.get_num_threads())
-        engine = make_engine(read(weights), example, "openvino", precision, device="cpu")
-        assert isinstance(engine, OpenVINOEngine)
-        _keep(path, engine.compiled.export_model().getvalue())
+            return CompiledEngine.read(content, precision, core_count())
+        engine = _made(read(weights), shapes, "openvino", precision, "cpu")
+        assert isinstance(engine, CompiledEngine)
+        _keep(path, engine.export())
         return engine
 
 
 AUTO = Engines()
+
+
+def _made(module: nn.Module, shapes: Sequence[tuple[int, ...]], name: EngineName, precision: Precision, device: str) -> Engine:
+    import torch
+
+    from crowd3d.model.conversion import make_engine
+
+    return make_engine(module, [torch.zeros(shape) for shape in shapes], name, precision, device=device)
 
 
 def in_hardware(precision: Precision) -> bool:
@@ -80,12 +89,12 @@ def _processor(about: str) -> Any:
     return openvino_of().Core().get_property("CPU", about)
 
 
-def _key(read: Callable[[Path], nn.Module], weights: Path, example: Sequence[Tensor], precision: Precision) -> str:
+def _key(read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision) -> str:
     """Changes with everything that the compiled network depends on: weights, code, shapes, OpenVINO, the processor."""
     processor = [str(_processor(about)) for about in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    shapes = [str(tensor.shape[1:]) for tensor in example]
-    told = [read.__module__, read.__qualname__, file_digest(weights), openvino_of().get_version(), *processor, *shapes, precision]
-    digest = hashlib.blake2b("\n".join([*told, str(torch.get_num_threads())]).encode(), digest_size=12)
+    sides = [str(shape[1:]) for shape in shapes]
+    told = [read.__module__, read.__qualname__, file_digest(weights), openvino_of().get_version(), *processor, *sides, precision]
+    digest = hashlib.blake2b("\n".join([*told, str(core_count())]).encode(), digest_size=12)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

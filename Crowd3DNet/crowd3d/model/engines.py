@@ -1,209 +1,136 @@
-"""Running networks for inference: eager PyTorch, OpenVINO or ONNX Runtime behind one call.
+"""Networks ready to run: arrays in, arrays out, whatever computes.
 
-An engine takes the module's positional tensors and returns its output tensors as a tuple; a single output is a tuple of one.
-The size of the batch may change from call to call, every other dimension is that of the example inputs.
+Nothing here needs PyTorch, which takes two seconds to import: a network that was compiled earlier runs without it. `conversion` makes
+engines of modules.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
+import os
+import sys
+from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from crowd3d.errors import BackendFailed, BadConfig, MissingAsset
+from crowd3d.errors import BadConfig, MissingAsset
 
 EngineName = Literal["auto", "torch", "openvino", "onnx"]
 ON_CPU = ("openvino", "onnx")
 Precision = Literal["fp32", "bf16", "fp16"]
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+DEVICES, GPU_FILES = Path("/dev"), ("nvidia*", "nvhost*", "kfd", "dxg")
+"""Where Linux shows drivers, and those of GPUs that PyTorch computes on (NVIDIA, AMD, either of them behind Windows)."""
 
 
 class Engine(Protocol):
-    """A network ready to run."""
+    """A network ready to run; the size of the batch may change from call to call."""
 
     name: str
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run one batch; outputs are float tensors on the inputs' device."""
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Run one batch of float32 arrays; outputs are float32, a single one is a tuple of one."""
         ...
 
 
-def make_engine(
-    module: nn.Module,
-    example: Sequence[Tensor],
-    engine: EngineName = "auto",
-    precision: Precision = "fp32",
-    threads: int | None = None,
-    device: str = "auto",
-) -> Engine:
-    """Prepare `module` for inference. The module is put into eval mode.
-
-    Args:
-        module: takes tensors positionally and returns a tensor or a tuple of tensors.
-        example: inputs of the right shapes and dtypes.
-        engine: ``auto`` takes OpenVINO on a CPU where it is installed, PyTorch otherwise.
-        precision: of the arithmetic inside; fp32 agrees with eager PyTorch to 1e-3, the others to about 1e-2.
-        threads: CPU threads; by default what PyTorch uses.
-        device: see `choose_device`; OpenVINO and ONNX Runtime run on the CPU only.
-
-    Raises:
-        BadConfig: there is no such engine or device, or they do not go together.
-        MissingAsset: the engine is not installed.
-        BackendFailed: the engine cannot run this network.
-    """
-    module.eval()
-    threads = threads or torch.get_num_threads()
-    engine, where = chosen_engine(engine, device)
-    if engine == "openvino":
-        return OpenVINOEngine(module, example, precision, threads)
-    if engine == "onnx":
-        return ONNXEngine(module, example, precision, threads)
-    return TorchEngine(module, precision, threads, where)
-
-
-def chosen_engine(engine: EngineName, device: str) -> tuple[EngineName, torch.device]:
+def chosen_engine(engine: EngineName, device: str) -> tuple[EngineName, str]:
     """What ``auto`` means on this machine: the engine, and the device that it runs on.
 
     Raises:
-        BadConfig: as of `make_engine`.
+        BadConfig: there is no such engine or device, or they do not go together.
     """
     if engine not in get_args(EngineName):
         raise BadConfig(f"no engine {engine!r}; there are {', '.join(get_args(EngineName))}")
-    where = torch.device("cpu") if engine in ON_CPU and device == "auto" else choose_device(device)
-    if engine in ON_CPU and where.type != "cpu":
+    where = "cpu" if engine in ON_CPU and device == "auto" else choose_device(device)
+    if engine in ON_CPU and where != "cpu":
         raise BadConfig(f"engine {engine} runs on the CPU, not on {where}; choose --engine torch, or --device cpu")
     if engine != "auto":
         return engine, where
-    return ("openvino" if where.type == "cpu" and find_spec("openvino") is not None else "torch"), where
+    return ("openvino" if where == "cpu" and find_spec("openvino") is not None else "torch"), where
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto") -> str:
     """Where networks run: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``auto`` is a GPU if there is one.
 
     Raises:
         BadConfig: there is no such device in this machine.
     """
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
+        return "cpu"
+    import torch
+
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, usable in there.items() if usable))
+        return next(kind for kind, usable in there.items() if usable)
     kind, _, number = name.partition(":")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if not there.get(kind, False) or (number and not (number.isdecimal() and int(number) < count)):
         usable = ", ".join(kind for kind, usable in there.items() if usable)
         raise BadConfig(f"no device {name!r} in this machine; choose auto or {usable}")
-    return torch.device(name)
+    return name
 
 
-class TorchEngine:
-    """Eager PyTorch on any device; inputs are taken there, and outputs come back to where the inputs were."""
-
-    name = "torch"
-
-    def __init__(self, module: nn.Module, precision: Precision, threads: int, device: torch.device) -> None:
-        torch.set_num_threads(threads)
-        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision, self.device = precision, device
-
-    @torch.inference_mode()
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        reduced = AUTOCAST.get(self.precision)
-        with nullcontext() if reduced is None else torch.autocast(self.device.type, dtype=reduced):
-            outputs = self.module(*(tensor.to(self.device) for tensor in inputs))
-        outputs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-        return tuple(output.float().to(inputs[0].device) for output in outputs)
+def may_have_gpu() -> bool:
+    """False where PyTorch need not be asked: it is a build for CPUs, or Linux has no driver of a GPU."""
+    if version("torch").endswith("+cpu"):
+        return False
+    return sys.platform != "linux" or any(any(DEVICES.glob(pattern)) for pattern in GPU_FILES)
 
 
-class OpenVINOEngine:
-    """OpenVINO on the CPU. Every thread works on tiles of its own: that scales better than several threads on one convolution."""
+def core_count() -> int:
+    """Threads that a network gets: ``OMP_NUM_THREADS`` if it is set, as PyTorch has it; else one for each core that this process may use,
+    without hyper-threads where Linux tells them."""
+    told = os.environ.get("OMP_NUM_THREADS", "")  # noqa: TID251 (as PyTorch reads it)
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    siblings = {path.read_text() for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list")}
+    return min(usable, len(siblings)) if siblings else usable
+
+
+class CompiledEngine:
+    """A network of OpenVINO on the CPU. Every thread works on inputs of its own: that scales better than several threads on one
+    convolution.
+
+    Args:
+        compiled: the network.
+        content: where its weights may lie.
+    """
 
     name = "openvino"
-    content: bytes
 
-    def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
-        openvino = openvino_of()
-        shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
-        failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
-        try:
-            model = openvino.convert_model(_trace(module, example), example_input=tuple(example), input=shapes)
-            self._use(openvino.Core().compile_model(model, "CPU", _properties(precision, threads)), threads)
-        except failures as error:
-            raise _unusable("openvino", error) from error
+    def __init__(self, compiled: Any, content: bytes = b"") -> None:
+        self.compiled = compiled
+        # OpenVINO may go on reading the weights where they are.
+        self.content = content
+        self.requests = [compiled.create_infer_request() for _ in range(int(compiled.get_property("NUM_STREAMS")))]
 
     @classmethod
-    def of_compiled(cls, content: bytes, precision: Precision, threads: int) -> OpenVINOEngine:
-        """From what `compiled.export_model` gave on this machine."""
-        engine = cls.__new__(cls)
-        # OpenVINO may go on reading the weights where they are.
-        engine.content = content
-        engine._use(openvino_of().Core().import_model(content, "CPU", _properties(precision, threads)), threads)
-        return engine
+    def read(cls, content: bytes, precision: Precision, threads: int) -> CompiledEngine:
+        """From what `export` gave on this machine."""
+        return cls(openvino_of().Core().import_model(content, "CPU", openvino_properties(precision, threads)), content)
 
-    def _use(self, compiled: Any, threads: int) -> None:
-        self.compiled = compiled
-        self.requests = [compiled.create_infer_request() for _ in range(threads)]
+    def export(self) -> bytes:
+        """For `read`."""
+        return self.compiled.export_model().getvalue()
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        chunks = list(zip(*(tensor.tensor_split(min(len(self.requests), len(tensor))) for tensor in inputs), strict=True))
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        chunks = list(zip(*(np.array_split(array, min(len(self.requests), len(array))) for array in inputs), strict=True))
         busy = self.requests[: len(chunks)]
         for request, chunk in zip(busy, chunks, strict=True):
-            request.start_async([tensor.numpy() for tensor in chunk])
+            request.start_async([np.ascontiguousarray(array) for array in chunk])
         for request in busy:
             request.wait()
         # Concatenating copies the results out of the requests' buffers, which the next call overwrites.
-        outputs = [[torch.from_numpy(tensor.data) for tensor in request.output_tensors] for request in busy]
-        return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+        outputs = [[tensor.data for tensor in request.output_tensors] for request in busy]
+        return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
 
 
-def _properties(precision: Precision, threads: int) -> dict[str, Any]:
+def openvino_properties(precision: Precision, threads: int) -> dict[str, Any]:
+    """How OpenVINO is to run a network."""
     return {"INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision], "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
-
-
-class ONNXEngine:
-    """ONNX Runtime on the CPU, fp32 only."""
-
-    name = "onnx"
-
-    def __init__(self, module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> None:
-        runtime = _import("onnxruntime", "onnxruntime onnx onnxscript")
-        _import("onnxscript", "onnxruntime onnx onnxscript")
-        if precision != "fp32":
-            raise BackendFailed(f"ONNX Runtime runs these networks in fp32, not {precision}; choose --engine openvino or fp32")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self.session = runtime.InferenceSession(_onnx(module, example), options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-            raise _unusable("onnx", error) from error
-        self.names = [argument.name for argument in self.session.get_inputs()]
-
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        feed = {name: tensor.numpy() for name, tensor in zip(self.names, inputs, strict=True)}
-        return tuple(torch.from_numpy(output) for output in self.session.run(None, feed))
-
-
-@torch.inference_mode()
-def _trace(module: nn.Module, example: Sequence[Tensor]) -> torch.jit.ScriptModule:
-    # OpenVINO would trace by itself, and check the trace by tracing twice more: half of the preparation's time.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.jit.trace(module, tuple(example), check_trace=False)
-
-
-def _onnx(module: nn.Module, example: Sequence[Tensor]) -> bytes:
-    batch = torch.export.Dim.DYNAMIC
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(module, tuple(example), dynamo=True, verbose=False, dynamic_shapes=tuple({0: batch} for _ in example))
-    buffer = io.BytesIO()
-    program.save(buffer)  # type: ignore[union-attr, arg-type]
-    return buffer.getvalue()
 
 
 def openvino_of() -> Any:
@@ -212,15 +139,16 @@ def openvino_of() -> Any:
     Raises:
         MissingAsset: it is not installed.
     """
-    return _import("openvino", "openvino")
+    return package_of("openvino", "openvino")
 
 
-def _import(name: str, packages: str) -> Any:
+def package_of(name: str, packages: str) -> Any:
+    """A package that an engine needs, and those that come with it.
+
+    Raises:
+        MissingAsset: it is not installed.
+    """
     try:
         return __import__(name)
     except ImportError as error:
         raise MissingAsset(f"engine needs the package {name}: {error}; pip install {packages}, or choose --engine torch") from error
-
-
-def _unusable(engine: str, error: Exception) -> BackendFailed:
-    return BackendFailed(f"{engine} cannot run this network: {str(error).strip().splitlines()[-1]}; choose --engine torch")

@@ -7,33 +7,14 @@ and depth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crowd3d.bodies.joints import COCO17_FLIP
 from crowd3d.model.checkpoints import fill, load_weights
-
-CROP_SIZE = (256, 192)
-"""Height and width of a crop in pixels."""
-CROP_HEIGHT_M = 2.4
-"""Metres across the height of a crop at the person's distance."""
-TORSO_OFFSET_M = 0.15
-"""The crop's middle lies this far below the torso centre."""
-POINTS = 19
-"""COCO-17 keypoints, then torso centre and HVIP."""
-TORSO, HVIP = 17, 18
-FLIP_POINTS = np.r_[COCO17_FLIP, TORSO, HVIP]
-"""Which point of a mirrored crop is which."""
-STRIDE = 8
-"""Crop pixels per cell of a heat map."""
-ENLARGED = 0.85
-"""Share of a crop's sides that its enlarged view shows."""
+from crowd3d.model.crop_points import CROP_SIZE, POINTS
 
 
 def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -138,101 +119,3 @@ def load_keypoint_net(path: Path) -> KeypointNet:
     network = KeypointNet()
     fill(network, load_weights(path)[0], path)
     return network.eval()
-
-
-def all_views(
-    network: Callable[[Tensor], tuple[Tensor, ...]], images: Tensor, plain: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor]:
-    """What `network` says of four views of crops: as they are, mirrored, the middle enlarged, and that mirrored.
-
-    Args:
-        network: a `KeypointNet` or an engine that runs one.
-        images: (B, 256, 192, 3) crops.
-        plain: its outputs for `images`; the other views are shown to it.
-
-    Returns:
-        Outputs as of `KeypointNet`: the heat of all views as one mixture of log probabilities, the mean of the attributes. A point that
-        the enlarged view puts at its border, and the HVIP, which may lie outside of it, are left to the whole crop.
-    """
-    close = F.interpolate(_middle(images.permute(0, 3, 1, 2)), size=CROP_SIZE, mode="bilinear").permute(0, 2, 3, 1)
-    heat, attributes = network(torch.cat([images.flip(2), close, close.flip(2)]))
-    (mirrored, near, near_mirrored), spoken = heat.chunk(3), (plain[1], *attributes.chunk(3))
-    swap = torch.from_numpy(FLIP_POINTS)
-    whole = (_probability(plain[0]) + _probability(mirrored)[:, swap].flip(3)) / 2
-    near = (_probability(near) + _probability(near_mirrored)[:, swap].flip(3)) / 2
-    inner = near[:, :, 1:-1, 1:-1].amax((2, 3), keepdim=True) == near.amax((2, 3), keepdim=True)
-    inner[:, HVIP] = False
-    probability = torch.where(inner, (whole + _shrunk(near)) / 2, whole)
-    mean = (spoken[0] + spoken[1][:, swap] + spoken[2] + spoken[3][:, swap]) / 4
-    return probability.clamp_min(1e-12).log(), mean
-
-
-def _probability(heat: Tensor) -> Tensor:
-    return heat.flatten(2).softmax(-1).reshape(heat.shape)
-
-
-def _middle(images: Tensor) -> Tensor:
-    """(B, C, H, W) → the middle of each, `ENLARGED` of both sides."""
-    height, width = images.shape[2:]
-    top, left = (round((1 - ENLARGED) / 2 * side) for side in (height, width))
-    return images[:, :, top : height - top, left : width - left]
-
-
-def _shrunk(maps: Tensor) -> Tensor:
-    """Probabilities (B, K, H, W) of enlarged views where they belong in the whole ones; outside of the middle there is nothing."""
-    turn = maps.new_tensor([[1 / ENLARGED, 0.0, 0.0], [0.0, 1 / ENLARGED, 0.0]]).expand(len(maps), 2, 3)
-    shrunk = F.grid_sample(maps, F.affine_grid(turn, list(maps.shape), align_corners=False), align_corners=False)
-    return shrunk / shrunk.sum((2, 3), keepdim=True).clamp_min(1e-6)
-
-
-@dataclass(frozen=True)
-class CropPoints:
-    """Decoded points of B crops.
-
-    Attributes:
-        xy_px: (B, 19, 2) crop pixels.
-        sigma_px: (B, 19) standard deviation per axis, crop pixels.
-        other_xy_px: (B, 19, 2) second most probable place, crop pixels.
-        other_share: (B, 19) probability that the point is there.
-        visible: (B, 19) probability that the point is seen and not hidden; of the torso centre: that a person is there.
-        depth_m: (B, 19) depth behind the torso centre along its ray, metres.
-        depth_sigma_m: (B, 19) its spread, metres.
-    """
-
-    xy_px: Tensor
-    sigma_px: Tensor
-    other_xy_px: Tensor
-    other_share: Tensor
-    visible: Tensor
-    depth_m: Tensor
-    depth_sigma_m: Tensor
-
-
-def decode_crop_points(heat: Tensor, attributes: Tensor) -> CropPoints:
-    """Position = expectation in a 5×5 window about the maximum; spread = standard deviation of the whole map about it.
-
-    The second place is found likewise in what lies outside of the first window.
-    """
-    height, width = heat.shape[-2:]
-    probability = heat.flatten(2).softmax(-1)
-    grid_y, grid_x = torch.meshgrid(torch.arange(height, device=heat.device), torch.arange(width, device=heat.device), indexing="ij")
-    cells = torch.stack([grid_x.flatten(), grid_y.flatten()], -1).to(heat.dtype)
-    mean, near = _peak(probability, cells)
-    other, other_near = _peak(probability - near, cells)
-    variance = (probability * ((cells - mean[:, :, None]) ** 2).sum(-1)).sum(-1) / 2.0
-    return CropPoints(
-        xy_px=(mean + 0.5) * STRIDE,
-        sigma_px=variance.sqrt() * STRIDE,
-        other_xy_px=(other + 0.5) * STRIDE,
-        other_share=other_near.sum(-1),
-        visible=attributes[..., 0].sigmoid(),
-        depth_m=attributes[..., 1],
-        depth_sigma_m=attributes[..., 2].exp(),
-    )
-
-
-def _peak(probability: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, K, 2) cell of the maximum, refined, and (B, K, N) the part of `probability` in the 5×5 window about it."""
-    offset = cells - cells[probability.argmax(-1)][:, :, None]
-    near = probability * (offset.abs().amax(-1) <= 2)
-    return torch.einsum("bkn,nc->bkc", near / near.sum(-1, keepdim=True).clamp_min(1e-12), cells), near

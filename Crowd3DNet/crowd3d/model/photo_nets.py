@@ -26,35 +26,10 @@ from crowd3d.files import atomic_path
 from crowd3d.model.checkpoints import load_weights
 from crowd3d.model.graph_net import GraphNet
 from crowd3d.model.lowering import Cut, lower
+from crowd3d.model.photo_maps import FINDER_CUT, MOVENET_CUT
 from crowd3d.model.tfjs import read_graph_model
 
 Network = TypeVar("Network", bound=nn.Module)
-
-MULTIPLE = 32
-FINDER_STRIDES = (8, 16, 32)
-BINS = 11
-KEYPOINT_STRIDE = 4
-
-FINDER_CUT = Cut(
-    start="input_1",
-    axes="NCHW",
-    size=416,
-    outputs=("PartitionedCall/transpose_99", "PartitionedCall/transpose_105", "PartitionedCall/transpose_111"),
-)
-"""Three maps of 80 class logits (COCO; person is the first) and 4 × 11 distance bins."""
-
-MOVENET_CUT = Cut(
-    start="StatefulPartitionedCall/stack",
-    axes="NHWC",
-    size=256,
-    outputs=(
-        "StatefulPartitionedCall/Sigmoid_1",
-        "StatefulPartitionedCall/Sigmoid",
-        "StatefulPartitionedCall/kpt_regress_0/conv2d_6/BiasAdd",
-        "StatefulPartitionedCall/kpt_offset_0/conv2d_7/BiasAdd",
-    ),
-)
-"""Centre and keypoint probabilities, then regression and offsets as 17 × (y, x)."""
 
 CLASSES = 80
 FINDER_MEAN = (123.675, 116.28, 103.53)

@@ -20,8 +20,9 @@ from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.model import Crowd3DNet, Maps, TileViews, compact, decode_maps, lift_people, load_network, load_weights
 from crowd3d.model.checkpoints import read_released_checkpoint
 from crowd3d.model.compiled import AUTO, Engines
+from crowd3d.model.conversion import make_engine
 from crowd3d.model.decoding import INFERENCE_THRESHOLD
-from crowd3d.model.engines import Engine, make_engine
+from crowd3d.model.engines import Engine
 from crowd3d.model.lifting import torso_root
 from crowd3d.pipeline.folders import ResultFolder
 from crowd3d.pipeline.weights import chosen_weights, weights_digest
@@ -206,7 +207,8 @@ def _predict(
     with progress_bar(total=len(layout), desc="Crowd3DNet", unit="tile") as bar:
         for rows, tiles in image.crops(layout.boxes, size, batch_size, fill=255):
             batch = views[torch.from_numpy(rows)]
-            maps = Maps(*network(torch.from_numpy(tiles).float(), batch.camera_inputs, batch.ground_inputs))
+            inputs = (tiles.astype(np.float32), batch.camera_inputs.numpy(), batch.ground_inputs.numpy())
+            maps = Maps(*map(torch.from_numpy, network(*inputs)))
             found = decode_maps(maps, threshold)
             lifted = lift_people(found, batch)
             fields_ = (found.pose_rad, found.betas, lifted.hvip_px, lifted.hvip_cam_m, found.score, lifted.torso_cam_m, found.centers)

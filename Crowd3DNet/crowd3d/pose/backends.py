@@ -17,7 +17,6 @@ from crowd3d.imaging import GigapixelImage
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.alphapose import AlphaPose
 from crowd3d.pose.alphapose_json import write_alphapose
-from crowd3d.pose.embedded import EmbeddedSeeker
 from crowd3d.pose.file_backend import FileBackend, has_torso
 from crowd3d.pose.nms import distinct
 from crowd3d.pose.observations import Observations
@@ -229,8 +228,13 @@ def _movenet(assets: Assets) -> PoseBackend:
 
 def _embedded(assets: Assets) -> PoseBackend:
     files, engines = (assets.detector, assets.keypoints), assets.engines
-    runs_on = (engines.name, engines.device)
-    return SearchBackend("embedded", files, lambda version: EmbeddedSeeker(*files, engines, version), runs_on)
+
+    def make(version: str) -> Seeker:
+        from crowd3d.pose.embedded import EmbeddedSeeker
+
+        return EmbeddedSeeker(*files, engines, version)
+
+    return SearchBackend("embedded", files, make, (engines.name, engines.device))
 
 
 def _alphapose(assets: Assets) -> PoseBackend:

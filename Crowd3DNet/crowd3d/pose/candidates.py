@@ -8,7 +8,7 @@ import numpy as np
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import turned
-from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, TORSO_OFFSET_M
+from crowd3d.model.crop_points import CROP_HEIGHT_M, CROP_SIZE, TORSO_OFFSET_M
 from crowd3d.pose.nms import near_pairs, suppress
 from crowd3d.types import Rows
 

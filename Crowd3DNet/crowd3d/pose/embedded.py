@@ -97,8 +97,8 @@ class PlaceFinder:
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
         cells = TILE_PX // CompactPyramid.stride
-        self.finder: Engine = engines.load(_read_finder, weights, [torch.zeros(2, TILE_PX, TILE_PX, 3)], "bf16")
-        self.placer: Engine = engines.load(_read_placer, weights, [torch.zeros(2, CompactPyramid.out_channels, cells, cells)], "bf16")
+        self.finder: Engine = engines.load(_read_finder, weights, [(2, TILE_PX, TILE_PX, 3)], "bf16")
+        self.placer: Engine = engines.load(_read_placer, weights, [(2, CompactPyramid.out_channels, cells, cells)], "bf16")
 
     def find(self, image: GigapixelImage, boxes: np.ndarray, lean_rad: np.ndarray, describe: str) -> Candidates:
         """Look for people in tiles; one person may be found several times.
@@ -114,13 +114,13 @@ class PlaceFinder:
         with progress_bar(total=len(boxes), desc=describe, unit="tile") as bar:
             for rows, tiles in image.crops(boxes, TILE_PX, BATCH, turn_rad=lean_rad):
                 bar.update(len(rows))
-                features, centres = self.finder(torch.from_numpy(tiles).float())
-                occupied = (centres.flatten(1).amax(1) > FIRST_THRESHOLD).nonzero()[:, 0]
+                features, centres = self.finder(tiles.astype(np.float32))
+                occupied = np.flatnonzero(centres.max((1, 2, 3)) > FIRST_THRESHOLD)
                 if len(occupied) == 0:
                     continue
                 places = self.placer(features[occupied])[0]
-                people = decode_maps(Maps(places, centres[occupied]), threshold=FIRST_THRESHOLD)
-                tile = rows[occupied[people.image_index].numpy()]
+                people = decode_maps(Maps(torch.from_numpy(places), torch.from_numpy(centres[occupied])), threshold=FIRST_THRESHOLD)
+                tile = rows[occupied[people.image_index.numpy()]]
                 side = (boxes[tile, 2] - boxes[tile, 0]).astype(np.float64)
                 torso = people.centers.numpy() / people.map_size + TORSO_OFFSET_TILES * (2 * people.torso_offset.numpy() - 1)
                 torso_px = boxes[tile][:, [1, 0]] + side[:, None] / 2 + turned((torso - 0.5) * side[:, None], lean_rad[tile])

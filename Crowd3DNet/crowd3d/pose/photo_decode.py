@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from collections.abc import Sequence
 
-from crowd3d.model.photo_nets import FINDER_STRIDES, KEYPOINT_STRIDE
+import numpy as np
+from scipy.ndimage import maximum_filter
+from scipy.special import expit, softmax
+
+from crowd3d.model.photo_maps import FINDER_STRIDES, KEYPOINT_STRIDE
 
 LEAST_CENTRE = 0.03
 """A peak of the centre map below this is nobody's."""
@@ -22,7 +24,7 @@ APART_CELLS = 3
 """A second place is at least so far from the first."""
 
 
-def decode_boxes(maps: tuple[Tensor, ...], threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def decode_boxes(maps: Sequence[np.ndarray], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """People's boxes of a batch of tiles (NanoDet: generalised focal loss, distances as distributions over bins).
 
     Args:
@@ -34,18 +36,18 @@ def decode_boxes(maps: tuple[Tensor, ...], threshold: float) -> tuple[Tensor, Te
     """
     rows, boxes, scores = [], [], []
     for stride, level in zip(FINDER_STRIDES, maps, strict=True):
-        probability = level[:, 0].sigmoid()
-        row, y, x = (probability > threshold).nonzero(as_tuple=True)
-        bins = level[row, 1:, y, x].unflatten(1, (4, -1))
-        distance = (bins.softmax(-1) * torch.arange(bins.shape[-1], dtype=bins.dtype)).sum(-1) * stride
-        centre = (torch.stack([x, y], 1) + 0.5) * stride
+        probability = expit(level[:, 0])
+        row, y, x = np.nonzero(probability > threshold)
+        bins = level[row, 1:, y, x].reshape(-1, 4, level.shape[1] // 4)
+        distance = softmax(bins, axis=-1) @ np.arange(bins.shape[-1], dtype=bins.dtype) * stride
+        centre = (np.stack([x, y], 1) + np.float32(0.5)) * stride
         rows.append(row)
-        boxes.append(torch.cat([centre - distance[:, :2], centre + distance[:, 2:]], 1))
+        boxes.append(np.concatenate([centre - distance[:, :2], centre + distance[:, 2:]], 1))
         scores.append(probability[row, y, x])
-    return torch.cat(rows), torch.cat(boxes), torch.cat(scores)
+    return np.concatenate(rows), np.concatenate(boxes), np.concatenate(scores)
 
 
-def decode_keypoints(maps: tuple[Tensor, ...], half_px: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def decode_keypoints(maps: Sequence[np.ndarray], half_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Keypoints of the one person of each crop whom its box means (MoveNet, decoded with the box known).
 
     Of all peaks of the centre map the person is the one whose expected joints fit the box best: in a crowd the strongest centre may be a
@@ -61,41 +63,41 @@ def decode_keypoints(maps: tuple[Tensor, ...], half_px: Tensor) -> tuple[Tensor,
     """
     centre, heat, regress, offset = maps
     height, width = centre.shape[2:]
-    grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")).to(heat.dtype)
-    peak = torch.where((centre == F.max_pool2d(centre, 3, 1, 1)) & (centre > LEAST_CENTRE), centre, -1.0).flatten(1)
-    peak[:, height // 2 * width + width // 2].clamp_(min=1e-6)  # without any peak the middle counts
-    strength, cells = peak.topk(PEAKS, 1)
-    index = cells[:, None, None].expand(-1, *regress.shape[1:3], -1)
-    expected = grid.flatten(1)[:, cells].transpose(0, 1)[:, None] + regress.flatten(3).gather(3, index)
-    fit = _fit(expected, half_px / KEYPOINT_STRIDE, torch.tensor([width, height]) / 2)
-    chosen = torch.where(strength > 0, strength.clamp_min(0).sqrt() * (fit + FALLBACK_FIT), -1.0).argmax(1)
-    own = expected[torch.arange(len(chosen)), :, :, chosen]
-    across = (torch.arange(width) - own[:, :, :1]).square()[:, :, None]
-    down = (torch.arange(height) - own[:, :, 1:]).square()[..., None]
-    weighted = heat / ((across + down).sqrt_() + OWN_REACH_CELLS)
-    first = weighted.flatten(2).argmax(-1)
-    near = (torch.arange(width) - (first % width)[..., None]).abs() < APART_CELLS
-    near_down = (torch.arange(height) - (first // width)[..., None]).abs() < APART_CELLS
-    second = weighted.masked_fill(near_down[..., :, None] & near[..., None, :], 0.0).flatten(2).argmax(-1)
-    xy, score = _place(first, heat, offset)
-    other, other_score = _place(second, heat, offset)
-    return xy, score, other, other_score, strength[torch.arange(len(chosen)), chosen]
+    across, down = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    highest = maximum_filter(centre, (1, 1, 3, 3), mode="nearest")
+    peak = np.where((centre == highest) & (centre > LEAST_CENTRE), centre, np.float32(-1.0)).reshape(len(centre), -1)
+    middle = height // 2 * width + width // 2
+    peak[:, middle] = np.maximum(peak[:, middle], 1e-6)  # without any peak the middle counts
+    cells = np.argsort(-peak, axis=1, kind="stable")[:, :PEAKS]
+    strength = np.take_along_axis(peak, cells, 1)
+    at_cells = np.take_along_axis(regress.reshape(*regress.shape[:3], -1), cells[:, None, None], 3)
+    expected = np.stack([cells % width, cells // width], 1)[:, None] + at_cells
+    fit = _fit(expected, half_px / KEYPOINT_STRIDE, np.array([width, height]) / 2)
+    chosen = np.where(strength > 0, np.sqrt(np.maximum(strength, 0)) * (fit + FALLBACK_FIT), -1.0).argmax(1)
+    batch = np.arange(len(chosen))
+    own = expected[batch, :, :, chosen].astype(np.float32)[..., None, None]
+    weighted = heat / (np.sqrt((across - own[:, :, 0]) ** 2 + (down - own[:, :, 1]) ** 2) + np.float32(OWN_REACH_CELLS))
+    first = weighted.reshape(*heat.shape[:2], -1).argmax(-1)
+    column, row = first[..., None, None] % width, first[..., None, None] // width
+    near = (np.abs(across - column) < APART_CELLS) & (np.abs(down - row) < APART_CELLS)
+    second = np.where(near, 0.0, weighted).reshape(*heat.shape[:2], -1).argmax(-1)
+    return *_place(first, heat, offset), *_place(second, heat, offset), strength[batch, chosen]
 
 
-def _place(cell: Tensor, heat: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+def _place(cell: np.ndarray, heat: np.ndarray, offset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(B, 17) flat cells → crop pixels and heat there."""
     width = heat.shape[-1]
-    index = cell[..., None]
-    inner = offset.flatten(3).gather(3, index[:, :, None].expand(-1, -1, 2, -1))[..., 0]
-    corner = torch.stack([cell % width, cell // width], -1)
-    return (corner + inner) * KEYPOINT_STRIDE, heat.flatten(2).gather(2, index)[..., 0]
+    inner = np.take_along_axis(offset.reshape(*offset.shape[:3], -1), cell[:, :, None, None], 3)[..., 0]
+    corner = np.stack([cell % width, cell // width], -1).astype(np.float32)
+    score = np.take_along_axis(heat.reshape(*heat.shape[:2], -1), cell[..., None], 2)[..., 0]
+    return (corner + inner) * KEYPOINT_STRIDE, score
 
 
-def _fit(expected: Tensor, half: Tensor, middle: Tensor) -> Tensor:
+def _fit(expected: np.ndarray, half: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """(B, K) IoU of the box and the boxes around the joints (B, 17, 2, K) that K cells expect."""
-    low, high = expected.amin(1), expected.amax(1)
-    margin = EXPECTED_MARGIN * (high - low).amax(1, keepdim=True)
+    low, high = expected.min(1), expected.max(1)
+    margin = EXPECTED_MARGIN * (high - low).max(1, keepdims=True)
     low, high = low - margin, high + margin
     half, middle = half[..., None], middle[:, None]
-    inner = (torch.minimum(high, middle + half) - torch.maximum(low, middle - half)).clamp_min(0).prod(1)
-    return inner / ((high - low).prod(1) + (2 * half).prod(1) - inner).clamp_min(1e-6)
+    inner = np.maximum(np.minimum(high, middle + half) - np.maximum(low, middle - half), 0).prod(1)
+    return inner / np.maximum((high - low).prod(1) + (2 * half).prod(1) - inner, 1e-6)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage, plan_pyramid, turned
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
-from crowd3d.model.photo_nets import FINDER_CUT, load_finder
+from crowd3d.model.photo_maps import FINDER_CUT
 from crowd3d.pose.candidates import LEAST_BOUND, MOST_PER_MEGAPIXEL, worth_turning
 from crowd3d.pose.nms import box_distinct, near_pairs
 from crowd3d.pose.photo_decode import decode_boxes
 from crowd3d.progress import progress_bar
 from crowd3d.types import NOMINAL_STATURE_M, Rows
+
+if TYPE_CHECKING:
+    from crowd3d.model.photo_nets import Finder
 
 TILE_PX = FINDER_CUT.size
 BATCH = 8
@@ -117,6 +120,12 @@ def tiles_on_ground(levels: list[np.ndarray], camera: Camera, ground: GroundPlan
     return boxes[((share > WANTED_SHARE[0]) & (share < WANTED_SHARE[1])).any(1)]
 
 
+def _read(weights: Path) -> Finder:
+    from crowd3d.model.photo_nets import load_finder
+
+    return load_finder(weights)
+
+
 class BoxFinder:
     """The network, loaded once.
 
@@ -126,7 +135,7 @@ class BoxFinder:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        self.network: Engine = engines.load(load_finder, weights, [torch.zeros(2, 3, TILE_PX, TILE_PX)])
+        self.network: Engine = engines.load(_read, weights, [(2, 3, TILE_PX, TILE_PX)])
 
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         """People in tiles (T, 4) that lean by (T,); one person may be found several times, cut off by a tile's border never."""
@@ -152,8 +161,7 @@ class BoxFinder:
 
     def _boxes(self, crops: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(T, side, side, 3) → of N boxes (N,) rows of the crops, (N, 4) left, top, right, bottom in their pixels, (N,) scores."""
-        maps = self.network(torch.from_numpy(crops).permute(0, 3, 1, 2).float().contiguous())
-        row, corners, score = (part.numpy() for part in decode_boxes(maps, threshold))
+        row, corners, score = decode_boxes(self.network(crops.transpose(0, 3, 1, 2).astype(np.float32, "C")), threshold)
         return row, corners.astype(np.float64), score
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from crowd3d.bodies.joints import COCO17_FLIP
 from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
-from crowd3d.model.photo_nets import load_movenet
 from crowd3d.pose.photo_decode import decode_keypoints
 from crowd3d.pose.photo_finder import FILL, Boxes
 from crowd3d.progress import progress_bar
 from crowd3d.types import Rows
+
+if TYPE_CHECKING:
+    from crowd3d.model.photo_nets import MoveNet
 
 CROP_SIZE = (256, 192)
 """Height and width of the input; square crops bring nothing more."""
@@ -52,6 +53,12 @@ class BoxKeypoints(Rows):
     centre: np.ndarray
 
 
+def _read(weights: Path) -> MoveNet:
+    from crowd3d.model.photo_nets import load_movenet
+
+    return load_movenet(weights)
+
+
 class KeypointsInBoxes:
     """The network, loaded once.
 
@@ -61,7 +68,7 @@ class KeypointsInBoxes:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        self.network: Engine = engines.load(load_movenet, weights, [torch.zeros(2, 3, *CROP_SIZE)])
+        self.network: Engine = engines.load(_read, weights, [(2, 3, *CROP_SIZE)])
 
     def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False, mirrored: bool = False) -> BoxKeypoints:
         """Keypoints in every box, seen once; at least one box.
@@ -78,15 +85,15 @@ class KeypointsInBoxes:
         found: list[BoxKeypoints] = []
         with progress_bar(total=len(boxes), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(windows, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=boxes.lean_rad):
-                images = torch.from_numpy(np.ascontiguousarray(crops[:, :, margin : margin + CROP_SIZE[1]])).permute(0, 3, 1, 2).float()
+                images = crops[:, :, margin : margin + CROP_SIZE[1]].transpose(0, 3, 1, 2).astype(np.float32, "C")
                 side = (windows[rows, 2] - windows[rows, 0]).astype(np.float64)
-                half = torch.from_numpy(boxes.size_px[rows] / 2 * (CROP_SIZE[0] / side)[:, None]).float()
+                half = boxes.size_px[rows] / 2 * (CROP_SIZE[0] / side)[:, None]
                 if alone:
                     _paint_around(images, half)
                 if mirrored:
-                    seen = _unmirrored(decode_keypoints(self.network(images.flip(3).contiguous()), half))
+                    seen = _unmirrored(decode_keypoints(self.network(images[..., ::-1]), half))
                 else:
-                    seen = decode_keypoints(self.network(images.contiguous()), half)
+                    seen = decode_keypoints(self.network(images), half)
                 found.append(_in_image(seen, windows[rows], side, boxes.lean_rad[rows], margin))
                 bar.update(len(rows))
         return BoxKeypoints.joined(found)
@@ -118,19 +125,19 @@ def averaged(plain: BoxKeypoints, mirrored: BoxKeypoints, boxes: Boxes) -> BoxKe
     )
 
 
-def _paint_around(images: Tensor, half_px: Tensor) -> None:
+def _paint_around(images: np.ndarray, half_px: np.ndarray) -> None:
     """Grey over all of the crops (B, 3, h, w) but the boxes in their middles, (B, 2) half as wide and high, in place."""
     reach = (1 + ALONE_MARGIN) * half_px
-    down, across = (torch.abs(torch.arange(size) + 0.5 - size / 2) for size in images.shape[2:])
+    down, across = (np.abs(np.arange(size) + 0.5 - size / 2) for size in images.shape[2:])
     around = (across > reach[:, :1])[:, None, :] | (down > reach[:, 1:])[:, :, None]
-    images.masked_fill_(around[:, None], FILL)
+    np.copyto(images, np.float32(FILL), where=around[:, None])
 
 
-def _unmirrored(seen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _unmirrored(seen: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """What mirrored crops show where the crops themselves have it."""
     xy, score, other, other_score, centre = seen
-    swap = torch.from_numpy(np.asarray(COCO17_FLIP))
-    turn, shift = torch.tensor([-1.0, 1.0]), torch.tensor([float(CROP_SIZE[1]), 0.0])
+    swap = np.asarray(COCO17_FLIP)
+    turn, shift = np.array([-1.0, 1.0]), np.array([float(CROP_SIZE[1]), 0.0])
     return xy[:, swap] * turn + shift, score[:, swap], other[:, swap] * turn + shift, other_score[:, swap], centre
 
 
@@ -147,8 +154,8 @@ def _windows(boxes: Boxes) -> np.ndarray:
     return np.stack([left_top[:, 1], left_top[:, 0], left_top[:, 1] + side, left_top[:, 0] + side], 1).astype(np.int64)
 
 
-def _in_image(seen: tuple[Tensor, ...], windows: np.ndarray, side: np.ndarray, lean_rad: np.ndarray, margin: int) -> BoxKeypoints:
-    xy, score, other, other_score, centre = (part.double().numpy() for part in seen)
+def _in_image(seen: tuple[np.ndarray, ...], windows: np.ndarray, side: np.ndarray, lean_rad: np.ndarray, margin: int) -> BoxKeypoints:
+    xy, score, other, other_score, centre = (part.astype(np.float64) for part in seen)
     scale = (side / CROP_SIZE[0])[:, None]
     middle = (windows[:, [1, 0]] + side[:, None] / 2)[:, None]
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlparse
 
 import numpy as np
-import torch
+from scipy.special import expit
 
 from crowd3d.errors import BackendFailed, MissingAsset
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.engines import choose_device
 from crowd3d.pose.tile_batches import detect_in_tiles
 from crowd3d.types import TileLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TILE_PX = 640
 BATCH = 4
@@ -43,7 +48,7 @@ class TorchvisionPose:
 
     def downloaded(self) -> bool:
         """Whether the weights are on this machine."""
-        return _weights_file().is_file()
+        return find_spec("torchvision") is not None and _weights_file().is_file()
 
     def detect(self, image: GigapixelImage, layout: TileLayout, tiles_folder: Path) -> tuple[np.ndarray, np.ndarray]:
         """Everybody in the tiles of `layout`, which are cut from `image`: `tiles_folder` is not read.
@@ -55,6 +60,8 @@ class TorchvisionPose:
             MissingAsset: torchvision is not installed, or not in the build that matches torch.
             BackendFailed: the weights cannot be downloaded or loaded.
         """
+        import torch
+
         device = choose_device(self.device)
         try:
             # The tiles have the size that the network is to see, so that it does not resize them once more.
@@ -74,17 +81,20 @@ class TorchvisionPose:
         return detect_in_tiles(image, layout, look, TILE_PX, BATCH, "Keypoint R-CNN")
 
 
-def _people(found: dict[str, torch.Tensor]) -> np.ndarray:
+def _people(found: dict[str, Tensor]) -> np.ndarray:
     """(n, 17, 3) u, v, score of the detections that are likely people."""
-    sure = found["scores"] >= PERSON_SCORE
-    score = torch.sigmoid((found["keypoints_scores"][sure] - HALF_SURE_LOGIT) / LOGIT_SCALE)
-    return torch.cat([found["keypoints"][sure][..., :2], score[..., None]], dim=-1).cpu().numpy()
+    scores, keypoints, logits = (found[name].cpu().numpy() for name in ("scores", "keypoints", "keypoints_scores"))
+    sure = scores >= PERSON_SCORE
+    score = expit((logits[sure] - HALF_SURE_LOGIT) / LOGIT_SCALE)
+    return np.concatenate([keypoints[sure][..., :2], score[..., None]], axis=-1)
 
 
 def _weights_file() -> Path:
     """Where torchvision keeps what it has downloaded."""
+    from torch import hub
+
     url = _detection().KeypointRCNN_ResNet50_FPN_Weights.DEFAULT.url
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    return Path(hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
 def _detection() -> ModuleType:
@@ -93,5 +103,5 @@ def _detection() -> ModuleType:
     except ImportError as error:
         raise MissingAsset(f"torchvision is not installed ({error}); {REMEDY}") from error
     except RuntimeError as error:
-        raise MissingAsset(f"torchvision does not fit torch {torch.__version__} ({error}); {REMEDY}") from error
+        raise MissingAsset(f"torchvision does not fit torch {version('torch')} ({error}); {REMEDY}") from error
     return detection

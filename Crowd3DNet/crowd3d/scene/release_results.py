@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from crowd3d.bodies import torso_centre
-from crowd3d.bodies.joints import PELVIS54
+from crowd3d.bodies.joints import PELVIS54, torso_centre
 from crowd3d.bodies.unpickle import DAMAGED
 from crowd3d.errors import MissingAsset
 from crowd3d.files import atomic_path

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crowd3d.model.keypoint_net import STRIDE, TORSO
+from crowd3d.model.crop_points import STRIDE, TORSO
 
 TARGET_SIGMA_CELLS = 0.9
 

@@ -17,7 +17,9 @@ from crowd3d.files import write_npz
 from crowd3d.geometry import GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.imaging import GigapixelImage, turned
-from crowd3d.model.keypoint_net import HVIP, TORSO, KeypointNet, all_views, decode_crop_points
+from crowd3d.model.conversion import TorchEngine
+from crowd3d.model.crop_points import HVIP, TORSO, all_views, decode_crop_points
+from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import LifterInput
 from crowd3d.pose.candidates import Windows, worth_turning
 from crowd3d.pose.crop_looks import observations_from_crops
@@ -99,14 +101,14 @@ class LifterPairs(NamedTuple):
 
 def in_crops(network: KeypointNet, seed: int) -> Look:
     """The keypoint network on crops of everybody, at the places and scales of the embedded finder, seen in all views."""
+    engine = TorchEngine(network, "fp32", None, "cpu")
 
     def look(store: SceneStore, scene: int) -> tuple[Observations, np.ndarray]:
         crops = sample_person_crops(store, scene, np.random.default_rng([seed, scene]), augment=False)
         if len(crops.images) == 0:
             return nobody(embedded_source()), crops.person
-        with torch.inference_mode():
-            images = torch.from_numpy(crops.images).float()
-            points = decode_crop_points(*all_views(network, images, network(images)))
+        images = crops.images.astype(np.float32)
+        points = decode_crop_points(*all_views(engine, images, engine(images)))
         return observations_from_crops(points, Windows.of_squares(crops.boxes, crops.turn_rad), embedded_source()), crops.person
 
     return look

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crowd3d.geometry import GroundPlane
 from crowd3d.imaging import turned, turned_square
-from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, FLIP_POINTS, POINTS, TORSO, TORSO_OFFSET_M
+from crowd3d.model.crop_points import CROP_HEIGHT_M, CROP_SIZE, FLIP_POINTS, POINTS, TORSO, TORSO_OFFSET_M
 from crowd3d.training.scene_store import SceneStore
 
 LEAST_VISIBLE = 0.1

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crowd3d.model.keypoint_net import CROP_HEIGHT_M, CROP_SIZE, HVIP, TORSO, KeypointNet, decode_crop_points
+from crowd3d.model.crop_points import CROP_HEIGHT_M, CROP_SIZE, HVIP, TORSO, decode_crop_points
+from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.training.keypoint_loss import keypoint_loss
 from crowd3d.training.loop import fit, made_ahead
 from crowd3d.training.person_crops import PersonBatch, sample_person_crops
@@ -56,20 +57,21 @@ def keypoint_figures(network: nn.Module, crops: PersonBatch) -> dict[str, float]
     coverage: share of keypoints within their stated standard deviation (0.39 for a calibrated round Gaussian);
     presence: accuracy of telling people from background.
     """
-    images, xy, visibility, depth, present = crops.tensors()
-    outputs = [network(chunk) for chunk in images.split(128)]
-    found = decode_crop_points(torch.cat([o[0] for o in outputs]), torch.cat([o[1] for o in outputs]))
-    error = (found.xy_px - xy).norm(dim=-1)
+    images = crops.tensors()[0]
+    heat, attributes = (torch.cat(parts).cpu().numpy() for parts in zip(*map(network, images.split(128)), strict=True))
+    found = decode_crop_points(heat, attributes)
+    present = crops.present
+    error = np.linalg.norm(found.xy_px - crops.xy_px, axis=-1)
     share = error / STATURE_PX
     joints = share[present][:, :TORSO]
-    seen = (visibility[present] == 2)[:, :TORSO]
+    seen = (crops.visibility[present] == 2)[:, :TORSO]
     return {
-        "pck5": float((joints < 0.05).float().mean()),
-        "pck5_seen": float((joints[seen] < 0.05).float().mean()),
-        "pck10": float((joints < 0.10).float().mean()),
-        "hvip": float(share[present][:, HVIP].median()),
-        "torso": float(share[present][:, TORSO].median()),
-        "depth_m": float((found.depth_m - depth)[present][:, :TORSO].abs().median()),
-        "coverage": float((error < found.sigma_px)[present][:, :TORSO].float().mean()),
-        "presence": float(((found.visible[:, TORSO] > 0.5) == present).float().mean()),
+        "pck5": float((joints < 0.05).mean()),
+        "pck5_seen": float((joints[seen] < 0.05).mean()),
+        "pck10": float((joints < 0.10).mean()),
+        "hvip": float(np.median(share[present][:, HVIP])),
+        "torso": float(np.median(share[present][:, TORSO])),
+        "depth_m": float(np.median(np.abs(found.depth_m - crops.depth_m)[present][:, :TORSO])),
+        "coverage": float((error < found.sigma_px)[present][:, :TORSO].mean()),
+        "presence": float(((found.visible[:, TORSO] > 0.5) == present).mean()),
     }
