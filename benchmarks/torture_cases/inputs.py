@@ -18,6 +18,7 @@ import numpy as np
 
 from crowd3d.errors import Crowd3DError
 from crowd3d.imaging import GigapixelImage
+from crowd3d.model.lifter import read_lifter
 from crowd3d.pipeline.folders import MidFolder
 from crowd3d.pipeline.frames import read_frames
 from crowd3d.pipeline.infer import read_observations
@@ -27,7 +28,6 @@ from crowd3d.pipeline.stages import Owner, Run
 from crowd3d.pipeline.world import World
 from crowd3d.scene import read_all_result, validate_predict_json
 from crowd3d.scene.camera_files import read_camera_file
-from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 from torture_cases.commands import LEAST_S, MOST_MB, SERVER
@@ -50,7 +50,7 @@ def readers(good: Path) -> dict[str, Reader]:
         **keypoints,
         **cameras,
         **weights,
-        "lifter.safetensors": load_lifter,
+        "lifter.safetensors": read_lifter,
         "video.avi": lambda path: read_frames(path, path.parent / "store", 5.0),
         f"{result}/scene.json": lambda path: Scene.load(path.parent),
         f"{result}/scene.npz": lambda path: Scene.load(path.parent),

@@ -125,3 +125,9 @@ def test_the_first_half_does_not_import_what_only_the_second_needs() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "numpy" in loaded
     assert not {"torch", "numba", "scipy.optimize", "crowd3d.optimise", "crowd3d.render", "crowd3d.pipeline.infer"} & set(loaded)
+
+
+@pytest.mark.parametrize("verb", ["inference", "reconstruct", "measure", "view", "export"])
+def test_whoever_only_runs_networks_does_not_import_pytorch(verb: str) -> None:
+    code = f"import sys, crowd3d.cli.{verb}; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -5,6 +5,7 @@ import torch
 from scipy.ndimage import maximum_filter
 
 from crowd3d.model import Detections, Maps, decode_maps
+from crowd3d.pipeline.network import INFERENCE_THRESHOLD
 
 
 def random_maps(batch: int = 3, side: int = 32) -> Maps:
@@ -14,7 +15,7 @@ def random_maps(batch: int = 3, side: int = 32) -> Maps:
 
 def test_people_agree_with_the_release(reference) -> None:
     released = reference.released
-    people = decode_maps(reference.maps)
+    people = decode_maps(reference.maps, INFERENCE_THRESHOLD)
     np.testing.assert_array_equal(people.centers.numpy(), released["parsed__centers_pred"])
     np.testing.assert_array_equal(people.image_index.numpy(), released["parsed__reorganize_idx"])
     np.testing.assert_allclose(people.score.numpy(), released["parsed__centers_conf"][:, 0], atol=1e-4)
@@ -59,7 +60,7 @@ def test_threshold_is_strict_and_plateaus_keep_all_their_cells() -> None:
 
 
 def test_an_empty_place_has_nobody() -> None:
-    people = decode_maps(Maps(torch.zeros(2, 148, 16, 16), torch.zeros(2, 1, 16, 16)))
+    people = decode_maps(Maps(torch.zeros(2, 148, 16, 16), torch.zeros(2, 1, 16, 16)), INFERENCE_THRESHOLD)
     assert len(people) == 0
     assert people.pose_rad.shape == (0, 24, 3)
 

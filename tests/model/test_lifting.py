@@ -10,6 +10,7 @@ from torch.autograd import gradcheck
 from crowd3d.bodies import load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.model import Detections, TileViews, decode_maps, lift_people, torso_root
+from crowd3d.pipeline.network import INFERENCE_THRESHOLD
 from crowd3d.types import TileLayout
 
 CAMERA = Camera.from_fov(40.0, (19200, 6480))
@@ -47,7 +48,7 @@ def told(tiles: TileViews, torso_px: np.ndarray, hvip_px: np.ndarray) -> Detecti
 
 def test_people_agree_with_the_release(reference) -> None:
     released = reference.released
-    detections = decode_maps(reference.maps)
+    detections = decode_maps(reference.maps, INFERENCE_THRESHOLD)
     people = lift_people(detections, reference.tiles)
     corner = torch.from_numpy(released["patch_leftTop"])[detections.image_index]
     np.testing.assert_allclose(people.torso_tile.numpy(), released["lifted__torso_center"], atol=1e-5)

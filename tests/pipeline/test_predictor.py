@@ -20,7 +20,7 @@ from crowd3d.ground.simulate import simulate_crowd
 from crowd3d.pipeline import weights as weights_module
 from crowd3d.pipeline.predictor import observations_of_array
 from crowd3d.pipeline.world import NOBODY
-from crowd3d.pose import backends
+from crowd3d.pose import embedded
 from crowd3d.settings import load_settings
 from crowd3d.types import Scene
 
@@ -166,8 +166,8 @@ def test_networks_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
             return seen
 
     read = weights_module.load_lifter
-    monkeypatch.setattr(backends, "EmbeddedSeeker", Seeker)
-    monkeypatch.setattr(weights_module, "load_lifter", lambda path: loaded.append("lifter") or read(path))
+    monkeypatch.setattr(embedded, "EmbeddedSeeker", Seeker)
+    monkeypatch.setattr(weights_module, "load_lifter", lambda *given: loaded.append("lifter") or read(*given))
     predictor = crowd3d.Crowd3D(pose_backend="embedded", optimise="none")
     assert loaded == []
     for _ in range(2):

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, TORSO54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from crowd3d.geometry.viewing import ViewingFrames
-from crowd3d.model.lifter import LifterOutput
+from crowd3d.model.lifter_values import LifterOutput
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.source import plain
 from crowd3d.scene.measuring import STANDING_TORSO_M, first_torso, guess_hvip, measure
@@ -31,9 +30,8 @@ def crowd():
     pose = sample_poses(rng, np.full(COUNT, "walk"))
     yaw = rng.uniform(-np.pi, np.pi, COUNT)
     upright = GROUND.rotation_cam_world
-    turn = axis_angle_to_matrix(torch.from_numpy(np.stack([0 * yaw, yaw, 0 * yaw], 1)))
-    rotations = torch.from_numpy(upright) @ turn @ axis_angle_to_matrix(torch.from_numpy(pose[:, 0]))
-    pose[:, 0] = matrix_to_axis_angle(rotations).numpy()
+    turn = axis_angle_to_matrix(np.stack([0 * yaw, yaw, 0 * yaw], 1))
+    pose[:, 0] = matrix_to_axis_angle(upright @ turn @ axis_angle_to_matrix(pose[:, 0]))
     betas = rng.normal(0, 1, (COUNT, 10))
     u, v = np.meshgrid(np.linspace(500, 5500, 6), [650, 950, 1350, 1900])
     feet = GROUND.intersect(CAMERA, np.stack([u.ravel(), v.ravel()], 1))
@@ -123,10 +121,10 @@ def perfect_lifter(crowd, feet):
 
     def perfect(measured):
         frames = ViewingFrames.look_at(first_torso(CAMERA, GROUND, observe(joints).torso_px, people.hvip_px, sizes(joints)), GROUND)
-        rotations = axis_angle_to_matrix(torch.from_numpy(people.pose_rad).double())
-        rotations[:, 0] = torch.from_numpy(frames.axes_cam_upright).transpose(1, 2) @ rotations[:, 0]
-        hvip = torch.from_numpy(frames.to_tangent(CAMERA, CAMERA.project(feet)[:, None])[:, 0])
-        return LifterOutput(rotations, torch.from_numpy(people.betas), hvip, torch.zeros(COUNT, 2))
+        rotations = axis_angle_to_matrix(people.pose_rad.astype(np.float64))
+        rotations[:, 0] = frames.axes_cam_upright.swapaxes(1, 2) @ rotations[:, 0]
+        hvip = frames.to_tangent(CAMERA, CAMERA.project(feet)[:, None])[:, 0]
+        return LifterOutput(rotations, people.betas, hvip, np.zeros((COUNT, 2)))
 
     return perfect
 

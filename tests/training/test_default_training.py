@@ -12,7 +12,8 @@ from crowd3d.cli.main import main
 from crowd3d.model import load_weights
 from crowd3d.model.keypoint_net import KeypointNet
 from crowd3d.model.lifter import Lifter
-from crowd3d.scene.placing import load_lifter
+from crowd3d.model.lifter_values import LifterInput
+from crowd3d.scene.placing import MEASURED_SHAPES, load_lifter
 from crowd3d.training import scene_store
 from crowd3d.training.lifter_data import PairMaker
 from crowd3d.training.scene_store import SceneKind
@@ -67,7 +68,9 @@ def test_training_writes_weights_and_says_how_good_they_are(trained, stage, netw
 
 
 def test_the_pipeline_loads_the_lifter(trained):
-    assert not load_lifter(trained / "lifter" / "weights.safetensors").training
+    lift = load_lifter(trained / "lifter" / "weights.safetensors")
+    said = lift(LifterInput(*(np.zeros(shape, np.float32) for shape in MEASURED_SHAPES)))
+    np.testing.assert_allclose(np.linalg.det(said.rotations), np.ones((2, 24)), atol=1e-4)
 
 
 def test_a_training_begins_with_given_weights_and_changes_them(trained, tmp_path):

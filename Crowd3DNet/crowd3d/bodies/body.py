@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from array_api_compat import array_namespace, device
 
 from crowd3d.bodies.skinning import articulate, reshape, skin
-from crowd3d.geometry.rotations import axis_angle_to_matrix
+from crowd3d.geometry.rotations import Array, axis_angle_to_matrix
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHUNK_VERTICES = 160_000
 """Vertices skinned at a time: what lies between them then stays in the processor's cache."""
@@ -26,8 +29,8 @@ class BodyOutput(NamedTuple):
         joints54: (N, 54, 3), order of `crowd3d.bodies.joints.SMPL54_NAMES`.
     """
 
-    vertices: Tensor
-    joints54: Tensor
+    vertices: Any
+    joints54: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,7 @@ class Body:
     regressor_extra9: np.ndarray
     regressor_h36m17: np.ndarray
     hair: np.ndarray
-    _tensors: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = field(default_factory=dict, repr=False)
+    _beside: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], name: str) -> Body:
@@ -140,68 +143,90 @@ class Body:
             regressor_extra9=self.regressor_extra9[:, rows],
             regressor_h36m17=self.regressor_h36m17[:, rows],
             hair=self.hair[rows],
-            _tensors={},
+            _beside={},
         )
 
-    def forward(self, pose_rad: Tensor, betas: Tensor) -> BodyOutput:
-        """Pose everybody; differentiable; device and dtype of `pose_rad`; never in reduced precision under autocast.
-
-        Without gradients people are processed in chunks.
+    def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pose everybody, in chunks.
 
         Args:
             pose_rad: (N, 24, 3) axis-angle relative to the parent, global orientation first.
             betas: (N, 10).
+
+        Returns:
+            Vertices (N, V, 3) and SMPL-54 joints (N, 54, 3), metres, float64 if `pose_rad` is, else float32.
         """
+        dtype = np.float64 if np.asarray(pose_rad).dtype == np.float64 else np.float32
+        rotations, betas = axis_angle_to_matrix(np.asarray(pose_rad, dtype)), np.asarray(betas, dtype)
+        vertices, joints = (np.empty((len(rotations), count, 3), dtype) for count in (len(self.template), 54))
+        for rows in self._chunks(len(rotations)):
+            vertices[rows], joints[rows] = self._skin(rotations[rows], betas[rows])
+        return vertices, joints
+
+    def forward(self, pose_rad: Tensor, betas: Tensor) -> BodyOutput:
+        """`pose` for tensors: differentiable; device and dtype of `pose_rad`; never in reduced precision under autocast."""
+        import torch
+
         with torch.autocast(pose_rad.device.type, enabled=False):
             rotations = axis_angle_to_matrix(pose_rad)
         return self.forward_rotations(rotations, betas)
 
     def forward_rotations(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
-        """`forward` with rotation matrices (N, 24, 3, 3), which a network that predicts them need not turn into angles and back."""
+        """`forward` with rotation matrices (N, 24, 3, 3), which a network that predicts them need not turn into angles and back.
+
+        Without gradients people are processed in chunks.
+        """
+        import torch
+
+        betas = betas.to(rotations.dtype)
         with torch.autocast(rotations.device.type, enabled=False):
             if torch.is_grad_enabled() and (rotations.requires_grad or betas.requires_grad):
                 return self._skin(rotations, betas)
             # Into their places: joining chunks afterwards would hold everybody twice.
             vertices, joints = (rotations.new_empty(len(rotations), count, 3) for count in (len(self.template), 54))
-            people = max(1, CHUNK_VERTICES // len(self.template))
-            for part in zip(*(everybody.split(people) for everybody in (rotations, betas, vertices, joints)), strict=True):
-                part[2][:], part[3][:] = self._skin(*part[:2])
+            for rows in self._chunks(len(rotations)):
+                vertices[rows], joints[rows] = self._skin(rotations[rows], betas[rows])
             return BodyOutput(vertices, joints)
-
-    def pose(self, pose_rad: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """NumPy form of `forward`: vertices (N, V, 3) and SMPL-54 joints (N, 54, 3), float64 if `pose_rad` is, else float32."""
-        dtype = torch.float64 if np.asarray(pose_rad).dtype == np.float64 else torch.float32
-        with torch.inference_mode():
-            vertices, joints = self.forward(torch.as_tensor(pose_rad, dtype=dtype), torch.as_tensor(betas, dtype=dtype))
-        return vertices.numpy(), joints.numpy()
 
     def joints_h36m17(self, vertices: np.ndarray) -> np.ndarray:
         """(N, V, 3) posed vertices → (N, 17, 3) joints in the order of `H36M17_NAMES`, not aligned."""
         return self.regressor_h36m17.astype(vertices.dtype) @ vertices
 
-    def _skin(self, rotations: Tensor, betas: Tensor) -> BodyOutput:
-        buffers = self._buffers(rotations.device, rotations.dtype)
-        betas = betas.to(rotations.dtype)
+    def _chunks(self, people: int) -> Iterator[slice]:
+        step = max(1, CHUNK_VERTICES // len(self.template))
+        return (slice(first, first + step) for first in range(0, people, step))
+
+    def _skin(self, rotations: Array, betas: Array) -> BodyOutput:
+        xp, buffers = array_namespace(rotations), self._buffers(rotations)
         shaped = reshape(buffers["template"], buffers["shapedirs"], betas)
         if self.posedirs is not None:
-            features = (rotations[:, 1:] - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(-1, 207)
-            shaped = reshape(shaped, buffers["posedirs"], features)
+            identity = xp.eye(3, dtype=rotations.dtype, device=device(rotations))
+            shaped = reshape(shaped, buffers["posedirs"], (rotations[:, 1:] - identity).reshape(-1, 207))
         rest = reshape(buffers["joint_template"], buffers["joint_shapedirs"], betas)
         bones = articulate(rotations, rest)
         vertices = skin(bones, rest, buffers["weights"], shaped)
         extra9 = buffers["regressor_extra9"] @ vertices[:, buffers["extra9_vertex_ids"]]
-        return BodyOutput(vertices, torch.cat([bones.position, vertices[:, buffers["extra_vertex_ids"]], extra9], dim=1))
+        return BodyOutput(vertices, xp.concat([bones.position, vertices[:, buffers["extra_vertex_ids"]], extra9], axis=1))
 
-    def _buffers(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-        if (device, dtype) not in self._tensors:
+    def _buffers(self, like: Array) -> dict[str, Array]:
+        """Arrays of the body beside those that are to be posed."""
+        xp, key = array_namespace(like), (type(like), device(like), like.dtype)
+        if key not in self._beside:
             used = np.flatnonzero(self.regressor_extra9.any(0))
             names = ["template", "shapedirs", "joint_template", "joint_shapedirs", "weights"]
             names += [] if self.posedirs is None else ["posedirs"]
             arrays = {name: getattr(self, name) for name in names} | {"regressor_extra9": self.regressor_extra9[:, used]}
-            # made outside inference mode, because the cache serves training as well
-            with torch.inference_mode(False):
-                buffers = {name: torch.as_tensor(array, dtype=dtype, device=device) for name, array in arrays.items()}
-                indices = {"extra_vertex_ids": self.extra_vertex_ids, "extra9_vertex_ids": used}
-                buffers |= {name: torch.as_tensor(array, device=device) for name, array in indices.items()}
-            self._tensors[device, dtype] = buffers
-        return self._tensors[device, dtype]
+            indices = {"extra_vertex_ids": self.extra_vertex_ids, "extra9_vertex_ids": used}
+            with _outside_inference_mode(like):
+                buffers = {name: xp.asarray(array, dtype=like.dtype, device=device(like)) for name, array in arrays.items()}
+                self._beside[key] = buffers | {name: xp.asarray(array, device=device(like)) for name, array in indices.items()}
+        return self._beside[key]
+
+
+def _outside_inference_mode(like: Array) -> AbstractContextManager[object]:
+    """What is kept beside tensors serves training as well."""
+    if isinstance(like, np.ndarray):
+        return nullcontext()
+    import torch
+
+    return torch.inference_mode(False)

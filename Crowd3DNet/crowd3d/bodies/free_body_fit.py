@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.optimize import nnls
 from scipy.spatial.transform import Rotation
 
@@ -53,9 +52,8 @@ def skin(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, rotation
     Returns:
         Moved vertices and joints.
     """
-    turned, rest = torch.from_numpy(rotations), torch.from_numpy(joints)
-    bones = Bones(turned, place_joints(turned, (rest - rest[:, :1])[..., None])[..., 0])
-    return skinning.skin(bones, rest, torch.from_numpy(weights), torch.from_numpy(vertices)).numpy(), bones.position.numpy()
+    bones = Bones(rotations, place_joints(rotations, (joints - joints[:, :1])[..., None])[..., 0])
+    return skinning.skin(bones, joints, weights, vertices), bones.position
 
 
 def t_pose_rotations(joints: np.ndarray) -> np.ndarray:
@@ -79,7 +77,7 @@ def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
     local[:, 16, 2] -= rng.uniform(0, 1.5, count)
     local[:, 17, 2] += rng.uniform(0, 1.5, count)
     rotations = Rotation.from_rotvec(local.reshape(-1, 3)).as_matrix().reshape(count, 24, 3, 3)
-    return turn_bones(torch.from_numpy(rotations)).numpy()
+    return turn_bones(rotations)
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,27 @@ body's frame, P_j its posed and J_j its rest joint, a point x of the rest shape 
 of skinned points, such as a regressed joint, is ``Σ_j R_j · offset_j + weight_j · P_j`` with offsets that are linear in the betas,
 so that a handful of points costs no mesh. Rest shapes here contain everything that shapes do, corrections for the pose included,
 except in `Points`, which leave these out.
+
+What moves whole bodies takes NumPy arrays or PyTorch tensors, which may need gradients; mixtures and derivatives are for NumPy.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from array_api_compat import array_namespace, device
 
 from crowd3d.bodies.joints import SMPL_PARENTS
-from crowd3d.geometry.rotations import left_jacobian
+from crowd3d.geometry.rotations import Array, left_jacobian
 
 JOINTS = len(SMPL_PARENTS)
 _PARENTS = [int(parent) for parent in SMPL_PARENTS[1:]]
 
 
-def _ancestors() -> Tensor:
+def _ancestors() -> np.ndarray:
     """(24, 24) 1 where the second bone is the first or one that it hangs on."""
-    above = torch.eye(JOINTS)
+    above = np.eye(JOINTS)
     for joint, parent in enumerate(_PARENTS, 1):
         above[joint] += above[parent]
     return above
@@ -35,7 +37,7 @@ def _ancestors() -> Tensor:
 
 def _generations() -> list[tuple[slice, list[int]]]:
     """Bones in turn by their distance from the pelvis: their rows, and where in the generation before their parents are."""
-    depth = (_ancestors().sum(1) - 1).long().tolist()
+    depth = (_ancestors().sum(1) - 1).astype(int).tolist()
     first = [depth.index(generation) for generation in range(max(depth) + 1)] + [JOINTS]
     return [
         (slice(begin, end), [_PARENTS[joint - 1] - before for joint in range(begin, end)])
@@ -55,24 +57,25 @@ class Bones(NamedTuple):
         position: (n, 24, 3) of each joint, metres.
     """
 
-    rotation: Tensor
-    position: Tensor
+    rotation: Any
+    position: Any
 
 
-def reshape(mean: Tensor, directions: Tensor, amounts: Tensor) -> Tensor:
+def reshape(mean: Array, directions: Array, amounts: Array) -> Array:
     """Points (P, 3) or (n, P, 3) plus (P, 3, B) per unit of each of the amounts (n, B) → (n, P, 3)."""
-    return torch.addmm(mean.flatten(-2), amounts, directions.flatten(0, 1).T).view(-1, *mean.shape[-2:])
+    moved = amounts @ directions.reshape(-1, directions.shape[-1]).T
+    return mean + moved.reshape(len(amounts), *mean.shape[-2:])
 
 
-def turn_bones(local: Tensor) -> Tensor:
+def turn_bones(local: Array) -> Array:
     """(n, 24, 3, 3) rotations against the parent bone → against the body's frame."""
     turned = [local[:, :1]]
     for rows, parents in _GENERATIONS:
         turned.append(turned[-1][:, parents] @ local[:, rows])
-    return torch.cat(turned, 1)
+    return array_namespace(local).concat(turned, axis=1)
 
 
-def place_joints(rotation: Tensor, rest: Tensor) -> Tensor:
+def place_joints(rotation: Array, rest: Array) -> Array:
     """Posed joints; the pelvis stays where it is at rest.
 
     Being linear in the rest joints, this also turns their change per beta into that of the posed joints.
@@ -84,18 +87,21 @@ def place_joints(rotation: Tensor, rest: Tensor) -> Tensor:
     Returns:
         (n, 24, 3, C).
     """
+    xp = array_namespace(rotation)
     bones = rotation[:, _PARENTS] @ (rest[:, 1:] - rest[:, _PARENTS])
-    steps = torch.cat([rest[:, :1].expand(len(rotation), -1, -1, -1), bones], 1)
-    return (_ANCESTORS.to(rotation) @ steps.flatten(2)).view_as(steps)
+    pelvis = xp.broadcast_to(rest[:, :1], (len(rotation), 1, *rest.shape[2:]))
+    steps = xp.concat([pelvis, bones], axis=1)
+    above = xp.asarray(_ANCESTORS, dtype=rotation.dtype, device=device(rotation))
+    return (above @ steps.reshape(len(rotation), JOINTS, 3 * steps.shape[-1])).reshape(steps.shape)
 
 
-def articulate(local: Tensor, rest: Tensor) -> Bones:
+def articulate(local: Array, rest: Array) -> Bones:
     """Pose skeletons: rotations against the parent bone (n, 24, 3, 3), rest joints (n, 24, 3) in metres."""
     rotation = turn_bones(local)
     return Bones(rotation, place_joints(rotation, rest[..., None])[..., 0])
 
 
-def skin(bones: Bones, rest: Tensor, weights: Tensor, points: Tensor) -> Tensor:
+def skin(bones: Bones, rest: Array, weights: Array, points: Array) -> Array:
     """Move points of the rest shape with the bones.
 
     Args:
@@ -107,15 +113,15 @@ def skin(bones: Bones, rest: Tensor, weights: Tensor, points: Tensor) -> Tensor:
     Returns:
         (n, V, 3) metres.
     """
+    xp = array_namespace(rest)
     shift = bones.position - (bones.rotation @ rest[..., None])[..., 0]
     # coordinates before points: sums over coordinates then run over long contiguous rows, twice as fast as 3 × 3 products per point
-    columns = torch.cat([bones.rotation, shift[..., None]], -1).flatten(2).transpose(1, 2)
-    transform = (columns.reshape(-1, JOINTS) @ weights.T).view(-1, 3, 4, len(weights))
-    coordinates = points.transpose(1, 2).contiguous()
-    moved = transform[:, :, 3]
-    for axis in range(3):
-        moved = torch.addcmul(moved, transform[:, :, axis], coordinates[:, None, axis])
-    return moved.transpose(1, 2).contiguous()
+    columns = xp.concat([bones.rotation, shift[..., None]], axis=-1)
+    columns = xp.permute_dims(columns, (0, 2, 3, 1)).reshape(-1, JOINTS)
+    transform = (columns @ weights.T).reshape(len(rest), 3, 4, len(weights))
+    x, y, z = (points[:, None, :, axis] for axis in range(3))
+    moved = transform[:, :, 0] * x + transform[:, :, 1] * y + transform[:, :, 2] * z + transform[:, :, 3]
+    return xp.permute_dims(moved, (0, 2, 1))
 
 
 class Points(NamedTuple):
@@ -127,12 +133,12 @@ class Points(NamedTuple):
         offset_shape: (..., K, 24, 3, B) change of `offset` per beta.
     """
 
-    weight: Tensor
-    offset: Tensor
-    offset_shape: Tensor
+    weight: np.ndarray
+    offset: np.ndarray
+    offset_shape: np.ndarray
 
 
-def mix(mixture: Tensor, weights: Tensor, shape: tuple[Tensor, Tensor], joints: tuple[Tensor, Tensor]) -> Points:
+def mix(mixture: np.ndarray, weights: np.ndarray, shape: tuple[np.ndarray, ...], joints: tuple[np.ndarray, ...]) -> Points:
     """Prepare mixtures of points.
 
     Args:
@@ -142,43 +148,45 @@ def mix(mixture: Tensor, weights: Tensor, shape: tuple[Tensor, Tensor], joints: 
         joints: (24, 3) and (24, 3, B) likewise.
     """
     share = mixture @ weights
+    each = (mixture[:, :, None] * weights).transpose(0, 2, 1).reshape(-1, len(weights))
     offset, offset_shape = (
-        torch.einsum("kv,vj,v...->kj...", mixture, weights, of_points) - share.view(*share.shape, *[1] * (of_joints.ndim - 1)) * of_joints
+        (each @ of_points.reshape(len(weights), -1)).reshape(*share.shape, *of_points.shape[1:])
+        - share.reshape(*share.shape, *[1] * (of_joints.ndim - 1)) * of_joints
         for of_points, of_joints in zip(shape, joints, strict=True)
     )
     return Points(share, offset, offset_shape)
 
 
-def _parts(bones: Bones, points: Points, betas: Tensor) -> Tensor:
+def _parts(bones: Bones, points: Points, betas: np.ndarray) -> np.ndarray:
     """(n, K, 24, 3) what each bone contributes to each point."""
     offset = points.offset + (points.offset_shape @ betas[:, None, None, :, None])[..., 0]
-    return torch.einsum("njxy,nkjy->nkjx", bones.rotation, offset) + points.weight[..., None] * bones.position[:, None]
+    return np.einsum("njxy,nkjy->nkjx", bones.rotation, offset) + points.weight[..., None] * bones.position[:, None]
 
 
-def locate(bones: Bones, points: Points, betas: Tensor) -> Tensor:
+def locate(bones: Bones, points: Points, betas: np.ndarray) -> np.ndarray:
     """(n, K, 3) places of points that everybody has."""
-    return _along(bones.rotation, bones.position, points, betas).transpose(1, 2)
+    return _along(bones.rotation, bones.position, points, betas).swapaxes(1, 2)
 
 
-def heights(bones: Bones, points: Points, betas: Tensor) -> Tensor:
+def heights(bones: Bones, points: Points, betas: np.ndarray) -> np.ndarray:
     """(n, K) the y coordinates alone, cheaply."""
     return _along(bones.rotation[:, :, 1:2], bones.position[..., 1:2], points, betas)[:, 0]
 
 
-def _along(rows: Tensor, position: Tensor, points: Points, betas: Tensor) -> Tensor:
+def _along(rows: np.ndarray, position: np.ndarray, points: Points, betas: np.ndarray) -> np.ndarray:
     """(n, x, K) some coordinates of points, from these rows (n, 24, x, 3) of the rotations and coordinates (n, 24, x) of the bones.
 
     Betas come last: what moves with them is then summed over the bones for everybody at once.
     """
-    flat = rows.transpose(1, 2).flatten(2)
-    shape = points.offset_shape.flatten(1, 2)
-    count, betas_count = shape.shape[0], shape.shape[-1]
-    moved = (flat @ shape.permute(1, 0, 2).flatten(1)).unflatten(-1, (count, betas_count))
-    still = flat @ points.offset.flatten(1).T + position.transpose(1, 2) @ points.weight.T
+    flat = rows.swapaxes(1, 2).reshape(len(rows), rows.shape[2], -1)
+    count, betas_count = len(points.weight), betas.shape[1]
+    shape = points.offset_shape.reshape(count, -1, betas_count).transpose(1, 0, 2).reshape(-1, count * betas_count)
+    moved = (flat @ shape).reshape(*flat.shape[:2], count, betas_count)
+    still = flat @ points.offset.reshape(count, -1).T + position.swapaxes(1, 2) @ points.weight.T
     return still + (moved @ betas[:, None, :, None])[..., 0]
 
 
-def spin(pose_rad: Tensor, rotation: Tensor) -> Tensor:
+def spin(pose_rad: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """(n, 24, 3, 3) columns: angular velocity of a bone per component of its axis-angle.
 
     Args:
@@ -186,10 +194,12 @@ def spin(pose_rad: Tensor, rotation: Tensor) -> Tensor:
         rotation: (n, 24, 3, 3) bones against the body's frame.
     """
     velocity = left_jacobian(pose_rad)
-    return torch.cat([velocity[:, :1], rotation[:, _PARENTS] @ velocity[:, 1:]], 1)
+    return np.concatenate([velocity[:, :1], rotation[:, _PARENTS] @ velocity[:, 1:]], 1)
 
 
-def differentiate(bones: Bones, spins: Tensor, joint_shape: Tensor, points: Points, betas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def differentiate(
+    bones: Bones, spins: np.ndarray, joint_shape: np.ndarray, points: Points, betas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places of points and their derivatives.
 
     A point turns about a joint with all that the bones from there on contribute to it.
@@ -205,12 +215,12 @@ def differentiate(bones: Bones, spins: Tensor, joint_shape: Tensor, points: Poin
         (n, K, 3) places; (n, K, 3, 24, 3) change per component of each bone's axis-angle; (n, K, 3, B) change per beta.
     """
     parts = _parts(bones, points, betas)
-    below = _ANCESTORS.T.to(parts)
-    carried = torch.einsum("ij,nkjx->nkix", below, parts)
-    lever = carried - (points.weight @ below.T)[..., None] * bones.position[:, None]
-    turned = torch.linalg.cross(spins[:, None], lever[..., None].expand(*lever.shape, 3), dim=3)
-    weight = points.weight.expand(len(betas), *points.weight.shape[-2:])
-    shape = points.offset_shape.expand(len(betas), *points.offset_shape.shape[-4:])
-    per_beta = torch.einsum("njxy,nkjyb->nkxb", bones.rotation, shape)
-    per_beta = per_beta + torch.einsum("nkj,njxb->nkxb", weight, place_joints(bones.rotation, joint_shape[None]))
-    return parts.sum(2), turned.permute(0, 1, 3, 2, 4), per_beta
+    carried = _ANCESTORS.T @ parts
+    lever = carried - (points.weight @ _ANCESTORS)[..., None] * bones.position[:, None]
+    turned = np.cross(spins[:, None], lever[..., None], axis=3)
+    weight = np.broadcast_to(points.weight, (len(betas), *points.weight.shape[-2:]))
+    people, count, betas_count = len(betas), weight.shape[1], points.offset_shape.shape[-1]
+    rows = bones.rotation.swapaxes(1, 2).reshape(people, 1, 3, -1)
+    per_beta = rows @ points.offset_shape.reshape(*points.offset_shape.shape[:-3], -1, betas_count)
+    moved = place_joints(bones.rotation, joint_shape[None]).reshape(people, JOINTS, -1)
+    return parts.sum(2), turned.transpose(0, 1, 3, 2, 4), per_beta + (weight @ moved).reshape(people, count, 3, betas_count)

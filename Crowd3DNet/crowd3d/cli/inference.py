@@ -126,7 +126,7 @@ def infer_options(args: argparse.Namespace, settings: Settings, known: Known) ->
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
     find_renderer(args.renderer)
     return InferOptions(
-        weights=DefaultWeights.shipped(settings),
+        weights=DefaultWeights.shipped(settings, args.engine, args.device),
         network=chosen_network(args.weights, settings, args),
         known=known,
         batch_size=min(args.inference_batch_size or config.val_batch_size, LARGEST_BATCH),

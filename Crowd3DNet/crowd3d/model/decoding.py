@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from crowd3d.geometry.rotations import matrix_to_axis_angle, rot6d_to_matrix
 from crowd3d.model.crowd3dnet import Maps
 
-INFERENCE_THRESHOLD = 0.25
 PEAK_WINDOW = 5
 
 
@@ -69,7 +68,7 @@ class Detections:
         return self.numbers[:, 138:148]
 
 
-def decode_maps(maps: Maps, threshold: float = INFERENCE_THRESHOLD, top_k: int = 64) -> Detections:
+def decode_maps(maps: Maps, threshold: float, top_k: int = 64) -> Detections:
     """Find people in the maps of a batch.
 
     A person is a cell whose centre score is the largest in its 5×5 neighbourhood and above `threshold`.

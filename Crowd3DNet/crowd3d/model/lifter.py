@@ -5,13 +5,15 @@ It sees no pixels, so it works with any 2D pose backend. Coordinates come from `
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crowd3d.geometry.rotations import rot6d_to_matrix
+from crowd3d.model.checkpoints import fill, load_weights
+from crowd3d.model.lifter_values import LOG_SIGMA_UNKNOWN, LifterInput, LifterOutput
 
 HIDDEN = 512
 BLOCKS = 3
@@ -21,52 +23,6 @@ and probability."""
 CONTEXT_FEATURES = 5
 FULL_OFFSET_SHARE = 0.1
 """Second places of at least this probability count with all of their distance from the first, others in proportion."""
-LOG_SIGMA_UNKNOWN = 0.0
-"""Log spread (log m) of a coordinate that was not measured: a metre says nothing about a person."""
-
-
-class LifterInput(NamedTuple):
-    """Measurements of N people in their viewing frames.
-
-    Attributes:
-        tangent_m: (N, 17, 2) right and up on the tangent plane through the assumed torso centre.
-        depth_m: (N, 17) depth behind the torso centre along its ray, 0 where unknown.
-        log_sigma: (N, 17, 2) log metres, spread of tangent_m per axis, and of depth_m.
-        visible: (N, 17) probability of being seen and not hidden.
-        other_m: (N, 17, 2) from tangent_m to where else the keypoint may be.
-        other_share: (N, 17) probability that it is there.
-        elevation_rad: (N,) ray to the torso centre below the horizon.
-        distance_m: (N,) assumed distance of the torso centre.
-        hvip_tangent_m: (N, 2) assumed HVIP.
-    """
-
-    tangent_m: Tensor
-    depth_m: Tensor
-    log_sigma: Tensor
-    visible: Tensor
-    other_m: Tensor
-    other_share: Tensor
-    elevation_rad: Tensor
-    distance_m: Tensor
-    hvip_tangent_m: Tensor
-
-
-class LifterOutput(NamedTuple):
-    """Estimates for N people.
-
-    Attributes:
-        rotations: (N, 24, 3, 3) SMPL joint rotations, the global one in the upright frame (right, up, towards the camera).
-        betas: (N, 10).
-        hvip_tangent_m: (N, 2) HVIP on the tangent plane.
-        torso_tangent_m: (N, 2) torso centre on the tangent plane.
-    """
-
-    rotations: Tensor
-    betas: Tensor
-    hvip_tangent_m: Tensor
-    torso_tangent_m: Tensor
-
-
 class Lifter(nn.Module):
     """Residual multilayer perceptron from `LifterInput` to `LifterOutput`.
 
@@ -110,3 +66,25 @@ class Lifter(nn.Module):
         out = self.output(F.gelu(x))
         rotations = rot6d_to_matrix(out[:, :144].reshape(-1, 24, 6))
         return LifterOutput(rotations, out[:, 144:154], measured.hvip_tangent_m + out[:, 154:156], out[:, 156:158])
+
+
+class PlainLifter(nn.Module):
+    """A lifter as engines want it: tensors in, tensors out."""
+
+    def __init__(self, lifter: Lifter) -> None:
+        super().__init__()
+        self.lifter = lifter
+
+    def forward(self, *measured: Tensor) -> LifterOutput:
+        return self.lifter(LifterInput(*measured))
+
+
+def read_lifter(path: Path) -> Lifter:
+    """A trained lifter, in eval mode.
+
+    Raises:
+        MissingAsset: the file is absent, damaged or does not hold a lifter.
+    """
+    lifter = Lifter()
+    fill(lifter, load_weights(path)[0], path)
+    return lifter.eval()

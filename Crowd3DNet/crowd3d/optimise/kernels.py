@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy.special import logsumexp, softmax
 
-Kernel = Callable[[Tensor], tuple[Tensor, Tensor]]
+Kernel = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Squared norms (n, g) → costs (n, g) and weights (n, g)."""
 
 
-def quadratic(squared: Tensor) -> tuple[Tensor, Tensor]:
+def quadratic(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Plain least squares."""
-    return 0.5 * squared, torch.ones_like(squared)
+    return 0.5 * squared, np.ones_like(squared)
 
 
 def cauchy(limit: float) -> Kernel:
@@ -22,21 +22,21 @@ def cauchy(limit: float) -> Kernel:
     return partial(_cauchy, limit**2)
 
 
-def _cauchy(scale: float, squared: Tensor) -> tuple[Tensor, Tensor]:
-    return 0.5 * scale * torch.log1p(squared / scale), 1 / (1 + squared / scale)
+def _cauchy(scale: float, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return 0.5 * scale * np.log1p(squared / scale), 1 / (1 + squared / scale)
 
 
-def geman_mcclure(limit: Tensor) -> Kernel:
+def geman_mcclure(limit: np.ndarray) -> Kernel:
     """Levels off beyond `limit` (n,), one per person: what does not fit at all is ignored (Geman and McClure 1987)."""
-    return partial(_geman_mcclure, limit.square()[:, None])
+    return partial(_geman_mcclure, limit[:, None] ** 2)
 
 
-def _geman_mcclure(scale: Tensor, squared: Tensor) -> tuple[Tensor, Tensor]:
+def _geman_mcclure(scale: np.ndarray, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     share = scale / (scale + squared)
-    return 0.5 * squared * share, share.square()
+    return 0.5 * squared * share, share**2
 
 
-def mixture(log_weight: Tensor) -> Kernel:
+def mixture(log_weight: np.ndarray) -> Kernel:
     """Negative log of a mixture of g normal distributions with log (share / spread) `log_weight` (g,).
 
     The squared norms are the squared deviations from each; the whole cost stands in the first column.
@@ -44,8 +44,8 @@ def mixture(log_weight: Tensor) -> Kernel:
     return partial(_mixture, log_weight)
 
 
-def _mixture(log_weight: Tensor, squared: Tensor) -> tuple[Tensor, Tensor]:
+def _mixture(log_weight: np.ndarray, squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_density = log_weight - 0.5 * squared
-    cost = torch.zeros_like(squared)
-    cost[:, 0] = log_weight.logsumexp(0) - log_density.logsumexp(1)
-    return cost, log_density.softmax(1)
+    cost = np.zeros_like(squared)
+    cost[:, 0] = logsumexp(log_weight) - logsumexp(log_density, axis=1)
+    return cost, softmax(log_density, axis=1)

@@ -1,12 +1,10 @@
-"""What is measured and what is believed of everybody, as tensors ready for the terms."""
+"""What is measured and what is believed of everybody, as arrays ready for the terms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from crowd3d.bodies import Body
 from crowd3d.bodies.joints import TORSO17
@@ -18,7 +16,7 @@ from crowd3d.ground import StaturePrior
 from crowd3d.optimise.belief import Belief
 from crowd3d.optimise.pose_prior import PosePrior
 from crowd3d.optimise.skeleton import Skeleton
-from crowd3d.optimise.state import BETAS, POSE, SHARED, Lens, Start, bones_of
+from crowd3d.optimise.state import BETAS, POSE, RISE, SHARED, Lens, Start, bones_of
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.source import plain
 from crowd3d.types import Keypoints, People, Scene
@@ -46,15 +44,15 @@ class Measurements:
         betas: (N, 10) given betas.
     """
 
-    xy_px: Tensor
-    xy_inverse: Tensor
-    depth_m: Tensor
-    depth_inverse: Tensor
-    ray: Tensor
-    hvip: Tensor
-    hvip_inverse: Tensor
-    pose: Tensor
-    betas: Tensor
+    xy_px: np.ndarray
+    xy_inverse: np.ndarray
+    depth_m: np.ndarray
+    depth_inverse: np.ndarray
+    ray: np.ndarray
+    hvip: np.ndarray
+    hvip_inverse: np.ndarray
+    pose: np.ndarray
+    betas: np.ndarray
 
     def __getitem__(self, rows: slice) -> Measurements:
         return Measurements(*(getattr(self, f.name)[rows] for f in fields(self)))
@@ -81,16 +79,16 @@ class Problem:
     lens: Lens
     start: Start
     evidence: Measurements
-    basis: Tensor
+    basis: np.ndarray
     pose_inverse: float
     lean: float
     stature: StaturePrior
-    shared_mean: Tensor
-    shared_information: Tensor
-    shared_free: Tensor
+    shared_mean: np.ndarray
+    shared_information: np.ndarray
+    shared_free: np.ndarray
     people_free: bool
     belief: Belief
-    frame: Tensor
+    frame: np.ndarray
 
     def __len__(self) -> int:
         return len(self.start)
@@ -136,10 +134,9 @@ def _refuse_nan(xy_px: np.ndarray, unknown: np.ndarray) -> None:
         )
 
 
-def upright(people: People, ground: GroundPlane) -> Tensor:
+def upright(people: People, ground: GroundPlane) -> np.ndarray:
     """(N, 3, 3) rotations of the pelvis in the upright world."""
-    root = axis_angle_to_matrix(torch.from_numpy(people.pose_rad[:, 0].astype(np.float64)))
-    return torch.from_numpy(ground.rotation_cam_world).T @ root
+    return ground.rotation_cam_world.T @ axis_angle_to_matrix(people.pose_rad[:, 0].astype(np.float64))
 
 
 def size_px(camera: Camera, people: People, stature_m: np.ndarray) -> np.ndarray:
@@ -166,7 +163,7 @@ def state_problem(
     free: tuple[str, ...],
     belief: Belief,
     frame: np.ndarray,
-) -> tuple[Problem, Tensor, Tensor]:
+) -> tuple[Problem, np.ndarray, np.ndarray]:
     """Set up the problem of a scene whose people are all `usable`.
 
     Args:
@@ -184,20 +181,19 @@ def state_problem(
     """
     camera, ground, people = scene.camera, scene.ground, scene.people
     skeleton = Skeleton.of(body)
-    betas = torch.from_numpy(people.betas.astype(np.float64))
+    betas = people.betas.astype(np.float64)
     size = size_px(camera, people, body.stature_m(people.betas))
     pose_rad = people.pose_rad[:, 1:].reshape(-1, 69).astype(np.float64)
-    basis = torch.from_numpy(prior.basis_rad)
-    start = Start(torch.from_numpy(people.hvip_px), torch.from_numpy(size), upright(people, ground), torch.from_numpy(pose_rad))
-    x = torch.zeros(len(people), POSE + basis.shape[1] + BETAS, dtype=torch.float64)
+    basis = prior.basis_rad
+    start = Start(people.hvip_px, size, upright(people, ground), pose_rad)
+    x = np.zeros((len(people), POSE + basis.shape[1] + BETAS))
     x[:, -BETAS:] = betas
     bones = bones_of(skeleton, start, basis, x)
     torso = locate(bones, skeleton.landmarks, betas)[:, TORSO17].mean(1)
-    turn = torch.from_numpy(ground.rotation_cam_world)
-    pelvis = torch.from_numpy(people.translation_cam_m) + skeleton.joint[0] + betas @ skeleton.joint_shape[0].T
-    torso_cam = (pelvis + torso @ turn.T).numpy()
-    x[:, 2] = torch.from_numpy(ground.signed_distance(torso_cam))
-    shared = torch.tensor([np.log(camera.fx), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m)], dtype=torch.float64)
+    pelvis = people.translation_cam_m + skeleton.joint[0] + betas @ skeleton.joint_shape[0].T
+    torso_cam = pelvis + torso @ ground.rotation_cam_world.T
+    x[:, RISE] = ground.signed_distance(torso_cam)
+    shared = np.array([np.log(camera.fx), ground.tilt_rad, ground.roll_rad, np.log(ground.offset_m)])
     information, shared_free = _shared_prior(scene.ground_covariance, free, belief)
     population = POPULATION_TRUST if shared_free.any() else 0.0
     precision = 1 / belief.pose**2 + population
@@ -216,12 +212,12 @@ def state_problem(
         shared_free=shared_free,
         people_free="people" in free,
         belief=belief,
-        frame=torch.from_numpy(frame),
+        frame=frame,
     )
     return problem, x, shared
 
 
-def _shared_prior(covariance: np.ndarray | None, free: tuple[str, ...], belief: Belief) -> tuple[Tensor, Tensor]:
+def _shared_prior(covariance: np.ndarray | None, free: tuple[str, ...], belief: Belief) -> tuple[np.ndarray, np.ndarray]:
     """Information (4, 4) and what is free (4,): nothing that was given as exact."""
     covariance = np.zeros((SHARED, SHARED)) if covariance is None else covariance
     allowed = np.array(["camera" in free] + 3 * ["ground" in free]) & (np.diag(covariance) > 0)
@@ -234,7 +230,7 @@ def _shared_prior(covariance: np.ndarray | None, free: tuple[str, ...], belief: 
         scale[others] = -np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, HEIGHT])
         scale[HEIGHT] = 1.0
         information += np.outer(scale, scale) / belief.scale**2
-    return torch.from_numpy(information), torch.from_numpy(allowed)
+    return information, allowed
 
 
 def _evidence(
@@ -244,7 +240,7 @@ def _evidence(
     hvip_px: np.ndarray,
     size: np.ndarray,
     pose: np.ndarray,
-    betas: Tensor,
+    betas: np.ndarray,
 ) -> Measurements:
     depth_sigma = observed.depth_sigma_m * belief.depth
     depth_known = np.isfinite(observed.depth_m) & np.isfinite(depth_sigma)
@@ -259,6 +255,6 @@ def _evidence(
         hvip,
         hvip_known / belief.hvip,
         pose,
-        betas.numpy(),
+        betas,
     )
-    return Measurements(*(torch.from_numpy(np.asarray(a, np.float64)) for a in arrays))
+    return Measurements(*(np.asarray(array, np.float64) for array in arrays))

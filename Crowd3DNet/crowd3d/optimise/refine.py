@@ -7,10 +7,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from crowd3d.bodies import Body, torso_centre
+from crowd3d.bodies import torso_centre
+from crowd3d.bodies.body import Body
 from crowd3d.errors import NoPeopleFound
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import matrix_to_axis_angle
@@ -88,21 +87,20 @@ def refine(
     rows = np.flatnonzero(usable(straight))
     stature = stature or StaturePrior()
     frame = np.zeros(len(scene.people), np.int64) if frame is None else frame
-    with torch.inference_mode():
-        while True:
-            if len(rows) == 0:
-                raise NoPeopleFound(f"nobody of {len(scene.people)} stands on the ground in front of the camera; estimate both anew")
-            chosen = replace(straight, people=straight.people[rows])
-            known = observed[rows]
-            problem, x, shared = state_problem(chosen, known, body, load_pose_prior(), stature, free, belief, frame[rows])
-            frozen = freeze(problem, x, shared, torch.full((len(rows),), LIMIT, dtype=x.dtype))
-            seen = cost(problem, x, shared, frozen).isfinite().numpy()
-            if seen.all():
-                break
-            rows = rows[seen]
-        solution = solve(problem, x, shared, progress)
-        covariance = solution.covariance.numpy()
-        refined = _scene(replace(chosen, camera=scene.camera), problem, body, solution.x, solution.shared)
+    while True:
+        if len(rows) == 0:
+            raise NoPeopleFound(f"nobody of {len(scene.people)} stands on the ground in front of the camera; estimate both anew")
+        chosen = replace(straight, people=straight.people[rows])
+        known = observed[rows]
+        problem, x, shared = state_problem(chosen, known, body, load_pose_prior(), stature, free, belief, frame[rows])
+        frozen = freeze(problem, x, shared, np.full(len(rows), LIMIT))
+        seen = np.isfinite(cost(problem, x, shared, frozen))
+        if seen.all():
+            break
+        rows = rows[seen]
+    solution = solve(problem, x, shared, progress)
+    covariance = solution.covariance
+    refined = _scene(replace(chosen, camera=scene.camera), problem, body, solution.x, solution.shared)
     mask = np.zeros(len(scene.people), bool)
     mask[rows] = True
     report = RefineReport(solution.cost_before, solution.cost_after, solution.iterations, covariance, mask)
@@ -192,7 +190,7 @@ def refine_in_rounds(
     return scene, rows, report
 
 
-def _scene(scene: Scene, problem: Problem, body: Body, x: Tensor, shared: Tensor) -> Scene:
+def _scene(scene: Scene, problem: Problem, body: Body, x: np.ndarray, shared: np.ndarray) -> Scene:
     """The unknowns as a scene; `scene` gives what they do not tell."""
     focal, tilt, roll, height = shared.tolist()
     camera, ground = scene.camera, scene.ground
@@ -204,13 +202,11 @@ def _scene(scene: Scene, problem: Problem, body: Body, x: Tensor, shared: Tensor
     seen = view(shared, problem.lens, problem.start.hvip_px + x[:, PLACE] * problem.start.size_px[:, None])
     bones = bones_of(problem.skeleton, problem.start, problem.basis, x)
     local = pose_of(problem.start, problem.basis, x)[:, 1:]
-    turn = torch.from_numpy(ground.rotation_cam_world)
-    root = matrix_to_axis_angle(turn @ bones.rotation[:, 0])
-    pose = torch.cat([root[:, None], local], 1).float().numpy()
-    betas = x[:, -BETAS:].float().numpy()
-    torso_world = seen.foot.numpy() + x[:, RISE, None].numpy() * np.array([0.0, 1.0, 0.0])
-    torso = ground.from_world(torso_world)
-    hvip = ground.from_world(seen.foot.numpy())
+    root = matrix_to_axis_angle(ground.rotation_cam_world @ bones.rotation[:, 0])
+    pose = np.concatenate([root[:, None], local], 1).astype(np.float32)
+    betas = x[:, -BETAS:].astype(np.float32)
+    torso = ground.from_world(seen.foot + x[:, RISE, None] * np.array([0.0, 1.0, 0.0]))
+    hvip = ground.from_world(seen.foot)
     joints = body.restrict().pose(pose.astype(np.float64), betas)[1]
     people = replace(
         scene.people,

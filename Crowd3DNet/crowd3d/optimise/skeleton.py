@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, Body, skinning
 from crowd3d.bodies.skinning import JOINTS, Bones, Points, mix, reshape
@@ -28,24 +27,24 @@ class Skeleton(NamedTuple):
         stature: (11,) metres of stature at betas 0, then per beta.
     """
 
-    joint: Tensor
-    joint_shape: Tensor
+    joint: np.ndarray
+    joint_shape: np.ndarray
     landmarks: Points
     touching: Points
-    stature: Tensor
+    stature: np.ndarray
 
     @classmethod
     def of(cls, body: Body) -> Skeleton:
         """From a whole body."""
         count = len(body.template)
-        regressor = torch.zeros(LANDMARKS, count, dtype=torch.float64)
+        regressor = np.zeros((LANDMARKS, count))
         for row, joint in enumerate(COCO17_FROM_SMPL54):
             if 24 <= joint < 45:
                 regressor[row, body.extra_vertex_ids[joint - 24]] = 1.0
             elif joint >= 45:
-                regressor[row] = torch.from_numpy(body.regressor_extra9[joint - 45])
-        joints = torch.from_numpy(body.joint_template), torch.from_numpy(body.joint_shapedirs)
-        used = torch.nonzero(regressor.any(0))[:, 0]
+                regressor[row] = body.regressor_extra9[joint - 45]
+        joints = body.joint_template, body.joint_shapedirs
+        used = np.flatnonzero(regressor.any(0))
         landmarks = _mixtures(body, regressor[:, used], used, joints)
         rows = [row for row, bone in enumerate(COCO17_FROM_SMPL54) if bone < JOINTS]
         landmarks.weight[rows, COCO17_FROM_SMPL54[rows]] = 1.0
@@ -57,36 +56,36 @@ class Skeleton(NamedTuple):
             joint=joints[0],
             joint_shape=joints[1],
             landmarks=landmarks,
-            touching=_mixtures(body, torch.eye(len(surface), dtype=torch.float64), surface, joints),
-            stature=torch.cat([torch.tensor([height], dtype=torch.float64), torch.from_numpy(rise)]),
+            touching=_mixtures(body, np.eye(len(surface)), surface, joints),
+            stature=np.r_[height, rise],
         )
 
 
-def _mixtures(body: Body, regressor: Tensor, vertices: Tensor, joints: tuple[Tensor, Tensor]) -> Points:
+def _mixtures(body: Body, regressor: np.ndarray, vertices: np.ndarray, joints: tuple[np.ndarray, np.ndarray]) -> Points:
     """Mixtures (K, R) of the vertices with indices (R,)."""
-    weights, template, shapedirs = (torch.from_numpy(array)[vertices] for array in (body.weights, body.template, body.shapedirs))
+    weights, template, shapedirs = (array[vertices] for array in (body.weights, body.template, body.shapedirs))
     return mix(regressor, weights, (template, shapedirs), joints)
 
 
-def _outermost(body: Body) -> Tensor:
+def _outermost(body: Body) -> np.ndarray:
     """(C,) vertices that are extreme in one of many directions within their bone's part of the surface."""
-    index = torch.arange(DIRECTIONS, dtype=torch.float64)
+    index = np.arange(DIRECTIONS)
     height = 1 - (2 * index + 1) / DIRECTIONS
-    turn = index * (torch.pi * (1 + 5**0.5))
-    radius = (1 - height**2).sqrt()
-    directions = torch.stack([radius * turn.cos(), height, radius * turn.sin()])
+    turn = index * (np.pi * (1 + 5**0.5))
+    radius = np.sqrt(1 - height**2)
+    directions = np.stack([radius * np.cos(turn), height, radius * np.sin(turn)])
     # soles are flat: a fan of nearly vertical directions finds their whole rim
-    slope = 0.06 * torch.stack([turn.cos(), torch.full_like(turn, -1 / 0.06), turn.sin()])
-    template, part = torch.from_numpy(body.template), torch.from_numpy(body.part)
+    slope = 0.06 * np.stack([np.cos(turn), np.full_like(turn, -1 / 0.06), np.sin(turn)])
+    template, part = body.template, body.part
     found = []
     for bone in TOUCHING_PARTS:
-        rows = torch.nonzero(part == bone)[:, 0]
+        rows = np.flatnonzero(part == bone)
         if len(rows):
-            found.append(rows[(template[rows] @ torch.cat([directions, slope], 1)).argmax(0)])
-    return torch.unique(torch.cat(found))
+            found.append(rows[(template[rows] @ np.concatenate([directions, slope], 1)).argmax(0)])
+    return np.unique(np.concatenate(found))
 
 
-def articulate(skeleton: Skeleton, pose: Tensor, root: Tensor, betas: Tensor) -> Bones:
+def articulate(skeleton: Skeleton, pose: np.ndarray, root: np.ndarray, betas: np.ndarray) -> Bones:
     """Pose n people whose pelvis is at the origin.
 
     Args:
@@ -97,4 +96,4 @@ def articulate(skeleton: Skeleton, pose: Tensor, root: Tensor, betas: Tensor) ->
     """
     local = axis_angle_to_matrix(pose)
     rest = reshape(skeleton.joint, skeleton.joint_shape, betas)
-    return skinning.articulate(torch.cat([local[:, :1] @ root[:, None], local[:, 1:]], 1), rest - rest[:, :1])
+    return skinning.articulate(np.concatenate([local[:, :1] @ root[:, None], local[:, 1:]], 1), rest - rest[:, :1])

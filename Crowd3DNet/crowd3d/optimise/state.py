@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from crowd3d.bodies.joints import TORSO17
 from crowd3d.bodies.skinning import Bones, Points, differentiate, heights, locate, spin
@@ -46,10 +45,10 @@ class Start:
         pose_rad: (N, 69) axis-angles of the other joints.
     """
 
-    hvip_px: Tensor
-    size_px: Tensor
-    root: Tensor
-    pose_rad: Tensor
+    hvip_px: np.ndarray
+    size_px: np.ndarray
+    root: np.ndarray
+    pose_rad: np.ndarray
 
     def __len__(self) -> int:
         return len(self.hvip_px)
@@ -66,7 +65,7 @@ class Viewed:
 
     Attributes:
         rotation: (3, 3) world → camera.
-        height: () metres of the camera over the ground.
+        height: metres of the camera over the ground.
         focal: (2,) pixels.
         foot: (n, 3) world, on the ground.
         foot_place: (n, 3, 2) change of it per pixel.
@@ -74,45 +73,44 @@ class Viewed:
         valid: (n,) bool, below the horizon.
     """
 
-    rotation: Tensor
-    height: Tensor
-    focal: Tensor
-    foot: Tensor
-    foot_place: Tensor
-    foot_shared: Tensor
-    valid: Tensor
+    rotation: np.ndarray
+    height: float
+    focal: np.ndarray
+    foot: np.ndarray
+    foot_place: np.ndarray
+    foot_shared: np.ndarray
+    valid: np.ndarray
 
 
-def world_rotation(tilt: Tensor, roll: Tensor) -> Tensor:
+def world_rotation(tilt: float, roll: float) -> np.ndarray:
     """(3, 3), equal to `GroundPlane.rotation_cam_world`."""
-    ct, st, cr, sr = tilt.cos(), tilt.sin(), roll.cos(), roll.sin()
-    rows = [torch.stack([cr, sr * ct, -sr * st]), torch.stack([sr, -cr * ct, cr * st]), torch.stack([torch.zeros_like(ct), -st, -ct])]
-    return torch.stack(rows)
+    ct, st, cr, sr = np.cos(tilt), np.sin(tilt), np.cos(roll), np.sin(roll)
+    return np.array([[cr, sr * ct, -sr * st], [sr, -cr * ct, cr * st], [0.0, -st, -ct]])
 
 
-def view(shared: Tensor, lens: Lens, hvip_px: Tensor) -> Viewed:
+def view(shared: np.ndarray, lens: Lens, hvip_px: np.ndarray) -> Viewed:
     """Put pixels (n, 2) on the ground of the shared unknowns (4,)."""
-    focal = shared[0].exp() * torch.tensor([1.0, lens.aspect]).to(shared)
-    rotation, height = world_rotation(shared[1], shared[2]), shared[3].exp()
-    xy = (hvip_px - torch.tensor([lens.cx, lens.cy]).to(shared)) / focal
-    ray = torch.cat([xy, torch.ones_like(xy[:, :1])], 1)
+    focal = np.exp(shared[0]) * np.array([1.0, lens.aspect])
+    rotation, height = world_rotation(shared[1], shared[2]), float(np.exp(shared[3]))
+    xy = (hvip_px - [lens.cx, lens.cy]) / focal
+    ray = np.concatenate([xy, np.ones_like(xy[:, :1])], 1)
     world = ray @ rotation
     valid = world[:, 1] < -HORIZON
-    fall = torch.where(valid, -world[:, 1], torch.ones_like(world[:, 1]))
-    zero = torch.zeros_like(fall)
+    fall = np.where(valid, -world[:, 1], 1.0)
+    zero = np.zeros_like(fall)
     # rows: change of the ray in the world per focal length, tilt, roll, and per pixel in u and v
-    per_focal = -torch.cat([xy, zero[:, None]], 1) @ rotation
-    per_tilt = torch.stack([zero, world[:, 2], -world[:, 1]], 1)
-    per_roll = torch.stack([ray[:, 1], -ray[:, 0], zero], 1) @ rotation
-    per_pixel = (rotation[:2] / focal[:, None]).expand(len(ray), 2, 3)
-    change = torch.cat([torch.stack([per_focal, per_tilt, per_roll], 1), per_pixel], 1)
+    per_focal = -np.concatenate([xy, zero[:, None]], 1) @ rotation
+    per_tilt = np.stack([zero, world[:, 2], -world[:, 1]], 1)
+    per_roll = np.stack([ray[:, 1], -ray[:, 0], zero], 1) @ rotation
+    per_pixel = np.broadcast_to(rotation[:2] / focal[:, None], (len(ray), 2, 3))
+    change = np.concatenate([np.stack([per_focal, per_tilt, per_roll], 1), per_pixel], 1)
     scale = height / fall
     foot = world * scale[:, None]
     moved = change * scale[:, None, None] + foot[:, None] * (change[..., 1:2] / fall[:, None, None])
-    flat = torch.tensor([1.0, 0.0, 1.0]).to(shared)
+    flat = np.array([1.0, 0.0, 1.0])
     moved, foot = moved * flat, foot * flat
-    foot_shared = torch.cat([moved[:, :3], foot[:, None]], 1).transpose(1, 2)
-    return Viewed(rotation, height, focal, foot, moved[:, 3:].transpose(1, 2), foot_shared, valid)
+    foot_shared = np.concatenate([moved[:, :3], foot[:, None]], 1).swapaxes(1, 2)
+    return Viewed(rotation, height, focal, foot, moved[:, 3:].swapaxes(1, 2), foot_shared, valid)
 
 
 @dataclass(frozen=True)
@@ -130,54 +128,53 @@ class Posed:
     """
 
     view: Viewed
-    points: Tensor
-    lowest: Tensor
-    up: Tensor
-    points_person: Tensor
-    lowest_person: Tensor
-    up_person: Tensor
+    points: np.ndarray
+    lowest: np.ndarray
+    up: np.ndarray
+    points_person: np.ndarray
+    lowest_person: np.ndarray
+    up_person: np.ndarray
 
     @property
-    def torso(self) -> Tensor:
+    def torso(self) -> np.ndarray:
         """(n, 3) torso centres."""
         return self.points[:, TORSO17].mean(1)
 
     @property
-    def cam(self) -> Tensor:
+    def cam(self) -> np.ndarray:
         """(n, 17, 3) keypoints in the camera frame."""
         return self._above_ground() @ self.view.rotation.T
 
-    def cam_changes(self) -> tuple[Tensor, Tensor]:
+    def cam_changes(self) -> tuple[np.ndarray, np.ndarray]:
         """Changes of `cam` (n, 17, 3, P) and (n, 17, 3, 4) per unknown of the person and per shared unknown."""
         rotation = self.view.rotation
-        x, y, z = self._above_ground().unbind(-1)
-        zero = torch.zeros_like(x)
-        per_height = torch.tensor([0.0, -1.0, 0.0]).to(x) * self.view.height
-        direct = torch.stack([torch.stack([zero, zero, zero], -1), torch.stack([zero, -z, y], -1)], -1)
-        in_world = self.view.foot_shared[:, None].expand(*x.shape, 3, SHARED).clone()
-        in_world[..., :2] += direct
-        in_world[..., 3] += per_height
+        x, y, z = np.moveaxis(self._above_ground(), -1, 0)
+        in_world = np.repeat(self.view.foot_shared[:, None], x.shape[1], 1)
+        in_world[..., 1, 1] -= z
+        in_world[..., 2, 1] += y
+        in_world[..., 1, 3] -= self.view.height
         shared = rotation @ in_world
         cam = self.cam
-        shared[..., 2] += torch.stack([-cam[..., 1], cam[..., 0], zero], -1)
+        shared[..., 0, 2] -= cam[..., 1]
+        shared[..., 1, 2] += cam[..., 0]
         return rotation @ self.points_person, shared
 
-    def _above_ground(self) -> Tensor:
-        return self.points - torch.tensor([0.0, 1.0, 0.0]).to(self.points) * self.view.height
+    def _above_ground(self) -> np.ndarray:
+        return self.points - np.array([0.0, self.view.height, 0.0])
 
 
-def pose_of(start: Start, basis: Tensor, x: Tensor) -> Tensor:
+def pose_of(start: Start, basis: np.ndarray, x: np.ndarray) -> np.ndarray:
     """(n, 24, 3) axis-angles of n people with unknowns `x` (n, P); that of the pelvis is its turn away from the start."""
     pose = start.pose_rad + x[:, POSE:-BETAS] @ basis.T
-    return torch.cat([x[:, None, TURN], pose.view(-1, 23, 3)], 1)
+    return np.concatenate([x[:, None, TURN], pose.reshape(-1, 23, 3)], 1)
 
 
-def bones_of(skeleton: Skeleton, start: Start, basis: Tensor, x: Tensor) -> Bones:
+def bones_of(skeleton: Skeleton, start: Start, basis: np.ndarray, x: np.ndarray) -> Bones:
     """Bones of n people with unknowns `x` (n, P), pelvis at the origin, upright world."""
     return articulate(skeleton, pose_of(start, basis, x), start.root, x[:, -BETAS:])
 
 
-def pose_people(skeleton: Skeleton, start: Start, basis: Tensor, lens: Lens, x: Tensor, shared: Tensor, changes: bool) -> Posed:
+def pose_people(skeleton: Skeleton, start: Start, basis: np.ndarray, lens: Lens, x: np.ndarray, shared: np.ndarray, changes: bool) -> Posed:
     """Everything that the terms look at.
 
     Args:
@@ -190,27 +187,30 @@ def pose_people(skeleton: Skeleton, start: Start, basis: Tensor, lens: Lens, x: 
     seen = view(shared, lens, start.hvip_px + x[:, PLACE] * start.size_px[:, None])
     bones, betas = bones_of(skeleton, start, basis, x), x[:, -BETAS:]
     surface = heights(bones, skeleton.touching, betas)
-    lowest, touching = surface.min(1)
-    points = locate(bones, skeleton.landmarks, betas) if not changes else torch.empty(0)
-    points_person = lowest_person = up_person = torch.empty(0)
+    touching = surface.argmin(1)
+    lowest = surface[np.arange(len(x)), touching]
+    points = locate(bones, skeleton.landmarks, betas) if not changes else np.empty(0)
+    points_person = lowest_person = up_person = np.empty(0)
     if changes:
         chosen = Points(*(field[touching][:, None] for field in skeleton.touching))
-        both = Points(*(torch.cat([a.expand(len(x), *a.shape), b], 1) for a, b in zip(skeleton.landmarks, chosen, strict=True)))
+        both = Points(
+            *(np.concatenate([np.broadcast_to(a, (len(x), *a.shape)), b], 1) for a, b in zip(skeleton.landmarks, chosen, strict=True))
+        )
         spins = spin(pose_of(start, basis, x), bones.rotation)
         points, turned, per_beta = differentiate(bones, spins, skeleton.joint_shape - skeleton.joint_shape[:1], both, betas)
-        person = torch.zeros(*points.shape, x.shape[1], dtype=x.dtype, device=x.device)
+        person = np.zeros((*points.shape, x.shape[1]))
         person[..., TURN] = turned[..., 0, :]
-        person[..., POSE:-BETAS] = turned[..., 1:, :].flatten(-2) @ basis
+        person[..., POSE:-BETAS] = turned[..., 1:, :].reshape(*points.shape, -1) @ basis
         person[..., -BETAS:] = per_beta
-        person -= person[:, TORSO17].mean(1, keepdim=True)
+        person -= person[:, TORSO17].mean(1, keepdims=True)
         person[:, :, 1, RISE] += 1.0
-        lowest_person = person[:, LANDMARKS, 1]
+        lowest_person = person[:, LANDMARKS, 1].copy()
         person[..., PLACE] += (seen.foot_place * start.size_px[:, None, None])[:, None]
         points, points_person = points[:, :LANDMARKS], person[:, :LANDMARKS]
-        up_person = torch.zeros(len(x), 3, x.shape[1], dtype=x.dtype, device=x.device)
-        up_person[..., TURN] = torch.linalg.cross(spins[:, 0], bones.rotation[:, 0, :, 1:2].expand(-1, 3, 3), dim=1)
+        up_person = np.zeros((len(x), 3, x.shape[1]))
+        up_person[..., TURN] = np.cross(spins[:, 0], bones.rotation[:, 0, :, 1:2], axis=1)
     torso = points[:, TORSO17].mean(1)
-    rise = torch.tensor([0.0, 1.0, 0.0]).to(x) * x[:, RISE, None]
+    rise = np.array([0.0, 1.0, 0.0]) * x[:, RISE, None]
     return Posed(
         view=seen,
         points=points + (seen.foot + rise - torso)[:, None],

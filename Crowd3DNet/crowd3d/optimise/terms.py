@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from crowd3d.bodies.joints import HIPS17, SHOULDERS17, TORSO17
 from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, quadratic
@@ -36,9 +35,9 @@ class Residuals(NamedTuple):
         shared: (n, g, d, 4) change per shared unknown.
     """
 
-    residual: Tensor
-    person: Tensor
-    shared: Tensor
+    residual: np.ndarray
+    person: np.ndarray
+    shared: np.ndarray
     kernel: Kernel
 
 
@@ -54,11 +53,11 @@ class Held:
         bound: (N, M) how far along `away`, from the origin of the world, the ball's centre must be.
     """
 
-    limit: Tensor
-    shared: Tensor
-    ball: Tensor
-    away: Tensor
-    bound: Tensor
+    limit: np.ndarray
+    shared: np.ndarray
+    ball: np.ndarray
+    away: np.ndarray
+    bound: np.ndarray
 
     def __getitem__(self, rows: slice) -> Held:
         return Held(self.limit[rows], self.shared, self.ball[rows], self.away[rows], self.bound[rows])
@@ -80,25 +79,25 @@ class Chunk:
     start: Start
     evidence: Measurements
     frozen: Held
-    x: Tensor
+    x: np.ndarray
     posed: Posed
     changes: bool
 
-    def rows(self, residual: Tensor, person: Tensor | None, shared: Tensor | None, kernel: Kernel) -> Residuals:
+    def rows(self, residual: np.ndarray, person: np.ndarray | None, shared: np.ndarray | None, kernel: Kernel) -> Residuals:
         """Fill in derivatives that vanish or are not wanted."""
-        empty = torch.empty(0)
+        empty = np.empty(0)
         if not self.changes:
             return Residuals(residual, empty, empty, kernel)
         size = (*residual.shape, self.x.shape[1])
-        person = person if person is not None else self.x.new_zeros(size)
-        shared = shared if shared is not None else self.x.new_zeros(*residual.shape, SHARED)
+        person = person if person is not None else np.zeros(size)
+        shared = shared if shared is not None else np.zeros((*residual.shape, SHARED))
         return Residuals(residual, person, shared, kernel)
 
-    def linear(self, columns: slice | list[int], matrix: Tensor) -> Tensor | None:
+    def linear(self, columns: slice | list[int], matrix: np.ndarray) -> np.ndarray | None:
         """(n, 1, d, P) derivative of ``matrix (d, k) @ x[columns]``."""
         if not self.changes:
             return None
-        person = self.x.new_zeros(len(self.x), 1, len(matrix), self.x.shape[1])
+        person = np.zeros((len(self.x), 1, len(matrix), self.x.shape[1]))
         person[..., columns] = matrix
         return person
 
@@ -109,13 +108,13 @@ def reprojection(chunk: Chunk) -> Residuals:
     cam = posed.cam
     depth = cam[..., 2:]
     valid = (depth > LEAST_DEPTH_M) & posed.view.valid[:, None, None]
-    depth = torch.where(valid, depth, torch.ones_like(depth))
+    depth = np.where(valid, depth, 1.0)
     focal = posed.view.focal
     ratio = cam[..., :2] / depth
-    centre = torch.tensor([chunk.problem.lens.cx, chunk.problem.lens.cy]).to(cam)
+    centre = np.array([chunk.problem.lens.cx, chunk.problem.lens.cy])
     inverse = evidence.xy_inverse[..., None]
     residual = (focal * ratio + centre - evidence.xy_px) * inverse
-    residual = torch.where(valid, residual, torch.full_like(residual, torch.inf))
+    residual = np.where(valid, residual, np.inf)
     if not chunk.changes:
         return chunk.rows(residual, None, None, geman_mcclure(chunk.frozen.limit))
     person, shared = posed.cam_changes()
@@ -135,13 +134,14 @@ def depth_cue(chunk: Chunk) -> Residuals:
     kernel = geman_mcclure(chunk.frozen.limit)
     if not chunk.changes:
         return chunk.rows(residual, None, None, kernel)
-    person = posed.points_person - posed.points_person[:, TORSO17].mean(1, keepdim=True)
-    person = torch.einsum("nkxp,nx->nkp", person, ray_world) * inverse
+    person = posed.points_person - posed.points_person[:, TORSO17].mean(1, keepdims=True)
+    person = (ray_world[:, None, None] @ person)[:, :, 0] * inverse
     # the camera turns under the ray: about its own axis by roll, about the world's x axis by tilt
-    per_roll = torch.stack([evidence.ray[:, 1], -evidence.ray[:, 0], torch.zeros_like(ray_world[:, 0])], 1) @ posed.view.rotation
-    per_tilt = torch.stack([torch.zeros_like(ray_world[:, 0]), ray_world[:, 2], -ray_world[:, 1]], 1)
-    zero = torch.zeros_like(per_tilt)
-    shared = arm @ torch.stack([zero, per_tilt, per_roll, zero], 2) * inverse
+    none = np.zeros(len(ray_world))
+    per_roll = np.stack([evidence.ray[:, 1], -evidence.ray[:, 0], none], 1) @ posed.view.rotation
+    per_tilt = np.stack([none, ray_world[:, 2], -ray_world[:, 1]], 1)
+    zero = np.zeros_like(per_tilt)
+    shared = arm @ np.stack([zero, per_tilt, per_roll, zero], 2) * inverse
     return chunk.rows(residual, person[:, :, None], shared[:, :, None], kernel)
 
 
@@ -149,39 +149,39 @@ def hvip_cue(chunk: Chunk) -> Residuals:
     """The HVIP where the 2D stage sees it."""
     inverse = chunk.evidence.hvip_inverse[:, None, None]
     residual = (chunk.x[:, None, PLACE] - chunk.evidence.hvip[:, None]) * inverse
-    person = chunk.linear(PLACE, torch.eye(2).to(chunk.x))
+    person = chunk.linear(PLACE, np.eye(2))
     return chunk.rows(residual, None if person is None else person * inverse[..., None], None, cauchy(3.0))
 
 
 def start_place(chunk: Chunk) -> Residuals:
     """The HVIP about where it was given."""
     inverse = 1 / chunk.problem.belief.place
-    return chunk.rows(chunk.x[:, None, PLACE] * inverse, chunk.linear(PLACE, torch.eye(2).to(chunk.x) * inverse), None, cauchy(3.0))
+    return chunk.rows(chunk.x[:, None, PLACE] * inverse, chunk.linear(PLACE, np.eye(2) * inverse), None, cauchy(3.0))
 
 
 def start_turn(chunk: Chunk) -> Residuals:
     """The pelvis about as it was given."""
-    inverse = 1 / torch.tensor(chunk.problem.belief.turn_rad).to(chunk.x)
-    return chunk.rows(chunk.x[:, None, TURN] * inverse, chunk.linear(TURN, torch.diag(inverse)), None, quadratic)
+    inverse = 1 / np.array(chunk.problem.belief.turn_rad)
+    return chunk.rows(chunk.x[:, None, TURN] * inverse, chunk.linear(TURN, np.diag(inverse)), None, quadratic)
 
 
 def pose_prior(chunk: Chunk) -> Residuals:
     """The pose about as it was given, and as people's poses are."""
     inverse = chunk.problem.pose_inverse
     residual = (chunk.x[:, None, POSE:-BETAS] - chunk.evidence.pose[:, None]) * inverse
-    identity = torch.eye(residual.shape[-1]).to(chunk.x) * inverse
+    identity = np.eye(residual.shape[-1]) * inverse
     return chunk.rows(residual, chunk.linear(slice(POSE, -BETAS), identity), None, quadratic)
 
 
 def joint_limits(chunk: Chunk) -> Residuals:
     """Knees and elbows do not bend backwards."""
     rows = [*KNEE_X, ELBOW_L_Y, ELBOW_R_Y]
-    sign = torch.tensor([1.0, 1.0, -1.0, 1.0]).to(chunk.x) / LIMIT_SIGMA_RAD
+    sign = np.array([1.0, 1.0, -1.0, 1.0]) / LIMIT_SIGMA_RAD
     basis = chunk.problem.basis[rows]
     flexion = (chunk.start.pose_rad[:, rows] + chunk.x[:, POSE:-BETAS] @ basis.T) * sign
     over = (flexion < 0)[:, None]
     person = chunk.linear(slice(POSE, -BETAS), basis * sign[:, None])
-    return chunk.rows(torch.where(over, flexion[:, None], 0.0), None if person is None else person * over[..., None], None, quadratic)
+    return chunk.rows(np.where(over, flexion[:, None], 0.0), None if person is None else person * over[..., None], None, quadratic)
 
 
 def upright(chunk: Chunk) -> Residuals:
@@ -201,26 +201,26 @@ def start_shape(chunk: Chunk) -> Residuals:
     """The betas about as they were given."""
     inverse = 1 / chunk.problem.belief.betas
     residual = (chunk.x[:, None, -BETAS:] - chunk.evidence.betas[:, None]) * inverse
-    return chunk.rows(residual, chunk.linear(slice(-BETAS, None), torch.eye(BETAS).to(chunk.x) * inverse), None, quadratic)
+    return chunk.rows(residual, chunk.linear(slice(-BETAS, None), np.eye(BETAS) * inverse), None, quadratic)
 
 
 def shape_prior(chunk: Chunk) -> Residuals:
     """Betas from N(0, 1) but for stature, which has a prior of its own; children are far out."""
     rise = chunk.problem.skeleton.stature[1:]
-    across = torch.eye(BETAS).to(chunk.x) - torch.outer(rise, rise) / rise.square().sum()
+    across = np.eye(BETAS) - np.outer(rise, rise) / (rise**2).sum()
     return chunk.rows((chunk.x[:, -BETAS:] @ across)[:, None], chunk.linear(slice(-BETAS, None), across), None, cauchy(6.0))
 
 
 def stature_prior(chunk: Chunk) -> Residuals:
     """Adults and some children."""
     prior, stature = chunk.problem.stature, chunk.problem.skeleton.stature
-    mean = torch.tensor([prior.mean_m, prior.child_mean_m]).to(chunk.x)
-    inverse = 1 / torch.tensor([prior.sd_m, prior.child_sd_m]).to(chunk.x)
-    share = torch.tensor([1 - prior.child_share, prior.child_share]).to(chunk.x)
+    mean = np.array([prior.mean_m, prior.child_mean_m])
+    inverse = 1 / np.array([prior.sd_m, prior.child_sd_m])
+    share = np.array([1 - prior.child_share, prior.child_share])
     height = stature[0] + chunk.x[:, -BETAS:] @ stature[1:]
     person = chunk.linear(slice(-BETAS, None), inverse[:, None] * stature[1:])
     residual = (height[:, None] - mean) * inverse
-    kernel = mixture((share * inverse).clamp(min=1e-12).log())
+    kernel = mixture(np.log(np.maximum(share * inverse, 1e-12)))
     return chunk.rows(residual[..., None], None if person is None else person[:, 0, :, None], None, kernel)
 
 
@@ -231,23 +231,24 @@ def keep_apart(chunk: Chunk) -> Residuals:
     centre = _gather(ball_mixture(posed.points), frozen.ball) + (before.foot - posed.view.foot)[:, None]
     gap = frozen.bound - (centre * frozen.away).sum(-1)
     inside = gap > 0
-    residual = torch.where(inside, gap, 0.0)[..., None] / PERSON_GAP_SIGMA_M
+    residual = np.where(inside, gap, 0.0)[..., None] / PERSON_GAP_SIGMA_M
     if not chunk.changes:
         return chunk.rows(residual, None, None, cauchy(3.0))
-    person = _gather(ball_mixture(posed.points_person.flatten(2)), frozen.ball).unflatten(2, (3, -1))
+    flat = posed.points_person.reshape(*posed.points_person.shape[:2], -1)
+    person = _gather(ball_mixture(flat), frozen.ball).reshape(*frozen.ball.shape, 3, -1)
     moved = (before.foot_place - posed.view.foot_place) * chunk.start.size_px[:, None, None]
     person[..., PLACE] += moved[:, None]
-    person = -torch.einsum("nmxp,nmx->nmp", person, frozen.away) * inside[..., None] / PERSON_GAP_SIGMA_M
+    person = -(frozen.away[:, :, None] @ person)[:, :, 0] * inside[..., None] / PERSON_GAP_SIGMA_M
     return chunk.rows(residual, person[:, :, None], None, cauchy(3.0))
 
 
-def ball_mixture(points: Tensor) -> Tensor:
+def ball_mixture(points: np.ndarray) -> np.ndarray:
     """(n, 17, C) values at keypoints → (n, 14, C) at the balls' centres."""
-    return torch.stack([points[:, keypoints].mean(1) for keypoints, _ in SPHERES], 1)
+    return np.stack([points[:, keypoints].mean(1) for keypoints, _ in SPHERES], 1)
 
 
-def _gather(values: Tensor, index: Tensor) -> Tensor:
-    return values.gather(1, index[..., None].expand(*index.shape, values.shape[-1]))
+def _gather(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, index[..., None], 1)
 
 
 Term = Callable[[Chunk], Residuals]

@@ -19,7 +19,7 @@ from crowd3d.ground import write_release_ground
 from crowd3d.imaging import GigapixelImage, path_for_size
 from crowd3d.locks import locked
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
-from crowd3d.pipeline.network import NetworkChoice, check_tunable, read_people, result_body, run_network, write_network
+from crowd3d.pipeline.network import NetworkChoice, check_tunable, result_body
 from crowd3d.pipeline.optimise import read_lifted, write_lifted, write_result
 from crowd3d.pipeline.process import read_keypoints, read_layout
 from crowd3d.pipeline.solve import InferOptions, finish, mode_of, place
@@ -140,6 +140,8 @@ class _Work:
         if network is None:
             self.run.drop("network")
             return None
+        from crowd3d.pipeline.network_people import read_people, run_network, write_network
+
         reads = [results.estimate, mid.keypoints, mid.position, mid.row_col]
         values = {"image": image.content_hash, "name": image.path.stem, "weights": network.key(), "threshold": options.threshold}
         scene = world.camera, world.ground
@@ -155,7 +157,7 @@ class _Work:
         """Everybody in the world, and their rows among the observed."""
         results, network = self.results, self.options.network
         reads = [results.estimate, *self._people, *([] if network is None else [results.network])]
-        weights = self.options.weights.lifter_digest if network is None else network.key()
+        weights = self.options.weights.lifter_key() if network is None else network.key()
         return self.run.do(
             Stage("bodies", 2, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
             lambda: place(self.image, self.observed, world, seen, self.options),

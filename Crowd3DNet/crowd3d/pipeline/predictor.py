@@ -68,7 +68,7 @@ class Crowd3D:
         settings = load_settings()
         path = chosen_weights(None if weights is None else Path(weights), settings)
         network = None if path is None else NetworkChoice.of(path, settings.smpl_model_root, Engines(engine, device=device))
-        self._options = InferOptions(DefaultWeights.shipped(settings), network, optimise=optimise)
+        self._options = InferOptions(DefaultWeights.shipped(settings, engine, device), network, optimise=optimise)
         # Whoever wants to give keypoints with every photograph needs nobody to find any.
         self._part = None if pose_backend == "file" else part_of(settings, pose_backend, engine, device)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, TypeVar
-
-import torch.distributed
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -27,11 +26,14 @@ class Shard(NamedTuple):
     @classmethod
     def join(cls) -> Shard:
         """Meet the other processes of ``torchrun``; alone without it."""
-        if not torch.distributed.is_torchelastic_launched():
+        # What `torch.distributed.is_torchelastic_launched` asks: who is alone need not import PyTorch.
+        if "TORCHELASTIC_RUN_ID" not in os.environ:  # noqa: TID251 (torchrun sets it)
             return cls()
+        from torch import distributed
+
         # Others may have pictures to do for hours when this process has finished its own.
-        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        distributed.init_process_group("gloo", timeout=_PATIENCE)
+        return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
     def leads(self) -> bool:
@@ -46,16 +48,20 @@ class Shard(NamedTuple):
         """Wait for everybody; the union of what all processes give."""
         if self.processes == 1:
             return value
+        from torch import distributed
+
         gathered: list[dict[str, str]] = [{} for _ in range(self.processes)]
-        torch.distributed.all_gather_object(gathered, value)
+        distributed.all_gather_object(gathered, value)
         return {key: text for one in gathered for key, text in one.items()}
 
     def once(self, make: Callable[[], Value]) -> Value:
         """What the leading process makes, given to everybody; where it fails, ``torchrun`` ends the others."""
         if self.processes == 1:
             return make()
+        from torch import distributed
+
         told = [make() if self.leads else None]
-        torch.distributed.broadcast_object_list(told)
+        distributed.broadcast_object_list(told)
         return told[0]  # type: ignore[return-value]
 
 

@@ -12,10 +12,9 @@ import crowd3d
 from crowd3d.bodies import load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
-from crowd3d.model.decoding import INFERENCE_THRESHOLD
 from crowd3d.pipeline.ground import levels_of
 from crowd3d.pipeline.known import NOTHING, Known
-from crowd3d.pipeline.network import NetworkChoice, result_body, run_network
+from crowd3d.pipeline.network import INFERENCE_THRESHOLD, NetworkChoice, result_body
 from crowd3d.pipeline.optimise import Adjustment, OptimiseChoice, OptimiseMode, match_observations, observations_of, optimised, resolve
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights
@@ -84,6 +83,8 @@ def solve(image: GigapixelImage, observed: Observations, layout: TileLayout | No
     world = find_world(image, observed, options.known)
     seen = None
     if options.network is not None and layout is not None:
+        from crowd3d.pipeline.network_people import run_network
+
         keypoints = observed.keypoints.array
         scene = world.camera, world.ground
         seen = run_network(image, options.network, layout, keypoints, scene, options.batch_size, options.threshold).people

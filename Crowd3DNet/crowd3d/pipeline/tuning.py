@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from crowd3d.geometry import Camera, GroundPlane
-from crowd3d.model.checkpoints import read_released_checkpoint, save_released_checkpoint
 from crowd3d.model.configs import read_config
 from crowd3d.model.engines import choose_device
 from crowd3d.pipeline.folders import MidFolder
@@ -54,6 +53,7 @@ def tuned_network(
         BadOutput: the folder cannot be written, or another run works in it.
     """
     # Only who asks for the fine-tuning pays for the code that teaches.
+    from crowd3d.model.checkpoints import read_released_checkpoint, save_released_checkpoint
     from crowd3d.training.supervision.network_prior import load_network_prior
     from crowd3d.tuning import FineTuningConfig, FineTuningData, fine_tune
 

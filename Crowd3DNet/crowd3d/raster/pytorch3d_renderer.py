@@ -9,14 +9,13 @@ from __future__ import annotations
 import importlib
 
 import numpy as np
-import torch
 
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera
 from crowd3d.raster.kernels import NEAR_PLANE_M
 from crowd3d.raster.render import Renderer, render_meshes, shade
 
-AXES = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
+AXES = np.diag([-1.0, -1.0, 1.0])
 """From our camera frame (x right, y down, z forward) to pytorch3d's; either way."""
 
 
@@ -40,6 +39,7 @@ def render_with_pytorch3d(
     vertices_cam_m: np.ndarray, faces: np.ndarray, colours: np.ndarray, camera: Camera
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw N closed meshes with shared faces; arguments and results as of `crowd3d.raster.render_meshes`."""
+    import torch
     from pytorch3d.renderer import MeshRasterizer, PerspectiveCameras, RasterizationSettings
     from pytorch3d.structures import Meshes
 
@@ -48,7 +48,7 @@ def render_with_pytorch3d(
     cameras = PerspectiveCameras(
         focal_length=((camera.fx, camera.fy),),
         principal_point=((camera.cx, camera.cy),),
-        R=AXES[None],
+        R=torch.from_numpy(AXES[None]).float(),
         T=torch.zeros(1, 3),
         in_ndc=False,
         image_size=(size,),

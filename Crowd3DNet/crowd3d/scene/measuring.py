@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from crowd3d.bodies.joints import ANKLES17
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.viewing import ViewingFrames
-from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
+from crowd3d.model.lifter_values import LOG_SIGMA_UNKNOWN, LifterInput
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.types import NOMINAL_STATURE_M
 
@@ -78,7 +77,7 @@ def measure(
     tangent, lost = _known(frames.to_tangent(camera, seen.xy_px), 0.0)
     other, nowhere = _known(frames.to_tangent(camera, seen.other_px), tangent)
     spread_m = np.where(lost, np.exp(LOG_SIGMA_UNKNOWN), seen.sigma_px * metres_per_px)
-    tensors = (
+    measured = (
         tangent,
         np.where(unknown, 0.0, seen.depth_m),
         np.log(np.stack([spread_m, depth_sigma], -1)),
@@ -89,7 +88,7 @@ def measure(
         frames.distance_m,
         hvip,
     )
-    return LifterInput(*(torch.from_numpy(np.asarray(t, np.float32)) for t in tensors)), frames, rows
+    return LifterInput(*(np.asarray(values, np.float32) for values in measured)), frames, rows
 
 
 def _known(tangent_m: np.ndarray, instead: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from crowd3d.bodies import COCO17_FROM_SMPL54, TORSO54, Body
+from crowd3d.bodies.body import Body
+from crowd3d.bodies.joints import COCO17_FROM_SMPL54, TORSO54
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.rotations import matrix_to_axis_angle
 from crowd3d.geometry.viewing import ViewingFrames
-from crowd3d.model.checkpoints import fill, load_weights
-from crowd3d.model.lifter import Lifter, LifterOutput
+from crowd3d.model.compiled import AUTO, Engines
+from crowd3d.model.lifter_values import LifterInput, LifterOutput
 from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.scene.measuring import FARTHEST, measure
 from crowd3d.types import People
 
+if TYPE_CHECKING:
+    from crowd3d.model.lifter import PlainLifter
+
+Lift = Callable[[LifterInput], LifterOutput]
+"""A trained lifter on arrays."""
 PASSES = 2
 """The second look uses the distance that the first one found."""
 LARGEST_MISS = 0.15
 """A body that misses half of its known keypoints by more than this share of the person's size has landed somewhere else."""
 SURELY_THERE = 0.8
 """Somebody seen with this probability stays, however badly the body fits."""
+MEASURED_SHAPES = tuple((2, *shape) for shape in ((17, 2), (17,), (17, 2), (17,), (17, 2), (17,), (), (), (2,)))
+"""Of two people's `LifterInput`."""
 
 
-def load_lifter(path: Path) -> Lifter:
-    """A trained lifter, in eval mode.
+def _read(path: Path) -> PlainLifter:
+    from crowd3d.model.lifter import PlainLifter, read_lifter
+
+    return PlainLifter(read_lifter(path))
+
+
+def load_lifter(path: Path, engines: Engines = AUTO) -> Lift:
+    """A trained lifter, ready to run.
 
     Raises:
         MissingAsset: the file is absent, damaged or does not hold a lifter.
     """
-    lifter = Lifter()
-    fill(lifter, load_weights(path)[0], path)
-    return lifter.eval()
+    engine = engines.load(_read, path, MEASURED_SHAPES)
+    return lambda measured: LifterOutput(*engine(*measured))
 
 
 def reconstruct_people(
-    lifter: Lifter, body: Body, camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
+    lifter: Lift, body: Body, camera: Camera, ground: GroundPlane, observed: Observations, hvip_px: np.ndarray
 ) -> tuple[People, np.ndarray]:
     """Bodies of everybody whom the lens can show.
 
@@ -56,9 +70,10 @@ def reconstruct_people(
     for _ in range(PASSES):
         measured, frames, kept = measure(camera, ground, observed[rows], below)
         rows = rows[kept]
-        with torch.inference_mode():
-            found = lifter(measured)
-        below = frames.from_tangent(camera, found.hvip_tangent_m.double().numpy()[:, None])[:, 0]
+        if len(rows) == 0:
+            return People.nobody(), rows
+        found = lifter(measured)
+        below = frames.from_tangent(camera, found.hvip_tangent_m[:, None].astype(np.float64))[:, 0]
         foot = _on_ground(camera, ground, below, frames)
         below = camera.project(foot)
     return stand_on(body, ground, *_bodies(found, frames), foot, camera, observed[rows]), rows
@@ -93,9 +108,9 @@ def _miss(people: People, body: Body, camera: Camera, observed: Observations) ->
 
 def _bodies(found: LifterOutput, frames: ViewingFrames) -> tuple[np.ndarray, np.ndarray]:
     """(N, 24, 3) axis-angle in the camera frame and (N, 10) betas."""
-    rotations = found.rotations.double()
-    root = torch.from_numpy(frames.axes_cam_upright)[:, None] @ rotations[:, :1]
-    return matrix_to_axis_angle(torch.cat([root, rotations[:, 1:]], 1)).float().numpy(), found.betas.numpy()
+    rotations = found.rotations.astype(np.float64)
+    root = frames.axes_cam_upright[:, None] @ rotations[:, :1]
+    return matrix_to_axis_angle(np.concatenate([root, rotations[:, 1:]], 1)).astype(np.float32), found.betas
 
 
 def stand_on(

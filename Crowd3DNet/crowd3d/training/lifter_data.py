@@ -12,7 +12,7 @@ from crowd3d.bodies import COCO17_FLIP, COCO17_FROM_SMPL54, SMPL_POSE_FLIP, TORS
 from crowd3d.bodies.joints import TORSO17
 from crowd3d.geometry.rotations import axis_angle_to_matrix
 from crowd3d.model.crop_points import HVIP, TORSO
-from crowd3d.model.lifter import LOG_SIGMA_UNKNOWN, LifterInput
+from crowd3d.model.lifter_values import LOG_SIGMA_UNKNOWN, LifterInput
 from crowd3d.synthetic import sample_skeletons
 from crowd3d.training.lifter_pairs import LifterPairs, LifterTruth
 

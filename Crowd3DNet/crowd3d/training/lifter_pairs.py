@@ -20,7 +20,7 @@ from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.model.conversion import TorchEngine
 from crowd3d.model.crop_points import HVIP, TORSO, all_views, decode_crop_points
 from crowd3d.model.keypoint_net import KeypointNet
-from crowd3d.model.lifter import LifterInput
+from crowd3d.model.lifter_values import LifterInput
 from crowd3d.pose.candidates import Windows, worth_turning
 from crowd3d.pose.crop_looks import observations_from_crops
 from crowd3d.pose.embedded import embedded_source
@@ -198,7 +198,8 @@ def _scene_pairs(store: SceneStore, scene: int, observed: Observations, people: 
     upright = torch.from_numpy(frames.axes_cam_upright.astype(np.float32))
     rotations[:, 0] = upright.transpose(1, 2) @ rotations[:, 0]
     truth = LifterTruth(rotations, torch.from_numpy(store.betas[people]), _float(tangent[:, HVIP]), _float(tangent[:, TORSO]))
-    return LifterPairs(measured, truth, _float(tangent[:, :TORSO]), _float((along - along[:, TORSO:HVIP])[:, :TORSO]))
+    told = LifterInput(*map(_float, measured))
+    return LifterPairs(told, truth, _float(tangent[:, :TORSO]), _float((along - along[:, TORSO:HVIP])[:, :TORSO]))
 
 
 def _float(array: np.ndarray) -> Tensor:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.evaluation.metrics import aligned_joint_errors_mm
-from crowd3d.model.lifter import Lifter, LifterInput
+from crowd3d.model.lifter import Lifter
+from crowd3d.model.lifter_values import LifterInput
 from crowd3d.training.lifter_data import PairMaker, without_depth
 from crowd3d.training.lifter_pairs import LifterPairs, LifterTruth, PairSource, predicted_pairs
 from crowd3d.training.loop import fit_in_rounds

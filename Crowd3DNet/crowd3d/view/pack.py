@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.transform import Rotation
@@ -84,11 +83,10 @@ def pack_crowd(scenes: list[Scene], body: Body) -> bytes:
 
 def _crowd(scene: Scene, body: Body) -> tuple[np.ndarray, ...]:
     people, upright = scene.people, scene.ground.rotation_cam_world.T
-    betas = torch.as_tensor(people.betas, dtype=torch.float64)
-    rest = reshape(torch.as_tensor(body.joint_template), torch.as_tensor(body.joint_shapedirs), betas)
-    bones = articulate(axis_angle_to_matrix(torch.as_tensor(people.pose_rad, dtype=torch.float64)), rest)
-    shift = (bones.position - (bones.rotation @ rest[..., None])[..., 0]).numpy() @ upright.T
-    turned = Rotation.from_matrix((upright @ bones.rotation.numpy()).reshape(-1, 3, 3)).as_quat() if len(people) else np.zeros((0, 4))
+    rest = reshape(body.joint_template, body.joint_shapedirs, people.betas.astype(np.float64))
+    bones = articulate(axis_angle_to_matrix(people.pose_rad.astype(np.float64)), rest)
+    shift = (bones.position - (bones.rotation @ rest[..., None])[..., 0]) @ upright.T
+    turned = Rotation.from_matrix((upright @ bones.rotation).reshape(-1, 3, 3)).as_quat() if len(people) else np.zeros((0, 4))
     return (
         scene.ground.to_world(people.translation_cam_m).astype("<f4"),
         people.betas.astype("<f4"),
