@@ -10,6 +10,7 @@ import torch
 
 from crowd3d.cli import doctor
 from crowd3d.cli.main import main
+from crowd3d.model import engines
 from crowd3d.pipeline.weights import SHIPPED
 from crowd3d.settings import Settings, load_settings
 
@@ -37,6 +38,7 @@ def test_a_bare_checkout_lacks_what_the_default_path_needs(tmp_path: Path) -> No
 
 
 def test_it_says_where_networks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
     assert finding(load_settings(tmp_path), "machine").detail.endswith("GPU: A GPU; networks run on cuda by torch")

@@ -15,9 +15,8 @@ from crowd3d.bodies import load_body
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.imaging import GigapixelImage
-from crowd3d.model import Crowd3DNet
+from crowd3d.model import Crowd3DNet, checkpoints
 from crowd3d.model.checkpoints import ReleasedCheckpoint
-from crowd3d.pipeline import tuning
 from crowd3d.pipeline.folders import MidFolder, ResultFolder
 from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.network import NetworkChoice
@@ -56,7 +55,7 @@ def choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NetworkChoice:
     path = tmp_path / "base_69.pkl"
     path.write_bytes(b"weights")
     monkeypatch.setattr(ReleasedCheckpoint, "build", lambda _: Smaller())
-    monkeypatch.setattr(tuning, "read_released_checkpoint", lambda path: ReleasedCheckpoint({}, {}, path))
+    monkeypatch.setattr(checkpoints, "read_released_checkpoint", lambda path: ReleasedCheckpoint({}, {}, path))
     monkeypatch.setattr(NetworkChoice, "body", lambda *_, **__: load_body("free_low"))
     return NetworkChoice(path, True, None)
 

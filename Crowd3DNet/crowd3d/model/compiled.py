@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crowd3d.errors import BadOutput
 from crowd3d.files import atomic_path, file_digest
-from crowd3d.model.engines import CompiledEngine, Engine, EngineName, Precision, chosen_engine, core_count, openvino_of
+from crowd3d.model.engines import CompiledEngine, Engine, EngineName, Precision, chosen_engine, core_count, openvino_core, openvino_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,7 +86,7 @@ def in_hardware(precision: Precision) -> bool:
 
 
 def _processor(about: str) -> Any:
-    return openvino_of().Core().get_property("CPU", about)
+    return openvino_core().get_property("CPU", about)
 
 
 def _key(read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision) -> str:

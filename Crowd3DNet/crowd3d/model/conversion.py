@@ -22,6 +22,7 @@ from crowd3d.model.engines import (
     Precision,
     chosen_engine,
     core_count,
+    openvino_core,
     openvino_of,
     openvino_properties,
     package_of,
@@ -94,7 +95,7 @@ def compiled_engine(module: nn.Module, example: Sequence[Tensor], precision: Pre
     failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
     try:
         model = openvino.convert_model(_trace(module, example), example_input=tuple(example), input=shapes)
-        return CompiledEngine(openvino.Core().compile_model(model, "CPU", openvino_properties(precision, threads)))
+        return CompiledEngine(openvino_core().compile_model(model, "CPU", openvino_properties(precision, threads)))
     except failures as error:
         raise _unusable("openvino", error) from error
 

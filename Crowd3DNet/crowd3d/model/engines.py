@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,7 +111,7 @@ class CompiledEngine:
     @classmethod
     def read(cls, content: bytes, precision: Precision, threads: int) -> CompiledEngine:
         """From what `export` gave on this machine."""
-        return cls(openvino_of().Core().import_model(content, "CPU", openvino_properties(precision, threads)), content)
+        return cls(openvino_core().import_model(content, "CPU", openvino_properties(precision, threads)), content)
 
     def export(self) -> bytes:
         """For `read`."""
@@ -131,6 +132,16 @@ class CompiledEngine:
 def openvino_properties(precision: Precision, threads: int) -> dict[str, Any]:
     """How OpenVINO is to run a network."""
     return {"INFERENCE_PRECISION_HINT": OPENVINO_PRECISION[precision], "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
+
+
+@cache
+def openvino_core() -> Any:
+    """The package's runtime; making it takes hundredths of a second.
+
+    Raises:
+        MissingAsset: OpenVINO is not installed.
+    """
+    return openvino_of().Core()
 
 
 def openvino_of() -> Any:

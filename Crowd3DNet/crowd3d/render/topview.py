@@ -142,9 +142,10 @@ def _draw_ground(frame: MapWindow, camera: Camera, ground: GroundPlane) -> np.nd
     right, forward = np.meshgrid(columns, rows)
     pixels = camera.project(ground.from_world(np.stack([right, np.zeros_like(right), -forward], axis=-1)))
     seen = np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1), np.float32)
-    weight = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-    shade = np.array(_OUTSIDE) * (1.0 - weight) + np.array(_SEEN) * weight
-    image[TOP : TOP + height, LEFT : LEFT + width] = np.rint(shade)
+    weight = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+    share = np.linspace(0.0, 1.0, 256)[:, None]
+    shades = np.rint(np.array(_OUTSIDE) * (1.0 - share) + np.array(_SEEN) * share).astype(np.uint8)
+    image[TOP : TOP + height, LEFT : LEFT + width] = shades[np.rint(255.0 * weight).astype(np.uint8)]
     return image
 
 
