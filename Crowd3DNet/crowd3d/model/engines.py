@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -75,8 +76,9 @@ def choose_device(name: str = "auto") -> str:
 
 def may_have_gpu() -> bool:
     """False where PyTorch need not be asked: it is a build for CPUs, or Linux has no driver of a GPU."""
-    if version("torch").endswith("+cpu"):
-        return False
+    with suppress(PackageNotFoundError):  # some systems install it without telling its version
+        if version("torch").endswith("+cpu"):
+            return False
     return sys.platform != "linux" or any(any(DEVICES.glob(pattern)) for pattern in GPU_FILES)
 
 
