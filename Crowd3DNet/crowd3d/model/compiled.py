@@ -29,7 +29,7 @@ class Engines:
     """How networks run on this machine.
 
     Attributes:
-        name: see `crowd3d.model.engines.make_engine`.
+        name: see `crowd3d.model.conversion.make_engine`.
         cache: folder where compiled networks are kept; None compiles them every time.
         device: see `crowd3d.model.engines.choose_device`.
     """
