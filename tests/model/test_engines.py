@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -98,8 +99,11 @@ class Stubborn(nn.Module):
 
 @needs_openvino
 def test_networks_that_an_engine_cannot_run_are_reported() -> None:
+    root = logging.getLogger()
+    before = root.level, root.filters[:]
     with pytest.raises(BackendFailed, match="openvino cannot run this network"):
         make_engine(Stubborn(), (torch.zeros(1, 3, 3),), "openvino")
+    assert (root.level, root.filters) == before, "the user still hears what others warn of"
 
 
 class Elsewhere(nn.Module):

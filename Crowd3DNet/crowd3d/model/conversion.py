@@ -6,6 +6,7 @@ The size of the batch may change from call to call, every other dimension is tha
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -90,7 +91,8 @@ def compiled_engine(module: nn.Module, example: Sequence[Tensor], precision: Pre
     Raises:
         MissingAsset, BackendFailed: as of `make_engine`.
     """
-    openvino = openvino_of()
+    openvino, root = openvino_of(), logging.getLogger()
+    level, filters = root.level, root.filters[:]
     shapes = [openvino.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
     failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
     try:
@@ -98,6 +100,10 @@ def compiled_engine(module: nn.Module, example: Sequence[Tensor], precision: Pre
         return CompiledEngine(openvino_core().compile_model(model, "CPU", openvino_properties(precision, threads)))
     except failures as error:
         raise _unusable("openvino", error) from error
+    finally:
+        # Where it fails, OpenVINO leaves everybody's warnings switched off.
+        root.setLevel(level)
+        root.filters = filters
 
 
 class ONNXEngine:
