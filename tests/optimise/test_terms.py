@@ -19,9 +19,9 @@ from crowd3d.optimise.kernels import Kernel, cauchy, geman_mcclure, mixture, qua
 from crowd3d.optimise.pose_prior import fit_pose_prior, load_pose_prior
 from crowd3d.optimise.problem import Problem, state_problem
 from crowd3d.optimise.skeleton import Skeleton, articulate
-from crowd3d.optimise.solver import chunks, cost, linearise
+from crowd3d.optimise.solver import chunks, cost, linearise, weigh
 from crowd3d.optimise.state import world_rotation
-from crowd3d.optimise.terms import SPHERES, TERMS, Held
+from crowd3d.optimise.terms import SPHERES, TERMS, Held, Residuals
 from crowd3d.pose.observations import Observations
 from crowd3d.types import Scene
 
@@ -79,6 +79,16 @@ def test_weights_are_the_slope_of_the_cost(kernel: Kernel) -> None:
     squared = np.array([[0.0, 1.0, 9.0], [0.3, 4.0, 100.0]])
     slope = approx_fprime(squared.ravel(), lambda x: kernel(x.reshape(2, 3))[0].sum(), STEP).reshape(2, 3)
     np.testing.assert_allclose(2 * slope, kernel(squared)[1], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_whoever_comes_behind_the_camera_costs_infinitely_much_and_pulls_nowhere() -> None:
+    residual = np.ones((2, 3, 2))
+    residual[0, 1] = np.inf
+    costs, weights = weigh(Residuals(residual, np.empty(0), np.empty(0), geman_mcclure(np.array([4.0, 4.0]))))
+    assert costs[0] == np.inf
+    assert costs[1] == pytest.approx(3 * 0.5 * 2 * 16 / 18)
+    assert weights[0, 1] == 0
 
 
 def test_the_skeleton_is_the_body(crowd: Scene, body: Body) -> None:

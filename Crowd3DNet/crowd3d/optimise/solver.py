@@ -175,7 +175,8 @@ def chunks(problem: Problem, x: np.ndarray, shared: np.ndarray, frozen: Held, ch
 
 def weigh(rows: Residuals) -> tuple[np.ndarray, np.ndarray]:
     """Costs (n,) and weights (n, g); what is infinitely wrong costs infinitely much and pulls nowhere."""
-    costs, weights = rows.kernel((rows.residual**2).sum(-1))
+    with np.errstate(invalid="ignore"):
+        costs, weights = rows.kernel((rows.residual**2).sum(-1))
     return np.where(np.isnan(costs), np.inf, costs).sum(1), weights
 
 
@@ -220,9 +221,9 @@ def linearise(problem: Problem, x: np.ndarray, shared: np.ndarray, frozen: Held)
         system.gradient[rows] = (turned @ residual[..., None])[..., 0]
         system.hessian[rows] = turned @ person
         system.cross[rows] = turned @ both
-        rows_of_all = both.reshape(-1, SHARED)
-        system.shared_gradient[:] += rows_of_all.T @ residual.ravel()
-        system.shared_hessian[:] += rows_of_all.T @ rows_of_all
+        flat = both.reshape(-1, SHARED)
+        system.shared_gradient[:] += flat.T @ residual.ravel()
+        system.shared_hessian[:] += flat.T @ flat
     return system
 
 
