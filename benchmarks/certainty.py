@@ -1,4 +1,5 @@
-"""Fit what tells people from background in whole photographs (`crowd3d.pose.embedded.certainty`) to synthetic scenes, and its threshold.
+"""Fit to synthetic scenes what the shipped networks' answers are worth: who is a person (`crowd3d.pose.embedded.certainty`), and what
+keypoints err by.
 
 Usage: python benchmarks/certainty.py SCENE_FOLDER…   (folders of `crowd3d synthesize` or `crowd3d demo`)
 
@@ -74,6 +75,26 @@ def fit(scenes: list[Seen]) -> np.ndarray:
     return minimize(cost, np.zeros(design.shape[1])).x
 
 
+def fit_errors(scenes: list[Seen]) -> tuple[float, float]:
+    """Factor and power by which errors per axis follow from spreads, both as shares of the person's size: maximum likelihood."""
+    spreads, errors = [], []
+    for seen in scenes:
+        rows = np.flatnonzero(seen.person >= 0)
+        xy, size = seen.observed.xy_px[rows], person_size_px(seen.observed.xy_px[rows])[:, None]
+        apart = np.linalg.norm(xy - seen.truth.scene.people.keypoints_px[seen.person[rows], :, :2], axis=-1)
+        known = np.isfinite(apart)
+        spreads.append((seen.observed.sigma_px[rows] / size)[known])
+        errors.append((apart / size)[known] / np.sqrt(2))
+    log_spread, squared = np.log(np.concatenate(spreads)), np.concatenate(errors) ** 2
+
+    def cost(weights: np.ndarray) -> float:
+        log_sigma = weights[0] + weights[1] * log_spread
+        return float((2 * log_sigma + squared * np.exp(-2 * log_sigma)).mean())
+
+    log_factor, power = minimize(cost, np.array([0.0, 1.0])).x
+    return float(np.exp(log_factor)), float(power)
+
+
 def counts(seen: Seen, score: np.ndarray, threshold: float) -> np.ndarray:
     """Found, wanted and offered people of one scene; people who need not be found count neither way."""
     chosen = np.flatnonzero(score > threshold)
@@ -101,6 +122,7 @@ def main() -> int:
     scenes = [look(folder, seeker) for folder in folders]
     offset, *slopes = fit(scenes)
     print(f"CERTAINTY_OFFSET, CERTAINTY_WEIGHTS = {offset:.3f}, ({', '.join(f'{w:.3f}' for w in slopes)})")
+    print("ERROR_FACTOR, ERROR_POWER = {:.2f}, {:.2f}".format(*fit_errors(scenes)))
     print("threshold  precision  recall")
     for threshold in THRESHOLDS:
         found, wanted, offered = sum(counts(s, 1 / (1 + np.exp(-(offset + s.features @ slopes))), threshold) for s in scenes)

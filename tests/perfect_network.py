@@ -9,7 +9,7 @@ from torch import Tensor
 from crowd3d.geometry.hvip import foot_directions
 from crowd3d.geometry.rotations import matrix_to_rot6d
 from crowd3d.model import Maps
-from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
+from crowd3d.model.place_maps import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.training.supervision import Batch, Label, Sample, collate
 
 

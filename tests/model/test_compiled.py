@@ -129,17 +129,16 @@ def test_reduced_precision_only_where_the_processor_has_it(
 
 
 def test_what_was_compiled_earlier_runs_without_pytorch(tmp_path: Path) -> None:
-    """The shipped keypoint network and the lifter, loaded by two processes one after the other."""
+    """The shipped networks, loaded by two processes one after the other."""
     code = f"""
 import sys
 from pathlib import Path
 from crowd3d.model.compiled import Engines
-from crowd3d.pose.crop_looks import CropLooks
-from crowd3d.pose.photo import photo_source
+from crowd3d.pose.embedded import EmbeddedSeeker
 from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import load_settings
 engines, root = Engines("openvino", Path({str(tmp_path)!r}), "cpu"), load_settings().pretrained_root
-CropLooks(root / "keypoints.safetensors", photo_source("1"), engines)
+EmbeddedSeeker(root / "crowd3dnet_compact.safetensors", root / "keypoints.safetensors", engines)
 load_lifter(root / "lifter.safetensors", engines)
 print("torch" in sys.modules)
 """

@@ -5,6 +5,8 @@ import torch
 from scipy.ndimage import maximum_filter
 
 from crowd3d.model import Detections, Maps, decode_maps
+from crowd3d.model.decoding import local_maxima
+from crowd3d.model.place_maps import HVIP_REACH, TORSO_OFFSET_TILES, find_peaks, torso_and_reach
 from crowd3d.pipeline.network import INFERENCE_THRESHOLD
 
 
@@ -78,3 +80,20 @@ def test_the_148_numbers_are_split_as_specified() -> None:
     first_column = torch.tensor([6.0, 8.0, 10.0], dtype=torch.float64)
     torch.testing.assert_close(people.rotations[0, 0, :, 0], first_column / first_column.norm())
     torch.testing.assert_close(people.pose_rad[:, 22:], torch.zeros(2, 2, 3, dtype=torch.float64))
+
+
+def test_places_without_pytorch_are_those_of_the_whole_decoding() -> None:
+    maps = random_maps()
+    people = decode_maps(maps, 0.3)
+    peaks = find_peaks(local_maxima(maps.center_map).numpy(), 0.3)
+    assert np.bincount(peaks.tile).tolist() == np.bincount(people.image_index).tolist()
+    np.testing.assert_array_equal(np.stack([peaks.x, peaks.y], 1), people.centers.numpy())
+    np.testing.assert_array_equal(peaks.score, people.score.numpy())
+    torso, reach = torso_and_reach(peaks, maps.params_maps[:, :3].numpy())
+    offset = TORSO_OFFSET_TILES * (2 * people.torso_offset - 1)
+    np.testing.assert_allclose(torso, (people.centers / people.map_size + offset).numpy(), atol=1e-6)
+    np.testing.assert_allclose(reach, (people.hvip_length * HVIP_REACH / 2).numpy(), atol=1e-6)
+
+
+def test_no_places_where_nothing_is_above_the_threshold() -> None:
+    assert [len(part) for part in find_peaks(np.zeros((2, 1, 8, 8), np.float32), 0.2)] == [0, 0, 0, 0]

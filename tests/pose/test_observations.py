@@ -24,6 +24,15 @@ def test_score_and_spread_are_inverse():
     assert (np.diff(source.sigma(score)) < 0).all()
 
 
+def test_errors_are_spreads_unless_a_calibration_says_otherwise():
+    keypoints = Keypoints(person(200.0)[None], np.linspace(0.2, 1.0, 17)[None])
+    observed = Observations.from_keypoints(keypoints, plain("test"))
+    np.testing.assert_array_equal(observed.error_px, observed.sigma_px)
+    size = person_size_px(observed.xy_px)
+    wide = replace(observed, source=replace(observed.source, error_factor=4.0, error_power=2.0))
+    np.testing.assert_allclose(wide.error_px, 4.0 * size * (observed.sigma_px / size) ** 2)
+
+
 def test_a_source_survives_json():
     source = plain("test", "1.2")
     assert Source.from_dict(json.loads(json.dumps(source.as_dict()))) == source

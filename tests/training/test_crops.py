@@ -1,12 +1,11 @@
 """Labels of training crops against the exact geometry of the scenes that they are cut from."""
 
-
 import cv2
 import numpy as np
 import pytest
 
-from crowd3d.model.compact import TILE_PX
 from crowd3d.model.crop_points import CROP_HEIGHT_M, CROP_SIZE, HVIP, TORSO, TORSO_OFFSET_M
+from crowd3d.model.place_maps import TILE_PX
 from crowd3d.pose.candidates import Windows
 from crowd3d.training import scene_store
 from crowd3d.training.person_crops import FLIP_POINTS, TURN_SIGMA_RAD, cut_square, depth_behind_torso, sample_person_crops

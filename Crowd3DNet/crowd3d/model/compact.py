@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crowd3d.model.blocks import BasicBlock, conv1x1, conv3x3
+from crowd3d.model.place_maps import FEATURE_CHANNELS
 
-TILE_PX = 256
-"""Side of the tiles that it was made for."""
 STEM = 16
 WIDTHS = (40, 80, 128, 192)
 BLOCKS = (1, 1, 2, 2)
@@ -35,8 +34,7 @@ def _smooth(channels: int, out_channels: int) -> nn.Sequential:
 class CompactPyramid(nn.Module):
     """Images (B, 3, S, S) with values 0…255 → features (B, 32, S/4, S/4); S a multiple of 32."""
 
-    out_channels = 32
-    stride = 4
+    out_channels = FEATURE_CHANNELS
 
     def __init__(self) -> None:
         super().__init__()

@@ -100,7 +100,12 @@ def peaks(center_map: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
     Cells that are not a local maximum count as 0.
     """
-    highest = F.max_pool2d(center_map, PEAK_WINDOW, stride=1, padding=PEAK_WINDOW // 2)
-    candidates = torch.where(center_map == highest, center_map, 0.0).flatten(1)
+    candidates = local_maxima(center_map).flatten(1)
     best = candidates.topk(min(top_k, candidates.shape[1]), dim=1)
     return best.values, best.indices
+
+
+def local_maxima(center_map: Tensor) -> Tensor:
+    """(B, 1, H, W), 0 in cells that are not the largest of their 5×5 neighbourhood."""
+    highest = F.max_pool2d(center_map, PEAK_WINDOW, stride=1, padding=PEAK_WINDOW // 2)
+    return torch.where(center_map == highest, center_map, 0.0)

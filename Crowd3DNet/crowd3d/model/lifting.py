@@ -12,12 +12,9 @@ from crowd3d.bodies.joints import TORSO54
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.geometry.hvip import foot_directions, ground_points, points_above, unit_planes
 from crowd3d.model.decoding import Detections
+from crowd3d.model.place_maps import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.types import TileLayout
 
-TORSO_OFFSET_TILES = 0.25
-"""Reach of the torso centre's offset from its cell, in tile sides."""
-HVIP_REACH = 1.5
-"""Longest HVIP line in half tile sides."""
 SPACE_OFFSET_M = 0.4
 """Reach of the torso centre's offset in space, per axis."""
 

@@ -117,8 +117,8 @@ def _halves(people: Observations) -> list[np.ndarray]:
 
 
 def levels_of(observed: Observations, camera: Camera, ground: GroundPlane, known: Known = NOTHING) -> OtherLevels:
-    """`find_levels` from measurements."""
-    keypoints, told = _measured(observed, known)
+    """`find_levels` from measurements, errors as large as the plain spreads: the tails of any distribution look like another level."""
+    keypoints, told = _measured(replace(observed, source=replace(observed.source, error_factor=1.0, error_power=1.0)), known)
     return find_levels(keypoints, camera, ground, most=known.most_levels, **told)
 
 
@@ -130,10 +130,10 @@ class _Told(TypedDict):
 
 def _measured(observed: Observations, known: Known) -> tuple[np.ndarray, _Told]:
     """(N, 17, 3) keypoints, and what goes with them into `estimate_ground` and `find_levels`."""
-    keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
+    keypoints = np.concatenate([observed.xy_px, (observed.visible > observed.source.sure_visible)[..., None]], -1)
     stature = replace(known.stature, proportions=observed.source.proportions)
     weight = observed.score if observed.source.scores_are_probabilities else None
-    return keypoints, {"stature": stature, "sigma_px": observed.sigma_px, "weight": weight}
+    return keypoints, {"stature": stature, "sigma_px": observed.error_px, "weight": weight}
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:

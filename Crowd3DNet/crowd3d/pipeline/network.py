@@ -14,6 +14,7 @@ from crowd3d.errors import MissingAsset
 from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
+from crowd3d.model.place_maps import TILE_PX
 from crowd3d.pipeline.weights import chosen_weights, weights_digest
 from crowd3d.settings import Settings
 
@@ -71,9 +72,9 @@ class NetworkChoice:
         """Side to which tiles are resized."""
         if self.released:
             return RELEASE_TILE_PX
-        from crowd3d.model import compact, load_weights
+        from crowd3d.model import load_weights
 
-        return int(load_weights(self.path)[1].get("tile_px", compact.TILE_PX))
+        return int(load_weights(self.path)[1].get("tile_px", TILE_PX))
 
     @property
     def body_name(self) -> str:

@@ -75,6 +75,11 @@ class Observations(Rows):
         return Keypoints(self.xy_px, self.source.score(self.sigma_px / size[:, None]))
 
     @property
+    def error_px(self) -> np.ndarray:
+        """(N, 17) root mean square error per axis that such a spread stands for, by the source's calibration."""
+        return self.sigma_px * self.source.error_per_sigma(self.sigma_px / person_size_px(self.xy_px)[:, None])
+
+    @property
     def torso_px(self) -> np.ndarray:
         """(N, 2) mean of shoulders and hips."""
         return self.xy_px[:, TORSO17].mean(1)

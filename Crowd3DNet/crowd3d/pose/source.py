@@ -20,11 +20,14 @@ class Source:
         sigma_at_full_score: spread per axis of a keypoint with score 1, as a share of the person's size; for plain scores only.
         sigma_per_missing_score: how much that spread grows until the score is 0.
         sigma_power: with which power of the missing score it grows.
+        error_factor, error_power: keypoints err by the first times the spread raised to the second, root mean square per axis, both as
+            shares of the person's size.
         common_lean_rad: how far all people of one picture lean to the same side, in the keypoints or in truth, beyond what chance explains.
         calibrated_spreads: whether spreads were measured on photographs; else the optimisation believes them half.
         scores_are_probabilities: whether `Observations.score` is the calibrated probability that this is a person; else it is a mean of
             keypoint scores, which tells nothing of the kind.
         sure: score from which on people count for camera and ground.
+        sure_visible: visibility from which on their keypoints do.
         lifter_knows_errors: whether the lifter was trained on this source's own errors in the pictures that it is for, so that its people
             already contain all that the keypoints say; errors in rendered pictures are not those in photographs.
         remark: what users of results should know; empty for nothing.
@@ -36,10 +39,13 @@ class Source:
     sigma_at_full_score: float = 0.012
     sigma_per_missing_score: float = 0.15
     sigma_power: float = 2.0
+    error_factor: float = 1.0
+    error_power: float = 1.0
     common_lean_rad: float = 0.0
     calibrated_spreads: bool = False
     scores_are_probabilities: bool = False
     sure: float = 0.0
+    sure_visible: float = 0.0
     lifter_knows_errors: bool = False
     remark: str = ""
 
@@ -51,6 +57,10 @@ class Source:
         """Inverse of `sigma`, never quite 0, which would mean unknown: for files that hold scores only."""
         missing = np.clip((sigma - self.sigma_at_full_score) / self.sigma_per_missing_score, 0.0, 1.0)
         return np.clip(1.0 - missing ** (1.0 / self.sigma_power), 0.01, 1.0)
+
+    def error_per_sigma(self, sigma: np.ndarray) -> np.ndarray:
+        """What keypoints err by over their spreads (...), which are shares of the person's size."""
+        return self.error_factor * sigma ** (self.error_power - 1.0)
 
     def as_dict(self) -> dict[str, object]:
         """JSON values, inverse of `from_dict`."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from crowd3d.errors import BadConfig
 from crowd3d.imaging.tiles import RELEASE_TILE_PX
-from crowd3d.model import compact
 from crowd3d.model.crowd3dnet import BACKBONES, MAP_STRIDE
+from crowd3d.model.place_maps import TILE_PX
 from crowd3d.training.augment import Augmentation
 from crowd3d.training.supervision import LossWeights
 
@@ -95,7 +95,7 @@ class TrainConfig:
     @property
     def tile_px(self) -> int:
         """Side of a tile."""
-        return compact.TILE_PX if self.backbone == "compact" else RELEASE_TILE_PX
+        return TILE_PX if self.backbone == "compact" else RELEASE_TILE_PX
 
     @property
     def body_name(self) -> str:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from crowd3d.geometry.rotations import axis_angle_to_matrix
-from crowd3d.model.compact import TILE_PX
 from crowd3d.model.crop_points import HVIP, TORSO
 from crowd3d.model.crowd3dnet import MAP_STRIDE
+from crowd3d.model.place_maps import TILE_PX
 from crowd3d.training.person_crops import cut_square, vary_colours
 from crowd3d.training.scene_store import SceneStore
 from crowd3d.types import NOMINAL_STATURE_M

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from crowd3d.geometry.rotations import rot6d_to_matrix
 from crowd3d.model import Maps
-from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
+from crowd3d.model.place_maps import HVIP_REACH, TORSO_OFFSET_TILES
 
 CENTER_WEIGHT, HVIP_WEIGHT, TORSO_WEIGHT, POSE_WEIGHT, BETAS_WEIGHT, OFFSET_WEIGHT = 1.0, 6.0, 10.0, 2.0, 0.1, 0.5
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from crowd3d.model import Crowd3DNet, decode_maps
-from crowd3d.model.lifting import HVIP_REACH, TORSO_OFFSET_TILES
+from crowd3d.model.place_maps import HVIP_REACH, TORSO_OFFSET_TILES
 from crowd3d.training.loop import fit, made_ahead
 from crowd3d.training.recipe import Recipe
 from crowd3d.training.scene_store import SceneStore
