@@ -152,7 +152,7 @@ def openvino_of() -> Any:
     Raises:
         MissingAsset: it is not installed.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] (imports of it fail)
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # imports of it fail
     return package_of("openvino", "openvino")
 
 
