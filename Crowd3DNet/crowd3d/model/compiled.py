@@ -104,13 +104,13 @@ def _key(read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tupl
 def _read(path: Path) -> bytes | None:
     """A compiled network; None if there is none, or only a damaged one."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            check, content = file.read(CHECK_BYTES), file.read()
         path.touch()
     except OSError:
         return None
-    body = content[CHECK_BYTES:]
-    if content[:CHECK_BYTES] == _check(body):
-        return body
+    if check == _check(content):
+        return content
     log.warning("%s is damaged; compiling again", path)
     return None
 
