@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
+from crowd3d.bodies import load_body
 from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.process import add_image_arguments, mid_folder
 from crowd3d.cli.run import run_cli
@@ -111,11 +112,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def prepare() -> None:
-    """Import what the second half needs, and load its compiled code: a second of work that needs nothing of the first half."""
+    """Import what the second half needs, load its compiled code and the shipped bodies: a second that needs nothing of the first half."""
     from crowd3d.raster import load_kernels
 
     import_module("crowd3d.pipeline.infer")
     load_kernels()
+    for body in ("free", "free_low"):
+        load_body(body)
 
 
 def infer_image(args: argparse.Namespace, image: GigapixelImage) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from crowd3d.ground.body import HIP, KNEE, SHOULDER
+from crowd3d.ground.kept import kept
 from crowd3d.ground.likelihood import CHILD, OTHER, SHARE_PRIOR, Mixture, Predictions, around, share_of_children
 from crowd3d.ground.prediction import PARAMETERS
 from crowd3d.ground.prior import Prior
@@ -62,6 +63,7 @@ class Solution:
     value: float
 
 
+@kept(2)
 def solve(observations: Sightings, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...] = ()) -> Solution:
     """Scan, refine the best starts on a subset, then everybody."""
     stride = max(1, -(-len(observations) // _START_PEOPLE))
