@@ -59,7 +59,7 @@ def test_the_second_time_the_network_is_neither_read_nor_compiled_and_says_the_s
     np.testing.assert_allclose(first(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
     np.testing.assert_array_equal(second(IMAGES)[0], first(IMAGES)[0])
     (kept,) = (tmp_path / "cache").iterdir()
-    assert second.content == kept.read_bytes()[compiled.DIGEST_BYTES :], "OpenVINO reads weights from these bytes as long as it runs"
+    assert second.content == kept.read_bytes()[compiled.CHECK_BYTES :], "OpenVINO reads weights from these bytes as long as it runs"
 
 
 def test_other_weights_or_shapes_are_compiled_anew(tmp_path: Path, weights: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, weights: Path, damage: byt
         again = engines.load(read, weights, SHAPES)
     assert "damaged" in caplog.text
     np.testing.assert_allclose(again(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
-    assert kept.read_bytes()[:32] == compiled._digest(kept.read_bytes()[32:])
+    assert kept.read_bytes()[: compiled.CHECK_BYTES] == compiled._check(kept.read_bytes()[compiled.CHECK_BYTES :])
 
 
 def test_a_folder_that_cannot_be_used_costs_time_only(tmp_path: Path, weights: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,6 +96,21 @@ class Stubborn(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.linalg.eigvals(x).real
+
+
+@needs_openvino
+def test_openvino_sends_nothing_to_its_makers() -> None:
+    code = """
+import sys
+heard = []
+sys.addaudithook(lambda event, _: heard.append(event) if event.startswith(("socket.", "os.fork")) else None)
+from crowd3d.model.engines import openvino_core
+openvino_core()
+import time
+time.sleep(0.2)
+print(sorted(set(heard)))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @needs_openvino

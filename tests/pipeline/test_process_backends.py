@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,6 +98,31 @@ def test_a_backend_of_tiles(image: Path, people: np.ndarray, tmp_path: Path) -> 
     assert planted.calls == [len(layout)]
     process(GigapixelImage(image), folder, ProcessOptions(backend=backend, part_params=PART_PARAMS, overwrite=True))
     assert len(planted.calls) == 2
+
+
+@dataclass(frozen=True)
+class Waiting(Planted):
+    """Sees nobody before something else has begun."""
+
+    begun: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def detect(self, image: GigapixelImage, layout: TileLayout, tiles_folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        assert self.begun.wait(10)
+        return super().detect(image, layout, tiles_folder)
+
+
+def test_something_else_is_done_while_people_are_looked_for_and_only_then(image: Path, people: np.ndarray, tmp_path: Path) -> None:
+    detector, times = Waiting(people), []
+
+    def meanwhile() -> None:
+        times.append(1)
+        detector.begun.set()
+        raise MissingAsset("nobody hears this")
+
+    options = ProcessOptions(TileBackend(detector), part_params=PART_PARAMS)
+    for _ in range(2):
+        assert len(process(GigapixelImage(image), MidFolder(tmp_path / "mid"), options, meanwhile=meanwhile)) == len(people)
+    assert len(times) == 1
 
 
 def test_a_layout_that_another_backend_replaced_is_planned_again(image: Path, people: np.ndarray, tmp_path: Path) -> None:

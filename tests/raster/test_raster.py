@@ -8,7 +8,7 @@ import trimesh
 from scipy.spatial import ConvexHull
 
 from crowd3d.geometry import Camera
-from crowd3d.raster import Buffers, Meshes, draw, kernels, render_meshes
+from crowd3d.raster import Buffers, Meshes, draw, kernels, load_kernels, render_meshes
 from crowd3d.raster.buffers import in_bands
 
 CAMERA = Camera(90.0, 85.0, 41.0, 30.5, 80, 60)
@@ -72,6 +72,16 @@ def test_scale_reduces_the_picture() -> None:
     colours = np.full((3, 3), 99.0)
     reduced = render_meshes(vertices, faces, colours, CAMERA, scale=2.0)[1]
     assert (reduced != render_meshes(vertices, faces, colours, small)[1]).mean() < 1e-3
+
+
+def test_a_picture_needs_no_code_but_what_was_loaded() -> None:
+    load_kernels()
+    loaded = {name: len(kernel.overloads) for name, kernel in vars(kernels).items() if hasattr(kernel, "overloads")}
+    corners = np.array([[[0, 0, 3], [0, 1, 3], [1, 0, 3], [1, 1, 2]]], np.float32)
+    colours, camera = np.full((1, 4, 3), 200, np.float32), Camera.from_focal(30, (40, 40))
+    image, *_ = render_meshes(corners, np.array([[0, 1, 2], [1, 3, 2]]), colours, camera)
+    assert image.any()
+    assert loaded == {name: len(getattr(kernels, name).overloads) for name in loaded}
 
 
 def test_threads_do_not_change_the_picture() -> None:

@@ -6,6 +6,7 @@ import pickle
 import re
 import zipfile
 import zlib
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def load_body(name: str | Path = "auto", gender: str = "neutral", smpl_folder: P
     return _from_file(path, path.stem)
 
 
+@lru_cache(maxsize=len(FREE_BODIES))
 def _free(name: str) -> Body:
     stem = FREE_BODIES[name]
     with resources.as_file(resources.files("crowd3d.bodies") / "data" / f"{stem}.npz") as path:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
+from crowd3d.bodies import load_body
 from crowd3d.cli.camera import add_camera_arguments, check_camera_arguments, known_of
 from crowd3d.cli.process import add_image_arguments, mid_folder
 from crowd3d.cli.run import run_cli
@@ -16,7 +18,6 @@ from crowd3d.model.compiled import Engines
 from crowd3d.model.configs import read_config
 from crowd3d.model.engines import chosen_engine
 from crowd3d.pipeline.folders import ResultFolder
-from crowd3d.pipeline.infer import infer
 from crowd3d.pipeline.known import Known
 from crowd3d.pipeline.network import InferenceConfig, NetworkChoice
 from crowd3d.pipeline.optimise import OptimiseChoice
@@ -24,7 +25,6 @@ from crowd3d.pipeline.solve import InferOptions
 from crowd3d.pipeline.stages import own_folder, owner_of
 from crowd3d.pipeline.tuning import Tuning
 from crowd3d.pipeline.weights import DefaultWeights, chosen_weights
-from crowd3d.raster import find_renderer
 from crowd3d.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def prepare() -> None:
+    """Import what the second half needs, load its compiled code and the shipped bodies: a second that needs nothing of the first half."""
+    from crowd3d.raster import load_kernels
+
+    import_module("crowd3d.pipeline.infer")
+    load_kernels()
+    for body in ("free", "free_low"):
+        load_body(body)
+
+
 def infer_image(args: argparse.Namespace, image: GigapixelImage) -> None:
     """The second half, by the arguments."""
+    from crowd3d.pipeline.infer import infer
+
     settings = load_settings()
     mid = mid_folder(args, settings, image)
     results = ResultFolder(own_folder(args.save_res_folder or settings.single_image_res_root, image.path.stem, owner_of(image)))
@@ -123,6 +135,8 @@ def infer_image(args: argparse.Namespace, image: GigapixelImage) -> None:
 
 def infer_options(args: argparse.Namespace, settings: Settings, known: Known) -> InferOptions:
     """The user's choices."""
+    from crowd3d.raster import find_renderer
+
     config = read_config(settings.configs_root / "inference" / "single_scene_image.yml", InferenceConfig)
     find_renderer(args.renderer)
     return InferOptions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -97,12 +97,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def process_image(args: argparse.Namespace, image: GigapixelImage, tiles: bool = True) -> None:
-    """The first half, by the arguments; `tiles` as of `crowd3d.pipeline.process.process`."""
+def process_image(
+    args: argparse.Namespace, image: GigapixelImage, tiles: bool = True, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """The first half, by the arguments; `tiles` and `meanwhile` as of `crowd3d.pipeline.process.process`."""
     settings = load_settings()
     folder = mid_folder(args, settings, image)
     known = known_of(args, image.size, image.path.name)
-    process(image, folder, process_options(args, settings, image.path.name, known), tiles)
+    process(image, folder, process_options(args, settings, image.path.name, known), tiles, meanwhile)
     print(folder.root)
 
 

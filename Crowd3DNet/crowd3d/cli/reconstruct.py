@@ -14,7 +14,6 @@ from crowd3d.imaging import GigapixelImage
 from crowd3d.pipeline.folders import SequenceFolder
 from crowd3d.pipeline.frames import Frame, is_sequence, read_frames, sequence_owner
 from crowd3d.pipeline.network import NetworkChoice
-from crowd3d.pipeline.sequence import SequenceOptions, reconstruct_frames
 from crowd3d.pipeline.shards import Shard
 from crowd3d.pipeline.stages import own_folder
 from crowd3d.pose.file_backend import FileBackend
@@ -64,12 +63,14 @@ def run(args: argparse.Namespace) -> int:
     if sequence:
         return _run_sequence(args, path)
     image = GigapixelImage(path)
-    process.process_image(args, image, tiles=args.optimise == inference.TUNE)
+    process.process_image(args, image, tiles=args.optimise == inference.TUNE, meanwhile=inference.prepare)
     inference.infer_image(args, image)
     return 0
 
 
 def _run_sequence(args: argparse.Namespace, source: Path) -> int:
+    from crowd3d.pipeline.sequence import SequenceOptions, reconstruct_frames
+
     settings = load_settings()
     # A folder may be given as "." or with a slash at its end.
     name, owner = source.resolve().stem if source.is_file() else source.resolve().name, sequence_owner(source)

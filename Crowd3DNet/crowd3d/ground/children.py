@@ -94,10 +94,10 @@ def _stature_spread(solution: Solution) -> tuple[float, float]:
     stride = max(1, -(-len(mixture.observations) // _MOST_PEOPLE))
     some = np.arange(0, len(mixture.observations), stride)
     mixture = replace(mixture, observations=mixture.observations[some], posture=mixture.posture[some])
-    predictions = mixture.predict(solution.parameters[None])
     value = []
     for factor in _FACTORS:
         wider = replace(mixture, stature=replace(mixture.stature, sd_m=factor * mixture.stature.sd_m))
+        predictions = wider.predict(solution.parameters[None])
         for _ in range(_SHARE_ROUNDS):
             wider = wider.with_shares(predictions)
         density = np.logaddexp.reduce(wider.log_terms(predictions)[:, 0], axis=0)

@@ -20,13 +20,34 @@ ADULT, CHILD, SEATED, OTHER = range(4)
 SHARE_PRIOR = np.array([12.0, 1.0, 1.0])
 """Expected people who stand, who sit and who do neither, counted as so many; a Dirichlet prior."""
 CHILD_PRIOR_PEOPLE = 4.0
+_STEP = 1e-5
+
+
+def around(parameters: np.ndarray) -> np.ndarray:
+    """(6,) → (13, 6): a camera, then with each parameter a little larger, then a little smaller, for central differences."""
+    offsets = _STEP * np.eye(PARAMETERS)
+    return np.concatenate([parameters[None], parameters + offsets, parameters - offsets])
 
 
 class Predictions(NamedTuple):
-    """What follows for those who stand and for those who sit."""
+    """What follows from B parameter vectors for N people, whatever shares and postures are.
+
+    Attributes:
+        standing: for those who stand.
+        residual: (3, B, N, 2) of adults, children and those who sit.
+        covariance: (3, B, N, 3) xx, xy, yy of these.
+        log_density: (3, B, N) of what was seen.
+    """
 
     standing: Prediction
-    seated: Prediction
+    residual: np.ndarray
+    covariance: np.ndarray
+    log_density: np.ndarray
+
+    @property
+    def first(self) -> Predictions:
+        """Of the first of several parameter vectors."""
+        return Predictions(self.standing[:1], self.residual[:, :1], self.covariance[:, :1], self.log_density[:, :1])
 
 
 def log_seen(prediction: Prediction, observations: Sightings, sd_m: float, shift_m: float = 0.0) -> np.ndarray:
@@ -72,34 +93,37 @@ class Mixture:
 
     def predict(self, parameters: np.ndarray) -> Predictions:
         """(B, 6) → what follows for everybody in either posture."""
-        o, proportions = self.observations, self.observations.proportions
+        o, proportions, s = self.observations, self.observations.proportions, self.stature
         standing = Shape.of(o, proportions.heights, STANDING_SPREAD)
-        seated = Shape.of(o, seated_heights(proportions), SEATED_SPREAD)
-        mean = self.stature.mean_m
-        return Predictions(predict(parameters, o, standing, mean), predict(parameters, o, seated, mean, common_lean=False))
+        seated = Shape.of(o, seated_heights(proportions), SEATED_SPREAD, with_crowd=False)
+        both = predict(parameters, o, Shape.either(standing, seated), s.mean_m)
+        stand, sit = both[0], both[1]
+        shorter = s.child_mean_m - s.mean_m
+        residual = np.stack([stand.residual, stand.shifted(shorter), sit.residual])
+        covariance = np.stack([stand.covariance(s.sd_m), stand.covariance(s.child_sd_m), sit.covariance(s.sd_m)]) * self.temperature**2
+        log_density = _log_normal(residual, covariance)
+        log_density[ADULT] -= log_seen(stand, o, s.sd_m)
+        log_density[CHILD] -= log_seen(stand, o, s.child_sd_m, shorter)
+        log_density += np.stack([stand.log_factor, stand.log_factor, sit.log_factor])
+        return Predictions(stand, residual, covariance, log_density)
 
     def log_terms(self, predictions: Predictions) -> np.ndarray:
         """(4, B, N) log of share times density for adult, child, seated and other."""
-        s, heat, o = self.stature, self.temperature**2, self.observations
-        stand, sit = predictions
-        adult = _log_normal(stand.residual, heat * stand.covariance(s.sd_m)) - log_seen(stand, o, s.sd_m)
-        shorter = s.child_mean_m - s.mean_m
-        child = _log_normal(stand.shifted(shorter), heat * stand.covariance(s.child_sd_m)) - log_seen(stand, o, s.child_sd_m, shorter)
-        seated = _log_normal(sit.residual, heat * sit.covariance(s.sd_m)) + sit.log_factor + self.posture
-        other = self.posture - np.log(OUTLIER_AREA * o.size**2)
-        log_share = np.log(self.shares)
-        return np.stack(
-            [
-                adult + stand.log_factor + np.log1p(-self.child_share) + log_share[0],
-                child + stand.log_factor + np.log(self.child_share) + log_share[0],
-                seated + log_share[1],
-                np.broadcast_to(other + log_share[2], adult.shape),
-            ]
-        )
+        terms = np.empty((OTHER + 1, *predictions.log_density.shape[1:]))
+        terms[:OTHER] = predictions.log_density
+        terms[ADULT] += np.log1p(-self.child_share)
+        terms[CHILD] += np.log(self.child_share)
+        terms[SEATED] += self.posture
+        terms[OTHER] = self.posture - np.log(OUTLIER_AREA * self.observations.size**2)
+        return terms + np.log(self.shares)[[0, 0, 1, 2], None, None]
 
     def log_likelihood(self, parameters: np.ndarray) -> np.ndarray:
         """(B, 6) → (B,)."""
-        return np.logaddexp.reduce(self.log_terms(self.predict(parameters)), axis=0) @ self.observations.weight
+        return self.log_likelihood_of(self.predict(parameters))
+
+    def log_likelihood_of(self, predictions: Predictions) -> np.ndarray:
+        """Predictions for B parameter vectors → (B,)."""
+        return np.logaddexp.reduce(self.log_terms(predictions), axis=0) @ self.observations.weight
 
     def responsibilities(self, parameters: np.ndarray) -> np.ndarray:
         """(6,) → (4, N) posterior probabilities of adult, child, seated, other."""
@@ -108,7 +132,10 @@ class Mixture:
 
     def expect(self, parameters: np.ndarray) -> Mixture:
         """The mixture with the posture odds and the shares that follow from this camera, (6,)."""
-        predictions = self.predict(parameters[None])
+        return self.expect_of(self.predict(parameters[None]))
+
+    def expect_of(self, predictions: Predictions) -> Mixture:
+        """`expect` from the predictions of one camera."""
         stand = predictions.standing
         posture = posture_log_odds(self.observations, stand.depth_ratio[0], stand.scale[0])
         return replace(self, posture=posture).with_shares(predictions)
@@ -126,27 +153,18 @@ class Mixture:
         children = CHILD_PRIOR_PEOPLE * (expected * np.log(share) + (1.0 - expected) * np.log1p(-share))
         return float(children + SHARE_PRIOR @ np.log(self.shares))
 
-    def score_and_information(self, parameters: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """(6,) → log likelihood, gradient (6,), Fisher information (6, 6) given who stands and who sits."""
-        step = 1e-5
-        offsets = step * np.eye(PARAMETERS)
-        predictions = self.predict(np.concatenate([parameters[None], parameters + offsets, parameters - offsets]))
+    def score_and_information(self, predictions: Predictions) -> tuple[float, np.ndarray, np.ndarray]:
+        """Predictions `around` a camera → log likelihood, gradient (6,), Fisher information (6, 6) given who stands and who sits."""
         terms = self.log_terms(predictions)
         total = np.logaddexp.reduce(terms, axis=0)
         weight = self.observations.weight
         values = total @ weight
-        gradient = (values[1 : 1 + PARAMETERS] - values[1 + PARAMETERS :]) / (2 * step)
-        s, (stand, sit) = self.stature, predictions
-        parts = (
-            (ADULT, stand.residual, stand.covariance(s.sd_m)),
-            (CHILD, stand.shifted(s.child_mean_m - s.mean_m), stand.covariance(s.child_sd_m)),
-            (SEATED, sit.residual, sit.covariance(s.sd_m)),
-        )
-        information = np.zeros((PARAMETERS, PARAMETERS))
-        for role, residual, covariance in parts:
-            share = np.exp(terms[role, 0] - total[0]) * weight
-            some = share > 1e-3 * weight
-            information += _fisher(residual[:, some], self.temperature**2 * covariance[:, some], share[some], step)
+        gradient = (values[1 : 1 + PARAMETERS] - values[1 + PARAMETERS :]) / (2 * _STEP)
+        share = np.exp(terms[:OTHER, 0] - total[0]) * weight
+        some = share > 1e-3 * weight
+        slopes = _slopes(*(np.moveaxis(one, 1, 0)[:, some] for one in (predictions.residual, predictions.covariance)))
+        ends = some.sum(1).cumsum()[:-1]
+        information = sum(map(_fisher, np.split(slopes, ends, axis=-1), np.split(share[some], ends)), np.zeros((PARAMETERS, PARAMETERS)))
         return float(values[0]), gradient, information
 
 
@@ -159,12 +177,9 @@ def share_of_children(stature: StaturePrior, adults: float, children: float) -> 
 
 def fisher_information(parameters: np.ndarray, observations: Sightings, stature: StaturePrior) -> np.ndarray:
     """(6, 6) information of standing adults with the given parameters (6,): the inverse of the Cramér-Rao bound."""
-    step = 1e-5
-    offsets = step * np.eye(PARAMETERS)
     shape = Shape.of(observations, observations.proportions.heights, STANDING_SPREAD)
-    batch = np.concatenate([parameters[None], parameters + offsets, parameters - offsets])
-    prediction = predict(batch, observations, shape, stature.mean_m)
-    return _fisher(prediction.residual, prediction.covariance(stature.sd_m), observations.weight, step)
+    prediction = predict(around(parameters), observations, shape, stature.mean_m)
+    return _fisher(_slopes(prediction.residual, prediction.covariance(stature.sd_m)), observations.weight)
 
 
 def _whiten(covariance: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -183,11 +198,21 @@ def _log_normal(residual: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return -0.5 * (yy * x * x - 2.0 * xy * x * y + xx * y * y) / determinant - 0.5 * np.log(determinant) - np.log(2 * np.pi)
 
 
-def _fisher(residual: np.ndarray, covariance: np.ndarray, weight: np.ndarray, step: float) -> np.ndarray:
-    """Fisher information of normal residuals whose mean and covariance depend on the parameters (central differences)."""
+def _fisher(slopes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(6, 5, N) of `_slopes`, (N,) → (6, 6) Fisher information."""
+    return (slopes * weight).reshape(PARAMETERS, -1) @ slopes.reshape(PARAMETERS, -1).T
+
+
+def _slopes(residual: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """(6, 5, N) by how much mean and covariance of normal residuals `around` parameters change with these, whitened.
+
+    Args:
+        residual: (13, N, 2).
+        covariance: (13, N, 3) xx, xy, yy.
+    """
     p = PARAMETERS
-    mean = (residual[1 : 1 + p] - residual[1 + p :]) / (2 * step)
-    spread = (covariance[1 : 1 + p] - covariance[1 + p :]) / (2 * step)
+    mean = (residual[1 : 1 + p] - residual[1 + p :]) / (2 * _STEP)
+    spread = (covariance[1 : 1 + p] - covariance[1 + p :]) / (2 * _STEP)
     base = covariance[0]
     white = _whiten(base, mean)
     # L⁻¹ dΣ L⁻ᵀ, half of it from each side
@@ -196,5 +221,4 @@ def _fisher(residual: np.ndarray, covariance: np.ndarray, weight: np.ndarray, st
     first = _whiten(base[None], np.stack([left[..., 0], right[..., 0]], -1))
     second = _whiten(base[None], np.stack([left[..., 1], right[..., 1]], -1))
     rows = np.stack([white[..., 0], white[..., 1], first[..., 0] / np.sqrt(2), first[..., 1], second[..., 1] / np.sqrt(2)])
-    rows = np.moveaxis(rows, 1, 0)
-    return (rows * weight).reshape(p, -1) @ rows.reshape(p, -1).T
+    return np.moveaxis(rows, 1, 0)

@@ -48,6 +48,7 @@ class Shape:
         low, span: (N,) mean height of the low joint over the soles and of the high one over it.
         low_sd, span_sd: (N,) their standard deviations.
         lean_rad: (N,) standard deviation of the lean, besides that of the crowd.
+        with_crowd: (N,) 1 for those who lean with the crowd, 0 for others.
     """
 
     low: np.ndarray
@@ -55,17 +56,24 @@ class Shape:
     low_sd: np.ndarray
     span_sd: np.ndarray
     lean_rad: np.ndarray
+    with_crowd: np.ndarray
 
     @classmethod
-    def of(cls, observations: Sightings, heights: np.ndarray, spread: PostureSpread) -> Shape:
+    def of(cls, observations: Sightings, heights: np.ndarray, spread: PostureSpread, *, with_crowd: bool = True) -> Shape:
         """The shape of everybody in a posture with these (5,) heights."""
         low, high = observations.low_joint, observations.high_joint
-        return cls(heights[low], heights[high] - heights[low], spread.low[low], spread.span[low, high], spread.lean_rad[low])
+        span = heights[high] - heights[low]
+        return cls(heights[low], span, spread.low[low], spread.span[low, high], spread.lean_rad[low], np.full(len(low), float(with_crowd)))
+
+    @classmethod
+    def either(cls, first: Shape, second: Shape) -> Shape:
+        """(2, 1, N) the same people in two postures, to be predicted in one go."""
+        return cls(*(np.stack(pair)[:, None] for pair in zip(vars(first).values(), vars(second).values(), strict=True)))
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Residuals of N people for B parameter vectors; image units.
+    """Residuals of N people for B parameter vectors; image units. Of people in two postures everything is twice there, (2, B, N).
 
     Attributes:
         residual: (B, N, 2) for the mean stature.
@@ -87,6 +95,10 @@ class Prediction:
     top_step: np.ndarray
     log_factor: np.ndarray
 
+    def __getitem__(self, which: int | slice) -> Prediction:
+        """One of two postures, or some of the parameter vectors."""
+        return Prediction(*(values[which] for values in vars(self).values()))
+
     def covariance(self, stature_sd_m: float) -> np.ndarray:
         """(B, N, 3) covariance of the residual among people whose statures have this standard deviation."""
         total = self.plain.copy()
@@ -100,12 +112,12 @@ class Prediction:
         return moved
 
 
-def predict(parameters: np.ndarray, observations: Sightings, shape: Shape, stature_m: float, *, common_lean: bool = True) -> Prediction:
+def predict(parameters: np.ndarray, observations: Sightings, shape: Shape, stature_m: float) -> Prediction:
     """(B, 6) parameters → residuals of everybody with `stature_m` times the crowd's own factor; metres are over that factor."""
     f = np.exp(parameters[:, 0])[:, None]
     up = up_vectors(parameters[:, 1], parameters[:, 2])
     height = np.exp(parameters[:, 3] - parameters[:, 5])[:, None]
-    lean = np.hypot(np.exp(parameters[:, 4])[:, None] if common_lean else 0.0, shape.lean_rad)
+    lean = np.hypot(np.exp(parameters[:, 4])[:, None] * shape.with_crowd, shape.lean_rad)
     nx, ny, nz = (up[:, k, None] for k in range(3))
     low, high = observations.low, observations.high
     rx, ry, qx, qy = low[:, 0] / f, low[:, 1] / f, high[:, 0] / f, high[:, 1] / f

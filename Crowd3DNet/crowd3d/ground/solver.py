@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from crowd3d.ground.body import HIP, KNEE, SHOULDER
-from crowd3d.ground.likelihood import CHILD, OTHER, SHARE_PRIOR, Mixture, share_of_children
+from crowd3d.ground.kept import kept
+from crowd3d.ground.likelihood import CHILD, OTHER, SHARE_PRIOR, Mixture, Predictions, around, share_of_children
 from crowd3d.ground.prediction import PARAMETERS
 from crowd3d.ground.prior import Prior
 from crowd3d.ground.sightings import Sightings, measured_from
@@ -62,6 +63,7 @@ class Solution:
     value: float
 
 
+@kept(2)
 def solve(observations: Sightings, stature: StaturePrior, prior: Prior, evidence: tuple[Evidence, ...] = ()) -> Solution:
     """Scan, refine the best starts on a subset, then everybody."""
     stride = max(1, -(-len(observations) // _START_PEOPLE))
@@ -130,30 +132,46 @@ def _climb(
     mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray, rounds: int, converged: float = CONVERGED
 ) -> tuple[np.ndarray, Mixture, float]:
     """Alternate shares and postures with damped Fisher scoring until nothing moves: parameters, mixture and log posterior."""
-    damping = 1e-3
+    damping, at = 1e-3, _Place.of(mixture, parameters)
     for _ in range(rounds):
-        mixture = mixture.expect(parameters)
-        parameters, damping, moved = _step(mixture, prior, evidence, parameters, damping)
+        mixture = mixture.expect_of(at.seen.first)
+        at, damping, moved = _step(mixture, prior, evidence, at, damping)
         if moved < converged:
             break
-    mixture = mixture.expect(parameters)
-    value = log_posterior(mixture, prior, evidence, parameters[None])[0] + mixture.log_share_prior()
-    return parameters, mixture, float(value)
+    mixture = mixture.expect_of(at.seen.first)
+    return at.parameters, mixture, _value(mixture, prior, evidence, at) + mixture.log_share_prior()
+
+
+class _Place(NamedTuple):
+    """A camera that was tried, (6,), and what follows `around` it, whatever shares and postures are."""
+
+    parameters: np.ndarray
+    seen: Predictions
+
+    @classmethod
+    def of(cls, mixture: Mixture, parameters: np.ndarray) -> _Place:
+        return cls(parameters, mixture.predict(around(parameters)))
+
+
+def _value(mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], at: _Place) -> float:
+    """`log_posterior` of one camera."""
+    return float((mixture.log_likelihood_of(at.seen.first) + _log_known(prior, evidence, at.parameters[None]))[0])
 
 
 def log_posterior(mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray) -> np.ndarray:
     """(B, 6) → (B,) up to a constant, shares and postures as they are."""
-    value = mixture.log_likelihood(parameters) + prior.log_density(parameters)
-    for item in evidence:
-        value = value + item.log_density(parameters)
-    return value
+    return mixture.log_likelihood(parameters) + _log_known(prior, evidence, parameters)
 
 
-def _step(
-    mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray, damping: float
-) -> tuple[np.ndarray, float, float]:
+def _log_known(prior: Prior, evidence: tuple[Evidence, ...], parameters: np.ndarray) -> np.ndarray:
+    """(B, 6) → (B,) log density of all that is known besides the people."""
+    return sum((item.log_density(parameters) for item in evidence), prior.log_density(parameters))
+
+
+def _step(mixture: Mixture, prior: Prior, evidence: tuple[Evidence, ...], at: _Place, damping: float) -> tuple[_Place, float, float]:
     """One Levenberg-Marquardt step uphill; the damping for the next one; the longest move in standard deviations."""
-    value, gradient, information = mixture.score_and_information(parameters)
+    parameters = at.parameters
+    value, gradient, information = mixture.score_and_information(at.seen)
     value += float(prior.log_density(parameters[None])[0])
     slope, curvature = prior.score_and_information(parameters)
     gradient, information = gradient + slope, information + curvature
@@ -168,11 +186,12 @@ def _step(
         move = move / max(1.0, float(np.abs(move / _MAX_STEP[free]).max()))
         candidate = parameters.copy()
         candidate[free] = np.clip(parameters[free] + move, LIMIT[0, free], LIMIT[1, free])
-        if log_posterior(mixture, prior, evidence, candidate[None])[0] >= value - 1e-12:
+        there = _Place.of(mixture, candidate)
+        if _value(mixture, prior, evidence, there) >= value - 1e-12:
             moved = np.abs(candidate[free] - parameters[free]) * np.sqrt(np.diag(information))
-            return candidate, max(damping / 5.0, 1e-7), float(moved.max())
+            return there, max(damping / 5.0, 1e-7), float(moved.max())
         damping = max(damping * 8.0, 1e-4)
-    return parameters, damping, 0.0
+    return at, damping, 0.0
 
 
 def _derivatives(

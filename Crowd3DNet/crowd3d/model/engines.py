@@ -147,11 +147,12 @@ def openvino_core() -> Any:
 
 
 def openvino_of() -> Any:
-    """The package.
+    """The package, which is not to tell its makers of every import, over the network: it does so where it finds this other one.
 
     Raises:
         MissingAsset: it is not installed.
     """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # imports of it fail
     return package_of("openvino", "openvino")
 
 

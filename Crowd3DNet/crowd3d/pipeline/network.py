@@ -11,11 +11,12 @@ from crowd3d.bodies.assets import load_body
 from crowd3d.bodies.body import Body
 from crowd3d.bodies.smpl_files import find_smpl
 from crowd3d.errors import MissingAsset
+from crowd3d.files import weights_digest
 from crowd3d.imaging.tiles import RELEASE_TILE_PX
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
 from crowd3d.model.place_maps import TILE_PX
-from crowd3d.pipeline.weights import chosen_weights, weights_digest
+from crowd3d.pipeline.weights import chosen_weights
 from crowd3d.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,7 +76,9 @@ def part_of(settings: Settings, pose_backend: str, engine: EngineName, device: s
     return ProcessOptions(backend, scout(assets) if backend.wants_tiles else None)
 
 
-def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions, tiles: bool = True) -> Observations:
+def process(
+    image: GigapixelImage, folder: MidFolder, options: ProcessOptions, tiles: bool = True, meanwhile: Callable[[], None] | None = None
+) -> Observations:
     """Find everybody in the photograph and write the files of `MidFolder`; stages that were finished before are kept.
 
     Args:
@@ -84,6 +86,7 @@ def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions, t
         folder: where the files go; what it holds of another photograph is replaced.
         options: the user's choices.
         tiles: write the photograph in tiles even if the backend does not want them: the release's tools and fine-tuning do.
+        meanwhile: is done in another thread while people are looked for; not where they were found before. Its errors are ignored.
 
     Returns:
         Everybody, perhaps nobody.
@@ -98,7 +101,7 @@ def process(image: GigapixelImage, folder: MidFolder, options: ProcessOptions, t
     options.known.check_size(image.size)
     options.backend.check()
     with Run(folder.root, owner_of(image), overwrite=options.overwrite) as run:
-        work = _Work(run, image, folder, options)
+        work = _Work(run, image, folder, options, meanwhile)
         if options.backend.wants_tiles:
             layout = work.layout(())
             work.tiles(layout)
@@ -122,6 +125,7 @@ class _Work:
     image: GigapixelImage
     folder: MidFolder
     options: ProcessOptions
+    meanwhile: Callable[[], None] | None
 
     def layout(self, reads: Sequence[Path], observed: Observations | None = None) -> TileLayout:
         """Tiles for those who were observed; for a backend that has not seen the photograph yet None."""
@@ -153,10 +157,16 @@ class _Work:
         writes = [folder.observations, folder.keypoints] if layout is None else [folder.observations, folder.keypoints, folder.alphapose]
         return self.run.do(
             Stage("people", 1, reads, values, writes, editable=[folder.keypoints]),
-            lambda: observe(self.image, self.options, layout, folder),
+            lambda: self._observed(layout),
             partial(_write_people, folder),
             lambda: Observations.load(folder.observations),
         )
+
+    def _observed(self, layout: TileLayout | None) -> Observations:
+        with ThreadPoolExecutor(1) as other:
+            if self.meanwhile is not None:
+                other.submit(self.meanwhile)
+            return observe(self.image, self.options, layout, self.folder)
 
     def keypoint_files(self, layout: TileLayout) -> None:
         """The release's files about keypoints; those per tile only where no backend has written what it saw there."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 from crowd3d.errors import MissingAsset
-from crowd3d.files import file_digest
+from crowd3d.files import weights_digest
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import EngineName
 from crowd3d.pipeline.photo_models import photo_models
@@ -61,17 +61,6 @@ class DefaultWeights:
 def chosen_weights(given: Path | None, settings: Settings) -> Path | None:
     """The user's weights, else the released ones if they are there, else None for the shipped estimator."""
     return given or settings.crowd3dnet_weights or (settings.released_weights if settings.released_weights.is_file() else None)
-
-
-def weights_digest(path: Path) -> str:
-    """Digest of a file of weights, read once for all photographs as long as size and time stay."""
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _digest(path: Path, size: int, time_ns: int) -> str:
-    return file_digest(path)
 
 
 def kept_engines(settings: Settings, engine: EngineName, device: str) -> Engines:

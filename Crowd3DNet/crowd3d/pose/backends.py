@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 import numpy as np
 
 from crowd3d.errors import BackendFailed, BadImage, MissingAsset
-from crowd3d.files import file_digest
+from crowd3d.files import weights_digest
 from crowd3d.imaging import GigapixelImage
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.pose.alphapose import AlphaPose
@@ -96,7 +96,7 @@ class SearchBackend:
 
     def key(self) -> Any:
         """Digests of the weights, and what runs them."""
-        return [self.name, self.runs_on, *map(file_digest, self.files)]
+        return [self.name, self.runs_on, *map(weights_digest, self.files)]
 
     def check(self) -> None:
         """Raise MissingAsset unless all weights are there."""
@@ -108,7 +108,7 @@ class SearchBackend:
     def seeker(self) -> Seeker:
         """The loaded networks."""
         self.check()
-        return self.make("+".join(file_digest(path)[:8] for path in self.files))
+        return self.make("+".join(weights_digest(path)[:8] for path in self.files))
 
     def observe(self, image: GigapixelImage, around: Surroundings) -> Observations:
         """By `search`."""

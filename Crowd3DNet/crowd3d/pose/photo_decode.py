@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import maximum_filter
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import expit, softmax
 
 from crowd3d.model.photo_maps import FINDER_STRIDES, KEYPOINT_STRIDE
@@ -64,7 +64,7 @@ def decode_keypoints(maps: Sequence[np.ndarray], half_px: np.ndarray) -> tuple[n
     centre, heat, regress, offset = maps
     height, width = centre.shape[2:]
     across, down = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    highest = maximum_filter(centre, (1, 1, 3, 3), mode="nearest")
+    highest = sliding_window_view(np.pad(centre, ((0, 0), (0, 0), (1, 1), (1, 1)), "edge"), (3, 3), (2, 3)).max((-1, -2))
     peak = np.where((centre == highest) & (centre > LEAST_CENTRE), centre, np.float32(-1.0)).reshape(len(centre), -1)
     middle = height // 2 * width + width // 2
     peak[:, middle] = np.maximum(peak[:, middle], 1e-6)  # without any peak the middle counts

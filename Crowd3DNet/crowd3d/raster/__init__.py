@@ -2,6 +2,6 @@
 
 from crowd3d.raster.buffers import Buffers, Meshes, draw, in_bands
 from crowd3d.raster.pytorch3d_renderer import find_renderer
-from crowd3d.raster.render import Renderer, render_meshes
+from crowd3d.raster.render import Renderer, load_kernels, render_meshes
 
-__all__ = ["Buffers", "Meshes", "Renderer", "draw", "find_renderer", "in_bands", "render_meshes"]
+__all__ = ["Buffers", "Meshes", "Renderer", "draw", "find_renderer", "in_bands", "load_kernels", "render_meshes"]

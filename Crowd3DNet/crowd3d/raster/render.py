@@ -67,6 +67,12 @@ def render_meshes(
     return image, buffers.identity, buffers.inverse_depth
 
 
+def load_kernels() -> None:
+    """Have the compiled code of `render_meshes` read from where Numba keeps it, half a second of the first picture that is drawn."""
+    corners = np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]])
+    render_meshes(corners, np.arange(3)[None], np.zeros((1, 3)), Camera.from_focal(1.0, (1, 1)), threads=1)
+
+
 def shade(vertices_cam_m: np.ndarray, faces: np.ndarray, colours: np.ndarray, light_cam: np.ndarray = LIGHT_CAM) -> np.ndarray:
     """(N, V, 3) float32 colours of the vertices in that light; arguments as of `render_meshes`."""
     vertices_cam_m = np.ascontiguousarray(vertices_cam_m, np.float32)

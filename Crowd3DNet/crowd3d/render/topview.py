@@ -141,11 +141,12 @@ def _draw_ground(frame: MapWindow, camera: Camera, ground: GroundPlane) -> np.nd
     rows = frame.low[1] + (height - np.arange(0, height, 2) - 1.0) / frame.scale
     right, forward = np.meshgrid(columns, rows)
     pixels = camera.project(ground.from_world(np.stack([right, np.zeros_like(right), -forward], axis=-1)))
-    seen = np.asarray(((pixels >= 0) & (pixels <= (camera.width, camera.height))).all(axis=-1), np.float32)
-    weight = cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)
+    x, y = pixels[..., 0], pixels[..., 1]
+    seen = ((x >= 0) & (x <= camera.width) & (y >= 0) & (y <= camera.height)).astype(np.float32)
+    weight = np.rint(255.0 * cv2.resize(seen, (width, height), interpolation=cv2.INTER_LINEAR)).astype(np.uint8)
     share = np.linspace(0.0, 1.0, 256)[:, None]
     shades = np.rint(np.array(_OUTSIDE) * (1.0 - share) + np.array(_SEEN) * share).astype(np.uint8)
-    image[TOP : TOP + height, LEFT : LEFT + width] = shades[np.rint(255.0 * weight).astype(np.uint8)]
+    image[TOP : TOP + height, LEFT : LEFT + width] = cv2.LUT(cv2.merge([weight, weight, weight]), shades[None])
     return image
 
 
