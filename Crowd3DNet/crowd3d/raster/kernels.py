@@ -246,3 +246,13 @@ def count_identities(identity, counts):
     for y in range(identity.shape[0]):
         for x in range(identity.shape[1]):
             counts[identity[y, x]] += 1
+
+
+@njit(cache=True, nogil=True)
+def to_bytes(values, identity, image):
+    """Round (h, w, 3) values into a uint8 image where `identity` (h, w) is not 0."""
+    for y in range(identity.shape[0]):
+        for x in range(identity.shape[1]):
+            if identity[y, x] != 0:
+                for k in range(3):
+                    image[y, x, k] = min(max(np.rint(values[y, x, k]), 0.0), 255.0)

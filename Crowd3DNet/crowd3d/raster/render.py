@@ -62,8 +62,8 @@ def render_meshes(
     )
     buffers = Buffers.empty(height, width, 3)
     draw(meshes, buffers, left, top, scale, threads)
-    image, drawn = np.zeros((height, width, 3), np.uint8), np.flatnonzero(buffers.identity)
-    image.reshape(-1, 3)[drawn] = np.clip(np.rint(buffers.attributes.reshape(-1, 3)[drawn]), 0, 255)
+    image = np.zeros((height, width, 3), np.uint8)
+    kernels.to_bytes(buffers.attributes, buffers.identity, image)
     return image, buffers.identity, buffers.inverse_depth
 
 

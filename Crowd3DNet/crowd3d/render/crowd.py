@@ -12,6 +12,7 @@ import numpy as np
 from crowd3d.bodies import Body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.raster import Renderer, render_meshes
+from crowd3d.render.blending import blend
 from crowd3d.render.blurring import blur_discs, head_discs
 from crowd3d.render.colours import person_colours
 from crowd3d.render.drawing import draw_polylines, draw_shapes, grid_step
@@ -214,7 +215,7 @@ def _paint_contact(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
 
 
 def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float, renderer: Renderer) -> None:
-    """Draw the bodies into `photo`, which lies in one piece in memory."""
+    """Draw the bodies into `photo`."""
     height_m = crowd.vertices_cam_m @ crowd.ground.normal.astype(np.float32) + np.float32(crowd.ground.offset_m)
     # The lower a point, the less sky it sees: ambient occlusion by the ground, in one line.
     open_sky = 1.0 - _FOOT_SHADE * np.clip(1.0 - height_m / _FOOT_REACH_M, 0.0, 1.0)
@@ -225,10 +226,7 @@ def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float, renderer: 
     mask = (identity > 0).astype(np.uint8) * 255
     # Outside its silhouette a body is black, so that the soft rim becomes a dark contour and hides the stairs of the z-buffer.
     rim = cv2.GaussianBlur(cv2.dilate(mask, np.ones((edge_px + 2, edge_px + 2), np.uint8)), (0, 0), 0.6)
-    touched = np.flatnonzero(rim)
-    cover = np.where(mask.ravel()[touched] > 0, OPACITY, rim.ravel()[touched] * (_EDGE_SHADE / 255))[:, None].astype(np.float32)
-    below, above = (picture.reshape(-1, 3) for picture in (photo, drawn))
-    below[touched] = np.rint(below[touched] * (1.0 - cover) + above[touched] * cover)
+    blend(photo, drawn, identity, rim, OPACITY, _EDGE_SHADE)
 
 
 def _between(identity: np.ndarray, width_px: int) -> np.ndarray:

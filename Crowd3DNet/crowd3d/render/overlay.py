@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -45,11 +46,20 @@ def render_overlay(scene: Scene, body: Body, image: GigapixelImage, output: Path
     crowd = Crowd.of(scene, body)
     rows = max(1, min(_STRIP_PX, _STRIP_BYTES // (3 * width)))
 
+    def painted(top: int) -> np.ndarray:
+        strip = image.region(np.array([top, 0, min(top + rows, height), width])).copy()
+        paint(strip, crowd.seen_in(0, top, (width, len(strip))), style)
+        return strip
+
     def strips() -> Iterator[np.ndarray]:
-        for top in range(0, height, rows):
-            strip = image.region(np.array([top, 0, min(top + rows, height), width])).copy()
-            paint(strip, crowd.seen_in(0, top, (width, len(strip))), style)
-            yield strip
+        # The next strip is painted while the last is encoded.
+        with ThreadPoolExecutor(1) as painter:
+            coming = painter.submit(painted, 0)
+            for following in (*range(rows, height, rows), None):
+                strip = coming.result()
+                if following is not None:
+                    coming = painter.submit(painted, following)
+                yield strip
 
     written = path_for_size(output, image.size)
     write_strips(written, image.size, strips())
