@@ -14,7 +14,7 @@ from crowd3d.errors import BadOutput
 from crowd3d.geometry import Camera
 from crowd3d.render.colours import person_colours
 from crowd3d.render.drawing import grid_step
-from crowd3d.render.topview import _GONE, Trail, _choose_frame, camera_figures, facing, top_view
+from crowd3d.render.topview import _GONE, Trail, _choose_frame, camera_figures, facing, spread_out, top_view
 
 PLACES = np.array([[-6.0, 9.0], [-1.0, 24.0], [4.0, 15.0], [7.0, 31.0], [-7.0, 33.0]])
 
@@ -82,6 +82,17 @@ def test_all_layers_and_unplaced_people(make_scene, body, tmp_path: Path) -> Non
     top_view(scene, body, plain)
     top_view(scene, body, full, truth=make_scene(PLACES + 0.5), position_covariance=np.tile(np.diag([0.1, 0.6]), (6, 1, 1)))
     assert (read(plain) != read(full)).any(axis=-1).mean() > 0.002
+
+
+def test_regions_are_shown_of_people_all_over_the_map() -> None:
+    points = np.random.default_rng(2).normal(size=(300, 2)) * [5.0, 20.0] + [0.0, 60.0]
+    chosen = spread_out(points, 12)
+    apart = np.linalg.norm(points[:, None] - points[chosen], axis=2)
+    among = apart[chosen] + np.where(np.eye(12) > 0, np.inf, 0.0)
+    assert len(set(chosen)) == 12
+    assert apart.min(axis=1).max() <= among.min(), "nobody is farther from all who were chosen than these are from each other"
+    assert sorted(spread_out(points[:5], 12)) == [0, 1, 2, 3, 4]
+    assert len(spread_out(points[:0], 12)) == 0
 
 
 def test_nobody(make_scene, body, tmp_path: Path) -> None:

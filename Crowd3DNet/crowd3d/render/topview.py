@@ -33,6 +33,8 @@ _UPPER: Colour = (142, 84, 168)
 _LOWER: Colour = (60, 130, 110)
 _LEVEL_AROUND_M = 1.2
 """A level reaches so far around everybody who is on it."""
+_MOST_REGIONS = 16
+"""So many people show how sure places are; those of a whole crowd would cover each other and it."""
 _TRAIL_PX = 4
 _BOTTOM = 150
 _MAP_MAX_PX = (2200, 1900)
@@ -69,7 +71,8 @@ def top_view(
         body: body model of the scene's betas, for the direction of the shoulders.
         output: PNG file to write.
         truth: the true scene, drawn as hollow rings, if known.
-        position_covariance: (N, 2, 2) square metres of each position's (right, forward), drawn as ellipses that hold 95 %.
+        position_covariance: (N, 2, 2) square metres of each position's (right, forward), drawn as ellipses that hold 95 %; of a few
+            people all over the map where there are many.
         trails: where people came from, drawn as lines.
 
     Raises:
@@ -85,7 +88,9 @@ def top_view(
     _draw_camera(image, frame, scene.camera, scene.ground)
     radius_px = _marker_radius_px(frame, positions)
     if position_covariance is not None:
-        image = _draw_ellipses(image, frame, positions, position_covariance)
+        known = np.flatnonzero(np.isfinite(position_covariance).all(axis=(1, 2)) & _inside(frame, positions))
+        shown = known[spread_out(positions[known], _MOST_REGIONS)]
+        image = _draw_ellipses(image, frame, positions[shown], position_covariance[shown])
     image, level_texts = _draw_levels(image, frame, scene, positions)
     _draw_trails(image, frame, trails, person_colours(scene.people))
     if truth is not None:
@@ -94,7 +99,8 @@ def top_view(
     mask_margins(image, frame, _FAINT)
     beyond = int((~_inside(frame, positions)).sum())
     image = draw_texts(image, _axis_texts(frame, step) + _title_texts(scene, image.shape[1], beyond) + level_texts)
-    image = _draw_legend(image, frame, step, truth is not None, position_covariance is not None, bool(trails))
+    key = "" if position_covariance is None else "95 % region" if len(positions) <= _MOST_REGIONS else "95 % region of some"
+    image = _draw_legend(image, frame, step, truth is not None, key, bool(trails))
     write_png(output, image)
 
 
@@ -231,10 +237,19 @@ def _draw_rings(image: np.ndarray, centres_px: np.ndarray, radius_px: float) -> 
     draw_polylines(image, _discs(centres_px[np.isfinite(centres_px).all(axis=1)], radius_px), _TRUTH, 2, closed=True)
 
 
+def spread_out(points: np.ndarray, most: int) -> np.ndarray:
+    """Rows of at most `most` points (N, 2): that nearest to the origin, then always that which is farthest from those chosen."""
+    chosen = np.argsort(np.linalg.norm(points, axis=1), kind="stable")[:1].tolist()
+    apart = np.full(len(points), np.inf)
+    while len(chosen) < min(most, len(points)):
+        apart = np.minimum(apart, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(apart)))
+    return np.array(chosen, int)
+
+
 def _draw_ellipses(image: np.ndarray, frame: MapWindow, positions: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    known = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(positions).all(axis=1)
     circle = _discs(np.zeros((1, 2)), 1.0)[0]
-    outline = frame.to_px(positions[known][:, None] + np.einsum("nij,kj->nki", half_axes_95(covariance[known]), circle))
+    outline = frame.to_px(positions[:, None] + np.einsum("nij,kj->nki", half_axes_95(covariance), circle))
     filled = image.copy()
     draw_shapes(filled, outline, np.tile(_REGION, (len(outline), 1)))
     blended = cv2.addWeighted(filled, 0.35, image, 0.65, 0.0)
@@ -282,18 +297,18 @@ def camera_figures(scene: Scene) -> str:
     return f"field of view {fov}° · tilt {tilt}° · roll {roll}° · camera {height} m above the ground"
 
 
-def _draw_legend(image: np.ndarray, frame: MapWindow, step: int, truth: bool, ellipses: bool, trails: bool) -> np.ndarray:
-    """Below the map: scale bar at the right, marker key at the left."""
+def _draw_legend(image: np.ndarray, frame: MapWindow, step: int, truth: bool, regions: str, trails: bool) -> np.ndarray:
+    """Below the map: scale bar at the right, marker key at the left; `regions` are called so, empty for none."""
     y = TOP + frame.size_px[1] + 118
     texts = [draw_scale_bar(image, frame, step, y)]
     x = LEFT + 14.0
     paths = ["path so far", "path of somebody who left"] * trails
-    names = ["person, tip: facing", *(["true position"] * truth), *(["95 % region"] * ellipses), *paths]
+    names = ["person, tip: facing", *(["true position"] * truth), *filter(None, [regions]), *paths]
     for name in names:
         centre = np.array([[x, y]])
         if name == "true position":
             _draw_rings(image, centre, 11.0)
-        elif name == "95 % region":
+        elif name == regions:
             draw_shapes(image, _discs(centre, 11.0), np.array([[198, 208, 226]]), _REGION)
         elif name.startswith("path"):
             colour = _GONE if "left" in name else tuple(HUES[1].tolist())
