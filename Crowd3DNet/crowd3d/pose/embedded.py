@@ -33,8 +33,8 @@ PROPORTIONS = Proportions(ankle=0.082, knee=0.303, hip=0.526, shoulder=0.795, ey
 ERROR_FACTOR, ERROR_POWER = 4.37, 1.84
 """Fitted to six random synthetic crowds (`benchmarks/certainty.py`): spreads of 4, 10 and 20 % of a stature are errors of 1, 6 and 23 %."""
 SURE_VISIBLE = 0.2
-"""What is hidden in a crowd is hidden of many, and guessed alike, legs some 5 % of a stature too short: that does not average out. Of 0 to 0.5
-this is the best on ten large and four small synthetic crowds; with 0.5 too little is left of 20 people."""
+"""What is hidden in a crowd is hidden of many, and guessed alike, legs some 5 % of a stature too short: that does not average out.
+Of 0 to 0.5 this is the best on ten large and four small synthetic crowds; with 0.5 too little is left of 20 people."""
 NEVER_SEEN_A_PHOTOGRAPH = "people were found by networks that have never seen a photograph: crowd3d fetch people gets better ones"
 
 
