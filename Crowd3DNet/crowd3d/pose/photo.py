@@ -35,9 +35,6 @@ from crowd3d.pose.source import ANNOTATED, Source
 from crowd3d.pose.standing import without_invented_legs
 
 PERSON_THRESHOLD, SURE_THRESHOLD = 0.7, 0.8
-SURE_VISIBLE = 0.1
-"""Heat below which a keypoint is a guess that tells nothing of camera and ground: heights of 15 calibrated photographs are as good without
-them, that of a crowd with hidden legs (the second of `benchmarks/accuracy.py`) 4 instead of 16 % off."""
 EVEN_PRODUCT, PRODUCT_SLOPE = 0.105, 2.2
 """Probability of being a person as a logistic function of the log of `promise`.
 
@@ -72,7 +69,6 @@ def photo_source(version: str = "") -> Source:
         calibrated_spreads=True,
         scores_are_probabilities=True,
         sure=PERSON_THRESHOLD,
-        sure_visible=SURE_VISIBLE,
     )
 
 
