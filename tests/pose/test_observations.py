@@ -29,8 +29,10 @@ def test_errors_are_spreads_unless_a_calibration_says_otherwise():
     observed = Observations.from_keypoints(keypoints, plain("test"))
     np.testing.assert_array_equal(observed.error_px, observed.sigma_px)
     size = person_size_px(observed.xy_px)
-    wide = replace(observed, source=replace(observed.source, error_factor=4.0, error_power=2.0))
-    np.testing.assert_allclose(wide.error_px, 4.0 * size * (observed.sigma_px / size) ** 2)
+    wide = replace(observed, source=replace(observed.source, error_factor=4.0, error_power=2.0, hidden_factor=3.0))
+    hidden = np.where(observed.visible < 0.5, 3.0, 1.0)
+    assert set(hidden.ravel()) == {1.0, 3.0}
+    np.testing.assert_allclose(wide.error_px, hidden * 4.0 * size * (observed.sigma_px / size) ** 2)
 
 
 def test_a_source_survives_json():

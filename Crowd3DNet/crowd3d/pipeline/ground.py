@@ -85,7 +85,7 @@ def from_people(
     Raises:
         UnsolvableGround: the people do not determine camera and ground.
     """
-    keypoints, told = _measured(observed, known)
+    keypoints, told = _measured(observed, known, observed.error_px)
     facts = known.knowns if exif is None else replace(known.knowns, exif_focal_px=exif[0], exif_trust=exif[1])
     estimate = estimate_ground(keypoints, image_size, camera=known.camera, knowns=facts, lines=lines, groups=groups, **told)
     if facts.roll_rad is not None:
@@ -117,8 +117,8 @@ def _halves(people: Observations) -> list[np.ndarray]:
 
 
 def levels_of(observed: Observations, camera: Camera, ground: GroundPlane, known: Known = NOTHING) -> OtherLevels:
-    """`find_levels` from measurements, errors as large as the plain spreads: the tails of any distribution look like another level."""
-    keypoints, told = _measured(replace(observed, source=replace(observed.source, error_factor=1.0, error_power=1.0)), known)
+    """`find_levels` from measurements with their plain spreads: the tails of calibrated errors would look like another level."""
+    keypoints, told = _measured(observed, known, observed.sigma_px)
     return find_levels(keypoints, camera, ground, most=known.most_levels, **told)
 
 
@@ -128,12 +128,12 @@ class _Told(TypedDict):
     weight: np.ndarray | None
 
 
-def _measured(observed: Observations, known: Known) -> tuple[np.ndarray, _Told]:
-    """(N, 17, 3) keypoints, and what goes with them into `estimate_ground` and `find_levels`."""
-    keypoints = np.concatenate([observed.xy_px, (observed.visible > observed.source.sure_visible)[..., None]], -1)
+def _measured(observed: Observations, known: Known, sigma_px: np.ndarray) -> tuple[np.ndarray, _Told]:
+    """(N, 17, 3) keypoints, and what goes with them and their spreads into `estimate_ground` and `find_levels`."""
+    keypoints = np.concatenate([observed.xy_px, (observed.visible > 0)[..., None]], -1)
     stature = replace(known.stature, proportions=observed.source.proportions)
     weight = observed.score if observed.source.scores_are_probabilities else None
-    return keypoints, {"stature": stature, "sigma_px": observed.error_px, "weight": weight}
+    return keypoints, {"stature": stature, "sigma_px": sigma_px, "weight": weight}
 
 
 def quick_world(observed: Observations, image_size: tuple[int, int], known: Known = NOTHING) -> tuple[Camera, GroundPlane] | None:

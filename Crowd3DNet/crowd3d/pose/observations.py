@@ -15,6 +15,8 @@ from crowd3d.geometry import Camera
 from crowd3d.pose.source import Source
 from crowd3d.types import SHARED, Keypoints, Rows
 
+HIDDEN = 0.5
+"""Probability of being seen below which a keypoint is rather hidden."""
 SURE_ANKLE = 0.06
 """Spread of ankles, as a share of the person's size, below which they tell where somebody stands."""
 DOUBTFUL = 0.75
@@ -76,8 +78,9 @@ class Observations(Rows):
 
     @property
     def error_px(self) -> np.ndarray:
-        """(N, 17) root mean square error per axis that such a spread stands for, by the source's calibration."""
-        return self.sigma_px * self.source.error_per_sigma(self.sigma_px / person_size_px(self.xy_px)[:, None])
+        """(N, 17) error per axis that a keypoint counts with where camera and ground are estimated, by the source's calibration."""
+        calibrated = self.sigma_px * self.source.error_per_sigma(self.sigma_px / person_size_px(self.xy_px)[:, None])
+        return calibrated * np.where(self.visible < HIDDEN, self.source.hidden_factor, 1.0)
 
     @property
     def torso_px(self) -> np.ndarray:

@@ -22,12 +22,12 @@ class Source:
         sigma_power: with which power of the missing score it grows.
         error_factor, error_power: keypoints err by the first times the spread raised to the second, root mean square per axis, both as
             shares of the person's size.
+        hidden_factor: so many times larger the errors of keypoints count that are probably hidden; 1 if their spreads say all.
         common_lean_rad: how far all people of one picture lean to the same side, in the keypoints or in truth, beyond what chance explains.
         calibrated_spreads: whether spreads were measured on photographs; else the optimisation believes them half.
         scores_are_probabilities: whether `Observations.score` is the calibrated probability that this is a person; else it is a mean of
             keypoint scores, which tells nothing of the kind.
         sure: score from which on people count for camera and ground.
-        sure_visible: visibility from which on their keypoints do.
         lifter_knows_errors: whether the lifter was trained on this source's own errors in the pictures that it is for, so that its people
             already contain all that the keypoints say; errors in rendered pictures are not those in photographs.
         remark: what users of results should know; empty for nothing.
@@ -41,11 +41,11 @@ class Source:
     sigma_power: float = 2.0
     error_factor: float = 1.0
     error_power: float = 1.0
+    hidden_factor: float = 1.0
     common_lean_rad: float = 0.0
     calibrated_spreads: bool = False
     scores_are_probabilities: bool = False
     sure: float = 0.0
-    sure_visible: float = 0.0
     lifter_knows_errors: bool = False
     remark: str = ""
 
