@@ -35,7 +35,7 @@ ERROR_FACTOR, ERROR_POWER = 4.37, 1.84
 HIDDEN_FACTOR = 5.0
 """What is hidden in a crowd is hidden of many, and guessed alike, legs some 5 % of a stature too short: that does not average out.
 
-Chosen by camera and ground of ten large and four small synthetic crowds; 2 and 3 are worse, without what is hidden 20 people tell too little.
+By camera and ground of ten large and four small synthetic crowds: 2 and 3 are worse, without what is hidden 20 people tell too little.
 """
 NEVER_SEEN_A_PHOTOGRAPH = "people were found by networks that have never seen a photograph: crowd3d fetch people gets better ones"
 
