@@ -115,6 +115,20 @@ def test_everybody_is_whole_in_a_tile_of_twice_his_height(camera: Camera, ground
         assert np.median(from_half) < 0.1
 
 
+@pytest.mark.parametrize("roll", [-40.0, -25.0, -12.0, 14.0, 25.0, 33.0])
+@pytest.mark.parametrize(
+    ("size", "fov", "tilt", "height"), [((1600, 1066), 59.1, 19.9, 6.2), ((1080, 1920), 40.0, 12.0, 9.0), ((1920, 1080), 60.0, 14.0, 4.0)]
+)
+def test_a_rolled_camera_takes_no_more_tiles_and_shows_everybody(size, fov, tilt, height, roll) -> None:
+    camera = Camera.from_fov(fov, size)
+    level, rolled = (GroundPlane.from_angles(np.deg2rad(tilt), np.deg2rad(angle), height) for angle in (0.0, roll))
+    layout = plan_tiles(camera, rolled, size)
+    assert len(layout) <= 1.5 * len(plan_tiles(camera, level, size))
+    held = holding(layout, standing_people(camera, rolled, np.random.default_rng(0)))
+    assert len(held) > 50
+    assert held.any(axis=1).all()
+
+
 def test_tiles_are_square_numbered_and_bounded() -> None:
     for camera, ground in cameras():
         layout = plan_tiles(camera, ground, (camera.width, camera.height), max_tiles=500)

@@ -25,6 +25,10 @@ MARGIN = 0.03
 SCALE_STEPS = (1.004, 1.25)
 """Least and largest ratio of depths between two rows of tiles: the first bounds their number, the second keeps people near half a tile."""
 
+STEEP, LEAST_USABLE = 0.2, 0.25
+"""Slope of rows from which on tiles are larger for what a row rises within them (else rows would crowd), and the least share of a side that
+is left for people then."""
+
 NEAREST_HEAD_M = 1.0
 WIDEST_IDEAL = 2.75
 """A lens' image is covered up to this tangent of the angle from the axis, 70°: people farther out are drawn too oddly to be found."""
@@ -126,9 +130,7 @@ def plan_tiles(
     return TileLayout(np.concatenate(planned), np.concatenate(row_col), image_size)
 
 
-def _bent_tiles(
-    camera: Camera, ground: GroundPlane, image_size: tuple[int, int], smallest_person_px: float, max_tiles: int
-) -> TileLayout:
+def _bent_tiles(camera: Camera, ground: GroundPlane, image_size: tuple[int, int], smallest_person_px: float, max_tiles: int) -> TileLayout:
     """Tiles planned on the ideal image (see `geometry.camera`) and put where the lens shows them, those inside the photograph."""
     width, height = image_size
     along = np.linspace(0.0, 1.0, 33)[:, None] * image_size
@@ -165,6 +167,13 @@ class _DepthRows:
         a, b, c = ground.normal
         self.normal = np.array([a, min(b, -0.05), c])
         self.slope = -self.normal[0] / self.normal[1] * camera.fy / camera.fx
+        # What a row rises within a tile is lost for people. Where that is much tiles are larger, and as neighbours overlap by half, people
+        # are asked to fit into the middle half of a tile, at the picture's border into three quarters.
+        steep = abs(self.slope) > STEEP
+        self.rise = (0.75 if steep else 1.0) * abs(self.slope)
+        usable = 1 - self.rise - 2 * MARGIN
+        self.usable = max(usable, LEAST_USABLE) if steep else usable
+        self.enlarged = (1 - 2 * MARGIN) / self.usable if steep else 1.0
 
     def nearest_m(self) -> float:
         width, height = self.image_size
@@ -181,19 +190,20 @@ class _DepthRows:
         return self.camera.fy * -(self.ground.offset_m + c * depth_m) / (b * depth_m) + self.camera.cy
 
     def side_px(self, depth_m: float) -> int:
-        """Twice the height of the tallest person of this depth, or twice the width of one who leans at the edge of a wide image."""
+        """Twice the height of the tallest person of this depth, or twice the width of one who leans at the edge of a wide image; more where
+        rows are steep."""
         u = np.array([0.0, 0.5, 1.0]) * self.image_size[0]
         feet_px = np.stack([u, self.feet_px(depth_m) + self.slope * (u - self.camera.cx)], axis=1)
         heads_px = self.camera.project(self.camera.rays(feet_px) * depth_m + NOMINAL_STATURE_M * self.ground.normal)
         across, along = np.abs(heads_px - feet_px).T
         extent = np.maximum(along, across + WIDTH_OF_HEIGHT * np.hypot(across, along))
-        return max(2, 2 * int(np.ceil(extent.max())))
+        return max(2, 2 * int(np.ceil(self.enlarged * extent.max())))
 
     def next_depth_m(self, depth_m: float, side: int) -> float:
         """Depth at which heads reach the tops of this row's tiles (linear: feet are linear in depth, and the tops are one line)."""
         a, b, c = self.normal * NOMINAL_STATURE_M
         fx, fy = self.camera.fx, self.camera.fy
-        top = self.feet_px(depth_m) - side * (1 - abs(self.slope) - 2 * MARGIN) - self.camera.cy
+        top = self.feet_px(depth_m) - side * self.usable - self.camera.cy
         ground_slope = -self.normal[2] / self.normal[1]
         rise = fy * (b - self.ground.offset_m / self.normal[1]) - self.slope * fx * a - top * c
         rate = top - fy * ground_slope
@@ -204,8 +214,11 @@ class _DepthRows:
         """(n, 4) tiles for people between two depths; those whose ground is not in the image are left out."""
         width, height = self.image_size
         lefts = _columns(side, width)
-        shift = self.slope * (lefts + side / 2 - self.camera.cx)
-        shear = abs(self.slope) * side / 2
+        middle = lefts + side / 2
+        if self.enlarged > 1 and len(lefts) > 1:
+            middle += side / 8 * ((lefts == lefts[-1]).astype(float) - (lefts == lefts[0]))
+        shift = self.slope * (middle - self.camera.cx)
+        shear = self.rise * side / 2
         bottoms = np.ceil(self.feet_px(depth_m) + shift + shear + MARGIN * side)
         tops = bottoms - side
         if side <= height:
