@@ -11,10 +11,10 @@ from crowd3d.bodies import COCO17_FROM_SMPL54, load_body
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground.simulate import simulate_crowd
 from crowd3d.imaging import GigapixelImage
-from crowd3d.pipeline.ground import estimate_from
+from crowd3d.pipeline.ground import estimate_from, from_people
 from crowd3d.pipeline.known import Known
 from crowd3d.pose.embedded import PROPORTIONS, embedded_source
-from crowd3d.pose.observations import Observations
+from crowd3d.pose.observations import Observations, person_size_px
 from crowd3d.pose.source import plain
 from crowd3d.synthetic.people import sample_betas
 from crowd3d.synthetic.poses import sample_poses
@@ -59,6 +59,22 @@ def test_camera_and_ground_come_from_those_who_are_surely_people(tmp_path):
     doubtful = estimate(people, np.full(60, 0.4))
     assert np.rad2deg(np.arccos(doubtful.normal @ ground.normal)) < 0.4
     assert doubtful.offset_m == pytest.approx(alone.offset_m, rel=0.03)
+
+
+def test_legs_that_are_hidden_and_guessed_too_short_hardly_move_the_camera():
+    camera, ground = Camera.from_focal(4000.0, (6000, 2000)), GroundPlane.from_angles(np.deg2rad(15), 0.0, 7.0)
+    rng = np.random.default_rng(3)
+    height = np.array([getattr(PROPORTIONS, name) for name in 5 * ["eye"] + 6 * ["shoulder"] + 2 * ["hip"] + 2 * ["knee"] + 2 * ["ankle"]])
+    foot = ground.intersect(camera, np.stack([rng.uniform(500, 5500, 60), rng.uniform(700, 1900, 60)], 1))
+    hidden = (np.arange(60)[:, None] % 2 == 0) & (np.arange(17) >= 11)
+    up = 1.7 * (height + 0.1 * hidden)
+    xy = camera.project(foot[:, None] + up[..., None] * ground.normal)
+    seen = Observations.from_keypoints(Keypoints(xy, np.full((60, 17), 0.9)), embedded_source())
+    sigma = np.where(hidden, 0.15, 0.09) * person_size_px(xy)[:, None]
+    seen = replace(seen, sigma_px=sigma, visible=np.where(hidden, 0.3, 0.9), score=np.ones(60))
+    plain_spreads = replace(seen, source=replace(seen.source, error_factor=1.0, error_power=1.0, hidden_factor=1.0))
+    off, plainly_off = (abs(from_people(people, (6000, 2000), Known(camera)).ground.offset_m - 7.0) for people in (seen, plain_spreads))
+    assert off < 0.5 * plainly_off
 
 
 def test_exif_is_left_aside_on_demand(tmp_path):
