@@ -102,11 +102,16 @@ class _Counting(Engines):
     loaded: list[_Counted] = field(default_factory=list, compare=False)
 
     def load(
-        self, read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision = "fp32"
+        self,
+        read: Callable[[Path], nn.Module],
+        weights: Path,
+        examples: Sequence[np.ndarray],
+        precision: Precision = "fp32",
+        exact_until: str | None = None,
     ) -> Engine:
         """As `Engines`."""
-        engine = super().load(read, weights, shapes, precision)
-        self.loaded.append(_Counted(weights.stem, engine, gflops_each(read(weights), [torch.zeros(shape) for shape in shapes])))
+        engine = super().load(read, weights, examples, precision, exact_until)
+        self.loaded.append(_Counted(weights.stem, engine, gflops_each(read(weights), [torch.from_numpy(example) for example in examples])))
         return self.loaded[-1]
 
 

@@ -113,7 +113,7 @@ def test_any_part_of_a_picture_on_disk(orientation: int, tmp_path: Path, monkeyp
     np.testing.assert_array_equal(disk.region(np.array([-3, 50, 4, 200]), 9), held.region(np.array([-3, 50, 4, 200]), 9))
     for factor in (1.0, 1.7, 4.0, 9.3):
         np.testing.assert_allclose(disk.reduced(factor).astype(int), held.reduced(factor), atol=2)
-    boxes = np.array([[-10, -10, 50, 50], [20, 20, 52, 52]])
+    boxes = np.array([[-10, -10, 54, 54], [20, 20, 52, 52], [3, 5, 51, 53], [7, 2, 57, 52]])
     for (_, there), (_, here) in zip(disk.crops(boxes, 8), held.crops(boxes, 8), strict=True):
         np.testing.assert_allclose(there.astype(int), here, atol=2)
 

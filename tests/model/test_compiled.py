@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from crowd3d.model import compiled, conversion
-from crowd3d.model.compiled import Engines
+from crowd3d.model.compiled import Engines, in_hardware
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="optional engine, not installed: pip install openvino")
 
-SHAPES = [(2, 3, 8, 8)]
+EXAMPLES = [np.zeros((2, 3, 8, 8), np.float32)]
 IMAGES = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)
 
 
@@ -54,7 +54,7 @@ def truth(path: Path) -> np.ndarray:
 
 def test_the_second_time_the_network_is_neither_read_nor_compiled_and_says_the_same(tmp_path: Path, weights: Path) -> None:
     read, engines = Reader(), Engines("openvino", tmp_path / "cache")
-    first, second = (engines.load(read, weights, SHAPES) for _ in range(2))
+    first, second = (engines.load(read, weights, EXAMPLES) for _ in range(2))
     assert read.times == 1
     np.testing.assert_allclose(first(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
     np.testing.assert_array_equal(second(IMAGES)[0], first(IMAGES)[0])
@@ -64,22 +64,22 @@ def test_the_second_time_the_network_is_neither_read_nor_compiled_and_says_the_s
 
 def test_other_weights_or_shapes_are_compiled_anew(tmp_path: Path, weights: Path) -> None:
     read, engines = Reader(), Engines("openvino", tmp_path / "cache")
-    engines.load(read, weights, SHAPES)
+    engines.load(read, weights, EXAMPLES)
     write(weights, 2)
-    np.testing.assert_allclose(engines.load(read, weights, SHAPES)(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
-    engines.load(read, weights, [(2, 3, 16, 16)])
+    np.testing.assert_allclose(engines.load(read, weights, EXAMPLES)(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
+    engines.load(read, weights, [np.zeros((2, 3, 16, 16), np.float32)])
     assert read.times == 3
 
 
 @pytest.mark.parametrize("damage", [b"", b"no network", None])
 def test_a_damaged_file_is_made_again(tmp_path: Path, weights: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
     read, engines = Reader(), Engines("openvino", tmp_path / "cache")
-    engines.load(read, weights, SHAPES)
+    engines.load(read, weights, EXAMPLES)
     (kept,) = (tmp_path / "cache").iterdir()
     content = kept.read_bytes()
     kept.write_bytes(content[: len(content) // 2] if damage is None else damage)
     with caplog.at_level(logging.WARNING):
-        again = engines.load(read, weights, SHAPES)
+        again = engines.load(read, weights, EXAMPLES)
     assert "damaged" in caplog.text
     np.testing.assert_allclose(again(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
     assert kept.read_bytes()[: compiled.CHECK_BYTES] == compiled._check(kept.read_bytes()[compiled.CHECK_BYTES :])
@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_used_costs_time_only(tmp_path: Path, weights: P
     (tmp_path / "cache").write_text("a file where the folder should be")
     read = Reader()
     for _ in range(2):
-        run = Engines("openvino", tmp_path / "cache").load(read, weights, SHAPES)
+        run = Engines("openvino", tmp_path / "cache").load(read, weights, EXAMPLES)
     np.testing.assert_allclose(run(IMAGES)[0], truth(weights), atol=1e-5, rtol=0)
     assert read.times == 2
 
@@ -100,16 +100,16 @@ def test_networks_that_were_not_used_for_longest_go(tmp_path: Path, weights: Pat
     long_ago = time.time() - 100
     for number, side in enumerate((8, 16, 24)):
         before = set(folder.glob("*"))
-        Engines("openvino", folder).load(read, weights, [(2, 3, side, side)])
+        Engines("openvino", folder).load(read, weights, [np.zeros((2, 3, side, side), np.float32)])
         for new in set(folder.glob("*")) - before:
             os.utime(new, (long_ago + number, long_ago + number))
     assert len(list(folder.iterdir())) == 2
-    Engines("openvino", folder).load(read, weights, [(2, 3, 24, 24)])
+    Engines("openvino", folder).load(read, weights, [np.zeros((2, 3, 24, 24), np.float32)])
     assert read.times == 3, "the last one is still there"
 
 
 def test_other_engines_keep_nothing(tmp_path: Path, weights: Path) -> None:
-    run = Engines("torch", tmp_path / "cache").load(Reader(), weights, SHAPES)
+    run = Engines("torch", tmp_path / "cache").load(Reader(), weights, EXAMPLES)
     np.testing.assert_allclose(run(IMAGES)[0], truth(weights), atol=1e-6, rtol=0)
     assert not (tmp_path / "cache").exists()
 
@@ -119,13 +119,47 @@ def test_reduced_precision_only_where_the_processor_has_it(
     tmp_path: Path, weights: Path, has: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    make = conversion.make_engine
+    make = conversion.compiled_engine
     monkeypatch.setattr(compiled, "in_hardware", lambda precision: has or precision == "fp32")
-    monkeypatch.setattr(conversion, "make_engine", lambda *told, **where: asked.append(told[3]) or make(*told, **where))
+    monkeypatch.setattr(conversion, "compiled_engine", lambda *told: asked.append(told[2]) or make(*told))
     for _ in range(2):
-        run = Engines("openvino", tmp_path / "cache").load(Reader(), weights, SHAPES, "bf16")
+        run = Engines("openvino", tmp_path / "cache").load(Reader(), weights, EXAMPLES, "bf16")
         np.testing.assert_allclose(run(IMAGES)[0], truth(weights), atol=5e-2 if has else 1e-5, rtol=0)
     assert asked == ["bf16" if has else "fp32"]
+
+
+class Cancelling(nn.Module):
+    """Its first layers' weights nearly cancel each other, and what they see hardly differs: bf16 tells neither."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.second = nn.Conv2d(8, 8, 3, groups=8, bias=False)
+        self.last = nn.Conv2d(8, 4, 1)
+        with torch.no_grad():
+            self.second.weight *= 100
+            self.second.weight -= self.second.weight.mean((2, 3), keepdim=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.second(torch.relu(self.first(images) + 10.0))))
+
+
+def test_what_must_be_exact_is(tmp_path: Path) -> None:
+    if not in_hardware("bf16"):
+        pytest.skip("this processor computes everything in fp32")
+    torch.manual_seed(0)
+    network = Cancelling().eval()
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"made up")
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(IMAGES)).numpy()
+    error = {}
+    for exact_until in (None, "second"):
+        for _ in range(2):
+            run = Engines("openvino", tmp_path / "cache").load(lambda _: network, path, EXAMPLES, "bf16", exact_until)
+            error[exact_until] = np.abs(run(IMAGES)[0] - expected).max() / expected.std()
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert error["second"] < 0.05 < 0.2 < error[None]
 
 
 def test_what_was_compiled_earlier_runs_without_pytorch(tmp_path: Path) -> None:
@@ -133,7 +167,7 @@ def test_what_was_compiled_earlier_runs_without_pytorch(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from crowd3d.model.compiled import Engines
+from crowd3d.model.compiled import Engines, in_hardware
 from crowd3d.pose.embedded import EmbeddedSeeker
 from crowd3d.scene.placing import load_lifter
 from crowd3d.settings import load_settings

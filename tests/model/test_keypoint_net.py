@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax, softmax
+from torch.nn import functional as F
 
 from crowd3d.model.crop_points import CROP_SIZE, ENLARGED, FLIP_POINTS, HVIP, POINTS, STRIDE, all_views, decode_crop_points
 from crowd3d.model.keypoint_net import KeypointNet
@@ -79,6 +80,13 @@ def test_network_shapes():
     heat, attributes = KeypointNet().eval()(torch.rand(2, *CROP_SIZE, 3) * 255)
     assert heat.shape == (2, POINTS, HEIGHT, WIDTH)
     assert attributes.shape == (2, POINTS, 3)
+
+
+@torch.inference_mode()
+def test_the_stem_sees_the_crop_at_half_its_resolution():
+    network = KeypointNet().eval()
+    images = torch.rand(2, 3, *CROP_SIZE)
+    torch.testing.assert_close(network._half(images), network.stem(F.avg_pool2d(images, 2)), atol=1e-5, rtol=0)
 
 
 def test_another_look_finds_the_same_place_in_every_view():

@@ -43,7 +43,7 @@ def made_up_movenet(folder: Path) -> tuple[Path, list[np.ndarray]]:
 
 
 def batch() -> torch.Tensor:
-    return torch.from_numpy(IMAGE).permute(2, 0, 1)[None]
+    return torch.from_numpy(IMAGE)[None]
 
 
 def test_the_finder_normalises_in_bgr_and_keeps_people(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def fetched() -> Path:
 @torch.inference_mode()
 def test_the_real_finder_has_three_strides_and_sees_nobody_in_grey(fetched: Path) -> None:
     net = load_finder(fetched / NETWORKS[0].file)
-    maps = net(torch.full((2, 3, 96, 160), 114.0))
+    maps = net(torch.full((2, 96, 160, 3), 114, dtype=torch.uint8))
     assert [tuple(one.shape) for one in maps] == [(2, 45, 96 // stride, 160 // stride) for stride in (8, 16, 32)]
     assert max(float(one[:, 0].max()) for one in maps) < -2
 
@@ -330,7 +330,7 @@ def test_the_real_finder_has_three_strides_and_sees_nobody_in_grey(fetched: Path
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_real_networks_give_the_same_with_openvino(which: int, fetched: Path) -> None:
     net = (load_finder, load_movenet)[which](fetched / NETWORKS[which].file)
-    images = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
+    images = torch.randint(256, (3, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = net(images)
     for output, truth in zip(make_engine(net, (images[:1],), "openvino")(images.numpy()), expected, strict=True):
@@ -340,7 +340,7 @@ def test_the_real_networks_give_the_same_with_openvino(which: int, fetched: Path
 @torch.inference_mode()
 def test_the_real_keypoint_network_gives_probabilities_and_places(fetched: Path) -> None:
     net = load_movenet(fetched / NETWORKS[1].file)
-    centre, keypoints, regress, offsets = net(torch.full((1, 3, 128, 96), 114.0))
+    centre, keypoints, regress, offsets = net(torch.full((1, 128, 96, 3), 114, dtype=torch.uint8))
     assert centre.shape == (1, 1, 32, 24)
     assert keypoints.shape == (1, 17, 32, 24)
     assert regress.shape == offsets.shape == (1, 17, 2, 32, 24)

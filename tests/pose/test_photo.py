@@ -145,16 +145,17 @@ def test_weak_boxes_with_weak_keypoints_are_nobody(image: GigapixelImage) -> Non
 
 
 def _cells(images: np.ndarray, stride: int) -> np.ndarray:
-    """(B, 3, H, W) → (B, 3, H / stride, W / stride) means, 0…1."""
-    batch, colours, height, width = images.shape
-    return images.reshape(batch, colours, height // stride, stride, width // stride, stride).mean((3, 5)) / 255
+    """(B, H, W, 3) → (B, 3, H / stride, W / stride) means, 0…1."""
+    batch, height, width, colours = images.shape
+    cells = images.reshape(batch, height // stride, stride, width // stride, stride, colours).mean((2, 4)) / 255
+    return cells.transpose(0, 3, 1, 2)
 
 
 class _HeadsUp:
     """Sees a person around every red pixel that has something green a quarter of the window below it."""
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        assert images.shape[2:] == (TILE_PX, TILE_PX)
+        assert images.shape[1:3] == (TILE_PX, TILE_PX)
         cells = _cells(images, 8)
         height = cells.shape[2]
         feet = np.pad(cells[:, 1] - cells[:, 0], ((0, 0), (0, height // 4), (0, 0)))[:, height // 4 :]
@@ -274,17 +275,17 @@ class _Colours:
 
 
 def test_around_a_box_all_is_grey() -> None:
-    images = np.full((2, 3, *CROP_SIZE), 7.0, np.float32)
+    images = np.full((2, *CROP_SIZE, 3), 7, np.uint8)
     half = np.array([[20.0, 50.0], [40.0, 100.0]])
     _paint_around(images, half)
     for crop, reach in zip(images, (1 + ALONE_MARGIN) * half, strict=True):
-        inside = (crop == 7.0).all(0)
+        inside = (crop == 7).all(2)
         rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
         assert inside.sum() == len(rows) * len(columns)
         assert len(columns) == pytest.approx(2 * float(reach[0]), abs=1)
         assert len(rows) == pytest.approx(2 * float(reach[1]), abs=1)
         assert rows[0] + rows[-1] == CROP_SIZE[0] - 1
-        assert (crop[:, ~inside] == FILL).all()
+        assert (crop[~inside] == FILL).all()
 
 
 def test_people_who_lean_are_looked_at_again_upright(image: GigapixelImage) -> None:

@@ -106,7 +106,7 @@ class GigapixelImage:
     def crops(
         self, boxes: np.ndarray, size: int, batch_size: int = 64, fill: int = 128, turn_rad: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Boxes resized to squares, batch by batch, in the order given; area-averaged when reduced, bilinear when enlarged.
+        """Boxes resized to squares, batch by batch, in the order given; reduced without aliasing, bilinear when enlarged.
 
         The next batch is cut while the caller works on one.
 
@@ -141,7 +141,7 @@ class GigapixelImage:
         """The whole image, area-averaged by `factor` ≥ 1: (round(H / factor), round(W / factor), 3) uint8 RGB, each side ≥ 1."""
         width, height = (max(1, round(side / factor)) for side in self.size)
         if self._pixels is not None:
-            return _resize(self._pixels, (width, height))
+            return _averaged(self._pixels, (width, height))
         return self._disk.reduced((width, height))
 
     def decode_ahead(self) -> None:
@@ -212,11 +212,28 @@ def turned_square(cut: Callable[[np.ndarray, int], np.ndarray], box: np.ndarray,
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`size` is (width, height)."""
+    """`size` is (width, height).
+
+    OpenCV halves ten times faster than it averages areas of any other size. So of a reduction all but a last factor below two is halvings:
+    first of what is even, then of what was sampled at a power of two times the size. From averaged areas that differs by half a grey level,
+    a tenth of what a shift by one pixel does.
+    """
+    image = _halved(image, size)
+    factor = min(now / wanted for now, wanted in zip(image.shape[1::-1], size, strict=True))
+    times = 2 ** int(np.log2(max(factor, 1.0)))
+    image = cv2.resize(image, (times * size[0], times * size[1]), interpolation=cv2.INTER_LINEAR)
+    return image if times == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _averaged(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Over areas, however long it takes; `size` is (width, height), nowhere more than that of the image."""
+    return cv2.resize(_halved(image, size), size, interpolation=cv2.INTER_AREA)
+
+
+def _halved(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As often as its sides are even and at least four times `size`."""
     if image.strides[1:] != (3, 1):
         image = np.ascontiguousarray(image)
-    # Exact halving is ten times faster than area averaging by any other factor; of a factor above four the rest is at least two.
     while all(now % 2 == 0 and now >= 4 * wanted for now, wanted in zip(image.shape[1::-1], size, strict=True)):
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    reduce = size[0] <= image.shape[1] and size[1] <= image.shape[0]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if reduce else cv2.INTER_LINEAR)
+    return image

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crowd3d.model.blocks import BasicBlock, conv1x1, conv3x3
-from crowd3d.model.place_maps import FEATURE_CHANNELS
 
 STEM = 16
 WIDTHS = (40, 80, 128, 192)
@@ -34,7 +33,7 @@ def _smooth(channels: int, out_channels: int) -> nn.Sequential:
 class CompactPyramid(nn.Module):
     """Images (B, 3, S, S) with values 0…255 → features (B, 32, S/4, S/4); S a multiple of 32."""
 
-    out_channels = FEATURE_CHANNELS
+    out_channels = 32
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +50,7 @@ class CompactPyramid(nn.Module):
         self.lateral4 = _lateral(WIDTHS[0], self.out_channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        x4 = self.down4(self.stem(images / 255.0 * 2.0 - 1.0))
+        x4 = self.down4(self.stem((images - 127.5) / 127.5))
         x8 = self.down8(x4)
         x16 = self.down16(x8)
         x32 = self.down32(x16)

@@ -15,7 +15,8 @@ from crowd3d.files import atomic_path, weights_digest
 from crowd3d.model.engines import CompiledEngine, Engine, EngineName, Precision, chosen_engine, core_count, openvino_core, openvino_of
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,12 @@ class Engines:
     device: str = "auto"
 
     def load(
-        self, read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision = "fp32"
+        self,
+        read: Callable[[Path], nn.Module],
+        weights: Path,
+        examples: Sequence[np.ndarray],
+        precision: Precision = "fp32",
+        exact_until: str | None = None,
     ) -> Engine:
         """A network ready to run, compiled earlier if it was.
 
@@ -48,24 +54,26 @@ class Engines:
             read: makes the network from a file of weights; if it was compiled earlier it is not called, so it had better import PyTorch
                 itself.
             weights: the file.
-            shapes: of the inputs of one call; only the size of the batch may be another later.
+            examples: inputs of one call; only the size of the batch may be another later.
             precision: the least that this network bears; used by OpenVINO where the processor multiplies matrices in it.
+            exact_until: see `crowd3d.model.conversion.compiled_engine`.
 
         Raises:
             MissingAsset, BackendFailed: as `read` and `make_engine`.
         """
         if chosen_engine(self.name, self.device)[0] != "openvino":
-            return _made(read(weights), shapes, self.name, "fp32", self.device)
+            from crowd3d.model.conversion import make_engine
+
+            return make_engine(read(weights), _tensors(examples), self.name, device=self.device)
         if not in_hardware(precision):
             precision = "fp32"
         if self.cache is None:
-            return _made(read(weights), shapes, "openvino", precision, "cpu")
-        path = self.cache / f"{_key(read, weights, shapes, precision)}.bin"
+            return _compiled(read(weights), examples, precision, exact_until)
+        path = self.cache / f"{_key(read, weights, examples, precision, exact_until)}.bin"
         content = _read(path)
         if content is not None:
             return CompiledEngine.read(content, precision, core_count())
-        engine = _made(read(weights), shapes, "openvino", precision, "cpu")
-        assert isinstance(engine, CompiledEngine)
+        engine = _compiled(read(weights), examples, precision, exact_until)
         _keep(path, engine.export())
         return engine
 
@@ -73,12 +81,16 @@ class Engines:
 AUTO = Engines()
 
 
-def _made(module: nn.Module, shapes: Sequence[tuple[int, ...]], name: EngineName, precision: Precision, device: str) -> Engine:
+def _compiled(module: nn.Module, examples: Sequence[np.ndarray], precision: Precision, exact_until: str | None) -> CompiledEngine:
+    from crowd3d.model.conversion import compiled_engine
+
+    return compiled_engine(module.eval(), _tensors(examples), precision, core_count(), exact_until)
+
+
+def _tensors(arrays: Sequence[np.ndarray]) -> list[Tensor]:
     import torch
 
-    from crowd3d.model.conversion import make_engine
-
-    return make_engine(module, [torch.zeros(shape) for shape in shapes], name, precision, device=device)
+    return [torch.from_numpy(array) for array in arrays]
 
 
 def in_hardware(precision: Precision) -> bool:
@@ -90,11 +102,22 @@ def _processor(about: str) -> Any:
     return openvino_core().get_property("CPU", about)
 
 
-def _key(read: Callable[[Path], nn.Module], weights: Path, shapes: Sequence[tuple[int, ...]], precision: Precision) -> str:
+def _key(
+    read: Callable[[Path], nn.Module], weights: Path, examples: Sequence[np.ndarray], precision: Precision, exact_until: str | None
+) -> str:
     """Changes with everything that the compiled network depends on: weights, code, shapes, OpenVINO, the processor."""
     processor = [str(_processor(about)) for about in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    sides = [str(shape[1:]) for shape in shapes]
-    told = [read.__module__, read.__qualname__, weights_digest(weights), openvino_of().get_version(), *processor, *sides, precision]
+    inputs = [f"{example.dtype} {example.shape[1:]}" for example in examples]
+    told = [
+        read.__module__,
+        read.__qualname__,
+        weights_digest(weights),
+        openvino_of().get_version(),
+        *processor,
+        *inputs,
+        precision,
+        str(exact_until),
+    ]
     digest = hashlib.blake2b("\n".join([*told, str(core_count())]).encode(), digest_size=12)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from crowd3d.errors import BackendFailed
+from crowd3d.model.bf16 import prepared_for_bf16
 from crowd3d.model.engines import (
     CompiledEngine,
     Engine,
@@ -85,8 +86,14 @@ class TorchEngine:
         return tuple(output.float().cpu().numpy() for output in outputs)
 
 
-def compiled_engine(module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int) -> CompiledEngine:
+def compiled_engine(
+    module: nn.Module, example: Sequence[Tensor], precision: Precision, threads: int, exact_until: str | None = None
+) -> CompiledEngine:
     """By OpenVINO.
+
+    Args:
+        module, example, precision, threads: as of `make_engine`.
+        exact_until: a submodule that stays in fp32 where the precision is bf16, with all that comes before it.
 
     Raises:
         MissingAsset, BackendFailed: as of `make_engine`.
@@ -97,6 +104,8 @@ def compiled_engine(module: nn.Module, example: Sequence[Tensor], precision: Pre
     failures = (RuntimeError, ValueError, openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure)
     try:
         model = openvino.convert_model(_trace(module, example), example_input=tuple(example), input=shapes)
+        if precision == "bf16":
+            model = prepared_for_bf16(model, exact_until and f"__module.{exact_until}/")
         return CompiledEngine(openvino_core().compile_model(model, "CPU", openvino_properties(precision, threads)))
     except failures as error:
         raise _unusable("openvino", error) from error

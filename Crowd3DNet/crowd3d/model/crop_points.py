@@ -38,7 +38,7 @@ def all_views(
 
     Args:
         network: an engine that runs a `KeypointNet`.
-        images: (B, 256, 192, 3) float32 crops.
+        images: (B, 256, 192, 3) crops.
         plain: its outputs for `images`; the other views are shown to it.
 
     Returns:

@@ -33,7 +33,7 @@ class Engine(Protocol):
     name: str
 
     def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Run one batch of float32 arrays; outputs are float32, a single one is a tuple of one."""
+        """Run one batch of arrays, pixels uint8 and all else float32; outputs are float32, a single one is a tuple of one."""
         ...
 
 

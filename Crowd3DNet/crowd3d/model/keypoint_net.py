@@ -63,7 +63,7 @@ class KeypointNet(nn.Module):
 
     Most layers see the crop at half its resolution; `detail` adds what only the full one shows, such as hands, feet and faces.
 
-    Forward: images (B, 256, 192, 3) float 0–255 RGB → heat (B, 19, 32, 24) logits, attributes (B, 19, 3): visibility logit,
+    Forward: images (B, 256, 192, 3) RGB, 0–255 → heat (B, 19, 32, 24) logits, attributes (B, 19, 3): visibility logit,
     depth behind the torso centre along its viewing ray (m), log spread of that depth (log m). The torso centre's visibility
     says whether there is a person at all.
     """
@@ -93,8 +93,8 @@ class KeypointNet(nn.Module):
         self.attributes = nn.Sequential(AttentionBlock(width), nn.LayerNorm(width), nn.Linear(width, 3))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.permute(0, 3, 1, 2) / 127.5 - 1.0
-        fine = self.stage4(self.stem(F.avg_pool2d(x, 2)) + self.detail(x))
+        x = (images.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+        fine = self.stage4(self._half(x) + self.detail(x))
         middle = self.stage8(fine)
         coarse = self.stage16(middle)
         batch, _, height, width = coarse.shape
@@ -108,6 +108,15 @@ class KeypointNet(nn.Module):
         mean = tokens.mean(1, keepdim=True).float().expand(-1, POINTS, -1)
         points = self.point_features(torch.cat([pooled, mean], -1)) + self.point_embedding
         return heat, self.attributes(points).float()
+
+    def _half(self, x: Tensor) -> Tensor:
+        """The stem on the crop at half its resolution: averaging 2×2 pixels is part of its first convolution."""
+        weight = self.get_parameter("stem.0.0.weight").repeat_interleave(2, 2).repeat_interleave(2, 3) / 4
+        x = F.conv2d(x, weight, stride=4, padding=2)
+        first, second = self.stem.children()
+        for layer in (*list(first.children())[1:], second):
+            x = layer(x)
+        return x
 
 
 def load_keypoint_net(path: Path) -> KeypointNet:

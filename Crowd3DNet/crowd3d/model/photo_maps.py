@@ -27,3 +27,5 @@ MOVENET_CUT = Cut(
     ),
 )
 """Centre and keypoint probabilities, then regression and offsets as 17 × (y, x)."""
+MOVENET_STEM = "net.steps.6"
+"""Weights of the first depthwise convolution nearly cancel each other; rounded to bf16 they cause nine tenths of the network's error."""

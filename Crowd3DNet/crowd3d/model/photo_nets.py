@@ -53,13 +53,13 @@ class Finder(nn.Module):
         """Look for people.
 
         Args:
-            images: (B, 3, H, W) float32, RGB 0 … 255, H and W multiples of 32.
+            images: (B, H, W, 3) RGB, 0 … 255, H and W multiples of 32.
 
         Returns:
             For strides 8, 16, 32: (B, 45, H / stride, W / stride), the logit of a person, then those of 4 × 11 distance bins (left, top,
             right, bottom).
         """
-        maps = self.net(((images - self.mean) / self.deviation).flip(1))
+        maps = self.net(((_planes(images) - self.mean) / self.deviation).flip(1))
         return tuple(torch.cat([one[:, :1], one[:, CLASSES:]], 1) for one in maps)
 
 
@@ -74,15 +74,19 @@ class MoveNet(nn.Module):
         """Look for keypoints, in COCO's order.
 
         Args:
-            images: (B, 3, H, W) float32, RGB 0 … 255, H and W multiples of 32.
+            images: (B, H, W, 3) RGB, 0 … 255, H and W multiples of 32.
 
         Returns:
             With h, w = H / 4, W / 4: (B, 1, h, w) probability that a person's centre is here; (B, 17, h, w) the same for each keypoint;
             (B, 17, 2, h, w) x, y in cells from a centre here to its keypoints; (B, 17, 2, h, w) x, y in cells from here to where a
             keypoint really is.
         """
-        centre, keypoints, regress, offsets = self.net(images)
+        centre, keypoints, regress, offsets = self.net(_planes(images))
         return centre, keypoints, _pairs(regress), _pairs(offsets)
+
+
+def _planes(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float()
 
 
 def _pairs(yx: Tensor) -> Tensor:

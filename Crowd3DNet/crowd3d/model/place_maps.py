@@ -1,4 +1,4 @@
-"""What the shipped Crowd3DNet is shown, and how its maps tell where people are; see `place_nets`."""
+"""What the shipped Crowd3DNet is shown, and how its maps tell where people are; see `place_net`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 
 TILE_PX = 256
 """Side of the tiles that the compact backbone was made for."""
-FEATURE_CHANNELS, FEATURE_STRIDE = 32, 4
-"""Of its features."""
 TORSO_OFFSET_TILES = 0.25
 """Reach of the torso centre's offset from its cell, in tile sides."""
 HVIP_REACH = 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypedDict
 
@@ -47,12 +48,15 @@ def estimate_from(
     known = known.resolved(image.reduced, image.size)
     focal = image.exif_focal_px() if known.camera is None else None
     exif = None if focal is None else (focal, image.exif_trust())
-    lines = segments(image) if use_lines else None
     sure = _sure(observed)
     same = None if groups is None else groups[sure]
     people = observed[sure]
+    with ThreadPoolExecutor(1) as other:
+        coming = other.submit(segments, image) if use_lines else None
+        of_halves = _of_halves(people, image.size, known)
+        lines = None if coming is None else coming.result()
     estimate = from_people(people, image.size, known, exif=exif, lines=lines, groups=same)
-    most = _of_most(people, image.size, known, estimate)
+    most = _of_most(people, known, estimate, of_halves)
     if most is not None:
         same = None if same is None else same[most]
         estimate = from_people(people[most], image.size, known, exif=exif, lines=lines, groups=same)
@@ -93,16 +97,19 @@ def from_people(
     return replace(estimate, covariance=estimate.covariance + np.diag([0.0, 0.0, observed.source.common_lean_rad**2, 0.0]))
 
 
-def _of_most(people: Observations, image_size: tuple[int, int], known: Known, estimate: GroundEstimate) -> np.ndarray | None:
-    """Rows of those on the level with most people; None if everybody is on one.
-
-    A ground that tries to hold people of two levels may hold none. So those of each half of the picture alone are asked, too.
-    """
+def _of_halves(people: Observations, image_size: tuple[int, int], known: Known) -> list[GroundEstimate]:
+    """By those of each half of the picture alone: a ground that tries to hold people of two levels may hold none. Empty of few people."""
     if known.most_levels < 2 or len(people) < LEAST_ON_LEVELS:
+        return []
+    return [from_people(people[half], image_size, known) for half in _halves(people)]
+
+
+def _of_most(people: Observations, known: Known, estimate: GroundEstimate, of_halves: list[GroundEstimate]) -> np.ndarray | None:
+    """Rows of those on the level with most people; None if everybody is on one."""
+    if not of_halves:
         return None
     best = levels_of(people, estimate.camera, estimate.ground, known)
-    for half in _halves(people):
-        theirs = from_people(people[half], image_size, known)
+    for theirs in of_halves:
         found = levels_of(people, theirs.camera, theirs.ground, known)
         if len(found.heights_m) > 1 and found.value > best.value + LEAST_GAIN:
             best = found

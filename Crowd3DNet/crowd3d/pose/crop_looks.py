@@ -57,7 +57,7 @@ class CropLooks:
     """
 
     def __init__(self, weights: Path, source: Source, engines: Engines = AUTO) -> None:
-        self.keypoints: Engine = engines.load(_read, weights, [(2, *CROP_SIZE, 3)], "bf16")
+        self.keypoints: Engine = engines.load(_read, weights, [np.zeros((2, *CROP_SIZE, 3), np.uint8)], "bf16")
         self.source = source
 
     def observe(self, image: GigapixelImage, candidates: Candidates, describe: str) -> Observations:
@@ -92,7 +92,7 @@ class CropLooks:
         margin = (CROP_SIZE[0] - CROP_SIZE[1]) // 2
         with progress_bar(total=len(candidates), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(windows.boxes, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=windows.turn_rad):
-                yield windows[rows], crops[:, :, margin : margin + CROP_SIZE[1]].astype(np.float32, "C")
+                yield windows[rows], crops[:, :, margin : margin + CROP_SIZE[1]]
                 bar.update(len(rows))
 
 

@@ -135,7 +135,7 @@ class BoxFinder:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        self.network: Engine = engines.load(_read, weights, [(2, 3, TILE_PX, TILE_PX)])
+        self.network: Engine = engines.load(_read, weights, [np.zeros((2, TILE_PX, TILE_PX, 3), np.uint8)], "bf16")
 
     def find(self, image: GigapixelImage, tiles: np.ndarray, lean_rad: np.ndarray, describe: str) -> Boxes:
         """People in tiles (T, 4) that lean by (T,); one person may be found several times, cut off by a tile's border never."""
@@ -161,7 +161,7 @@ class BoxFinder:
 
     def _boxes(self, crops: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(T, side, side, 3) → of N boxes (N,) rows of the crops, (N, 4) left, top, right, bottom in their pixels, (N,) scores."""
-        row, corners, score = decode_boxes(self.network(crops.transpose(0, 3, 1, 2).astype(np.float32, "C")), threshold)
+        row, corners, score = decode_boxes(self.network(crops), threshold)
         return row, corners.astype(np.float64), score
 
 

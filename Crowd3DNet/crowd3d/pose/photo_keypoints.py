@@ -12,6 +12,7 @@ from crowd3d.bodies.joints import COCO17_FLIP
 from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
+from crowd3d.model.photo_maps import MOVENET_STEM
 from crowd3d.pose.photo_decode import decode_keypoints
 from crowd3d.pose.photo_finder import FILL, Boxes
 from crowd3d.progress import progress_bar
@@ -68,7 +69,7 @@ class KeypointsInBoxes:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        self.network: Engine = engines.load(_read, weights, [(2, 3, *CROP_SIZE)])
+        self.network: Engine = engines.load(_read, weights, [np.zeros((2, *CROP_SIZE, 3), np.uint8)], "bf16", MOVENET_STEM)
 
     def look(self, image: GigapixelImage, boxes: Boxes, describe: str, alone: bool = False, mirrored: bool = False) -> BoxKeypoints:
         """Keypoints in every box, seen once; at least one box.
@@ -85,13 +86,13 @@ class KeypointsInBoxes:
         found: list[BoxKeypoints] = []
         with progress_bar(total=len(boxes), desc=describe, unit="person") as bar:
             for rows, crops in image.crops(windows, CROP_SIZE[0], BATCH, fill=FILL, turn_rad=boxes.lean_rad):
-                images = crops[:, :, margin : margin + CROP_SIZE[1]].transpose(0, 3, 1, 2).astype(np.float32, "C")
+                images = crops[:, :, margin : margin + CROP_SIZE[1]]
                 side = (windows[rows, 2] - windows[rows, 0]).astype(np.float64)
                 half = boxes.size_px[rows] / 2 * (CROP_SIZE[0] / side)[:, None]
                 if alone:
                     _paint_around(images, half)
                 if mirrored:
-                    seen = _unmirrored(decode_keypoints(self.network(images[..., ::-1]), half))
+                    seen = _unmirrored(decode_keypoints(self.network(images[:, :, ::-1]), half))
                 else:
                     seen = decode_keypoints(self.network(images), half)
                 found.append(_in_image(seen, windows[rows], side, boxes.lean_rad[rows], margin))
@@ -126,11 +127,11 @@ def averaged(plain: BoxKeypoints, mirrored: BoxKeypoints, boxes: Boxes) -> BoxKe
 
 
 def _paint_around(images: np.ndarray, half_px: np.ndarray) -> None:
-    """Grey over all of the crops (B, 3, h, w) but the boxes in their middles, (B, 2) half as wide and high, in place."""
+    """Grey over all of the crops (B, h, w, 3) but the boxes in their middles, (B, 2) half as wide and high, in place."""
     reach = (1 + ALONE_MARGIN) * half_px
-    down, across = (np.abs(np.arange(size) + 0.5 - size / 2) for size in images.shape[2:])
+    down, across = (np.abs(np.arange(size) + 0.5 - size / 2) for size in images.shape[1:3])
     around = (across > reach[:, :1])[:, None, :] | (down > reach[:, 1:])[:, :, None]
-    np.copyto(images, np.float32(FILL), where=around[:, None])
+    np.copyto(images, np.uint8(FILL), where=around[..., None])
 
 
 def _unmirrored(seen: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

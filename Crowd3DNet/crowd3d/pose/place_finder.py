@@ -10,28 +10,22 @@ import numpy as np
 from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.model.compiled import AUTO, Engines
 from crowd3d.model.engines import Engine
-from crowd3d.model.place_maps import FEATURE_CHANNELS, FEATURE_STRIDE, TILE_PX, find_peaks, torso_and_reach
+from crowd3d.model.place_maps import TILE_PX, find_peaks, torso_and_reach
 from crowd3d.pose.candidates import TORSO_HEIGHT_M, Candidates, bounded, distinct_places, worth_turning
 from crowd3d.pose.crop_looks import BATCH
 from crowd3d.progress import progress_bar
 
 if TYPE_CHECKING:
-    from crowd3d.model.place_nets import CentreFinder, Placer
+    from crowd3d.model.place_net import PlaceNet
 
 FIRST_THRESHOLD = 0.2
 """Candidates above this score are looked at; the keypoint network decides who is a person."""
 
 
-def _read_centre_finder(weights: Path) -> CentreFinder:
-    from crowd3d.model.place_nets import load_centre_finder
+def _read(weights: Path) -> PlaceNet:
+    from crowd3d.model.place_net import load_place_net
 
-    return load_centre_finder(weights)
-
-
-def _read_placer(weights: Path) -> Placer:
-    from crowd3d.model.place_nets import load_placer
-
-    return load_placer(weights)
+    return load_place_net(weights)
 
 
 class PlaceFinder:
@@ -43,9 +37,7 @@ class PlaceFinder:
     """
 
     def __init__(self, weights: Path, engines: Engines = AUTO) -> None:
-        cells = TILE_PX // FEATURE_STRIDE
-        self.finder: Engine = engines.load(_read_centre_finder, weights, [(2, TILE_PX, TILE_PX, 3)], "bf16")
-        self.placer: Engine = engines.load(_read_placer, weights, [(2, FEATURE_CHANNELS, cells, cells)], "bf16")
+        self.network: Engine = engines.load(_read, weights, [np.zeros((2, TILE_PX, TILE_PX, 3), np.uint8)], "bf16")
 
     def find(self, image: GigapixelImage, boxes: np.ndarray, lean_rad: np.ndarray, describe: str) -> Candidates:
         """Look for people in tiles; one person may be found several times.
@@ -61,13 +53,10 @@ class PlaceFinder:
         with progress_bar(total=len(boxes), desc=describe, unit="tile") as bar:
             for rows, tiles in image.crops(boxes, TILE_PX, BATCH, turn_rad=lean_rad):
                 bar.update(len(rows))
-                features, maxima = self.finder(tiles.astype(np.float32))
-                occupied = np.flatnonzero(maxima.max((1, 2, 3)) > FIRST_THRESHOLD)
-                if len(occupied) == 0:
-                    continue
-                peaks = find_peaks(maxima[occupied], FIRST_THRESHOLD)
-                torso, reach = torso_and_reach(peaks, self.placer(features[occupied])[0])
-                tile = rows[occupied[peaks.tile]]
+                maxima, places = self.network(tiles)
+                peaks = find_peaks(maxima, FIRST_THRESHOLD)
+                torso, reach = torso_and_reach(peaks, places)
+                tile = rows[peaks.tile]
                 side = (boxes[tile, 2] - boxes[tile, 0]).astype(np.float64)
                 torso_px = boxes[tile][:, [1, 0]] + side[:, None] / 2 + turned((torso - 0.5) * side[:, None], lean_rad[tile])
                 found.append(Candidates(torso_px, reach * side / TORSO_HEIGHT_M, peaks.score, lean_rad[tile]))

@@ -46,7 +46,7 @@ def load_lifter(path: Path, engines: Engines = AUTO) -> Lift:
     Raises:
         MissingAsset: the file is absent, damaged or does not hold a lifter.
     """
-    engine = engines.load(_read, path, MEASURED_SHAPES)
+    engine = engines.load(_read, path, [np.zeros(shape, np.float32) for shape in MEASURED_SHAPES])
     return lambda measured: LifterOutput(*engine(*measured))
 
 
