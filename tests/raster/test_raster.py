@@ -86,10 +86,19 @@ def test_a_picture_needs_no_code_but_what_was_loaded() -> None:
 
 def test_threads_do_not_change_the_picture() -> None:
     vertices, faces = balls(np.random.default_rng(6), 5)
-    colours = np.random.default_rng(5).uniform(30, 250, (5, 3))
-    one = render_meshes(vertices, faces, colours, CAMERA, threads=1)
-    for a, b in zip(one, render_meshes(vertices, faces, colours, CAMERA, threads=3), strict=True):
-        np.testing.assert_array_equal(a, b)
+    count, size = vertices.shape[:2]
+    first = np.arange(count, dtype=np.int64) * size
+    objects = np.stack([0 * first, np.full_like(first, len(faces)), first, np.arange(count) + 1], 1)
+    attributes = np.random.default_rng(5).uniform(30, 250, (count * size, 3)).astype(np.float32)
+    points = vertices.reshape(-1, 3).astype(np.float32)
+    meshes = Meshes.project(points, attributes, faces.astype(np.int32), objects, first + size, np.ones(count, bool), CAMERA)
+    one, three = (Buffers.empty(CAMERA.height, CAMERA.width, 3) for _ in range(2))
+    draw(meshes, one, threads=1)
+    draw(meshes, three, threads=3)
+    assert one.identity.any()
+    np.testing.assert_array_equal(one.identity, three.identity)
+    np.testing.assert_array_equal(one.inverse_depth, three.inverse_depth)
+    np.testing.assert_array_equal(one.attributes[one.identity > 0], three.attributes[one.identity > 0])
 
 
 def plane(corners: np.ndarray, attributes: np.ndarray, closed: bool = False) -> Meshes:

@@ -237,7 +237,6 @@ def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, options: I
 
     def others() -> None:
         top_view(scene, low, results.top_view, position_covariance=position_covariance(scene))
-        render_overview(scene, low, image, results.overview, style)
         if len(scene.people):
             write_glb(results.mesh, scene, low, person_colours(scene.people))
         write_people_csv(results.table, scene, low)
@@ -245,4 +244,5 @@ def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, options: I
     with ThreadPoolExecutor(1) as other:
         drawn = other.submit(others)
         render_overlay(scene, body, image, results.overlay, replace(style, with_hvip=options.with_hvip))
+        render_overview(scene, low, image, results.overview, style)
         drawn.result()

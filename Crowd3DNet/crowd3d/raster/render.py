@@ -26,9 +26,8 @@ def render_meshes(
     window: tuple[int, int, int, int] | None = None,
     scale: float = 1.0,
     light_cam: np.ndarray = LIGHT_CAM,
-    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw N closed meshes with shared faces, smoothly shaded by one distant light (Lambert with an ambient part).
+    """Draw N closed meshes with shared faces, smoothly shaded by one distant light (Lambert with an ambient part), in one thread.
 
     Args:
         vertices_cam_m: (N, V, 3) camera frame, metres.
@@ -38,7 +37,6 @@ def render_meshes(
         window: (left, top, right, bottom) in image pixels, which may lie outside the image; None is the full image.
         scale: image pixels per output pixel.
         light_cam: (3,) unit vector from the surface to the light.
-        threads: None is one per core.
 
     Returns:
         image (h, w, 3) uint8, black where nothing is; identity (h, w) int32, mesh number + 1, 0 where nothing is;
@@ -61,7 +59,7 @@ def render_meshes(
         camera,
     )
     buffers = Buffers.empty(height, width, 3)
-    draw(meshes, buffers, left, top, scale, threads)
+    draw(meshes, buffers, left, top, scale)
     image = np.zeros((height, width, 3), np.uint8)
     kernels.to_bytes(buffers.attributes, buffers.identity, image)
     return image, buffers.identity, buffers.inverse_depth
@@ -70,7 +68,7 @@ def render_meshes(
 def load_kernels() -> None:
     """Have the compiled code of `render_meshes` read from where Numba keeps it, half a second of the first picture that is drawn."""
     corners = np.array([[[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]])
-    render_meshes(corners, np.arange(3)[None], np.zeros((1, 3)), Camera.from_focal(1.0, (1, 1)), threads=1)
+    render_meshes(corners, np.arange(3)[None], np.zeros((1, 3)), Camera.from_focal(1.0, (1, 1)))
 
 
 def shade(vertices_cam_m: np.ndarray, faces: np.ndarray, colours: np.ndarray, light_cam: np.ndarray = LIGHT_CAM) -> np.ndarray:

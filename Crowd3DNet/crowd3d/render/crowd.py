@@ -23,6 +23,8 @@ _BRIGHTNESS = 1.15
 
 _CONTACT_RADII_M = (0.52, 0.38, 0.26)
 _CONTACT_SHADE = 0.13
+_NARROW_PX = 3.0
+"""Standard deviation of a blur."""
 _FOOT_SHADE, _FOOT_REACH_M = 0.4, 0.5
 _EDGE_SHADE = 0.55
 _EDGE_PER_HEIGHT = 1 / 180
@@ -210,8 +212,15 @@ def _paint_contact(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
     for number, radius_m in enumerate(_CONTACT_RADII_M, start=1):
         shade = round(255 * (1.0 - _CONTACT_SHADE) ** number)
         draw_shapes(light, _ground_discs(crowd, radius_m), np.full((len(crowd), 1), shade))
-    soft = cv2.GaussianBlur(light, (0, 0), float(np.clip(0.018 * typical_px, 0.5, _MARGIN_PX / 3.5)))
+    soft = _blurred(light, float(np.clip(0.018 * typical_px, 0.5, _MARGIN_PX / 3.5)))
     cv2.multiply(photo, cv2.merge([soft, soft, soft]), dst=photo, scale=1 / 255)
+
+
+def _blurred(image: np.ndarray, sigma_px: float) -> np.ndarray:
+    """Gaussian blur, a wide one at a resolution at which it is narrow."""
+    factor = max(1, int(sigma_px / _NARROW_PX))
+    small = cv2.resize(image, (image.shape[1] // factor, image.shape[0] // factor), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma_px / factor), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _paint_bodies(photo: np.ndarray, crowd: Crowd, typical_px: float, renderer: Renderer) -> None:
