@@ -96,6 +96,7 @@ def test_a_folder_becomes_one_world_with_paths(folder: Path, calls: list[str]) -
     assert run(folder) == 0
     result = folder.parent / "res" / "plaza"
     assert calls == list(NAMES)
+    assert not list(folder.parent.rglob("part_images_scale")), "nothing asks for the pictures in tiles"
     scenes = [Scene.load(result / "frames" / name) for name in NAMES]
     assert len({(scene.camera, tuple(scene.ground.coefficients)) for scene in scenes}) == 1
     assert scenes[0].ground_covariance is not None

@@ -107,7 +107,7 @@ class Crowd3D:
                     return solve(photograph, observed, layout, options)
             mid, results = MidFolder(Path(folder) / "mid"), ResultFolder(Path(folder))
             with part(FOUND, "finding people"):
-                process(photograph, mid, first)
+                process(photograph, mid, first, tiles=False)
             with part(DONE, "reconstructing"):
                 return infer(photograph, mid, results, options)
 

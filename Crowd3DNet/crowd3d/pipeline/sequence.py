@@ -103,7 +103,7 @@ def reconstruct_frames(frames: Sequence[Frame], folder: SequenceFolder, options:
             if image.size != usual:
                 told = "{}x{} pixels, the others {}x{}".format(*image.size, *usual)
                 raise BadImage(f"{frame.path} has {told}; replace it")
-            process(image, folder.mid(frame.name), part)
+            process(image, folder.mid(frame.name), part, tiles=options.whole.tuning is not None)
 
         seen = _each(frames, "looking at", find, failures, shard)
         known = shard.once(lambda: static_world(looks, run, seen, folder, known, options.ground_frames))
