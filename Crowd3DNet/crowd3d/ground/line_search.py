@@ -20,7 +20,9 @@ from crowd3d.ground.prior import Prior
 from crowd3d.ground.solver import CONVERGED, NEAR, Evidence, Solution, log_posterior, refine
 from crowd3d.ground.uprights import Uprights
 
-_SEARCH_GATES = np.deg2rad([3.0, 1.5, 0.7])
+_SEARCH_GATES = np.deg2rad([6.0, 3.0, 1.5, 0.7])
+"""Without the first the right camera of a football pitch was often not found: on 15 photographs by six calibrated cameras, each with its
+crops moved by a pixel six times, fields of view are 3.2 instead of 3.9° off, and 3.1 to 3.3° with first gates of 5 to 10°."""
 _FINAL_GATES = np.deg2rad([2.0, 1.0, 0.5])
 _SETTLING = 2
 _STARTS = np.array([0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5])
