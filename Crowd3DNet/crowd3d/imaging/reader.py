@@ -214,13 +214,13 @@ def turned_square(cut: Callable[[np.ndarray, int], np.ndarray], box: np.ndarray,
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`size` is (width, height).
 
-    OpenCV halves ten times faster than it averages areas of any other size. So of a reduction all but a last factor below two is halvings:
-    first of what is even, then of what was sampled at a power of two times the size. From averaged areas that differs by half a grey level,
-    a tenth of what a shift by one pixel does.
+    OpenCV halves ten times faster than it averages areas of any other size. So of a reduction all but a factor of at most √2 is halvings:
+    first of what is even, then of what was sampled at the nearest power of two times the size. From averaged areas that differs by half a
+    grey level, a tenth of what a shift by one pixel does.
     """
     image = _halved(image, size)
     factor = min(now / wanted for now, wanted in zip(image.shape[1::-1], size, strict=True))
-    times = 2 ** int(np.log2(max(factor, 1.0)))
+    times = 2 ** max(0, round(float(np.log2(factor))))
     image = cv2.resize(image, (times * size[0], times * size[1]), interpolation=cv2.INTER_LINEAR)
     return image if times == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 

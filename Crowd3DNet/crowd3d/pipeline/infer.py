@@ -234,15 +234,11 @@ def _try_to_prepare(network: NetworkChoice) -> None:
 def _draw(scene: Scene, image: GigapixelImage, results: ResultFolder, options: InferOptions) -> None:
     body, low = result_body(options.network, detailed=True), result_body(options.network, detailed=False)
     style = Style(blur_faces=options.blur_faces, renderer=find_renderer(options.renderer))
-
-    def others() -> None:
-        top_view(scene, low, results.top_view, position_covariance=position_covariance(scene))
-        if len(scene.people):
-            write_glb(results.mesh, scene, low, person_colours(scene.people))
-        write_people_csv(results.table, scene, low)
-
     with ThreadPoolExecutor(1) as other:
-        drawn = other.submit(others)
+        drawn = other.submit(top_view, scene, low, results.top_view, position_covariance=position_covariance(scene))
         render_overlay(scene, body, image, results.overlay, replace(style, with_hvip=options.with_hvip))
         render_overview(scene, low, image, results.overview, style)
         drawn.result()
+    if len(scene.people):
+        write_glb(results.mesh, scene, low, person_colours(scene.people))
+    write_people_csv(results.table, scene, low)
