@@ -238,8 +238,11 @@ def test_no_panel_is_cut_off_or_over_another(browser: Chromium, sequence: Path, 
     try:
         browser.open(sequence, "person=0")
         boxes = browser.run(
-            "[...document.querySelectorAll('.panel')].filter(one => one.offsetParent)"
-            ".map(one => { const b = one.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"
+            """(async () => {
+                const shown = () => [...document.querySelectorAll('.panel')].filter(one => one.offsetParent);
+                for (let k = 0; k < 200 && shown().length < 5; k++) await new Promise(done => setTimeout(done, 50));
+                return shown().map(one => { const b = one.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; });
+            })()"""
         )
     finally:
         browser.call("Emulation.setDeviceMetricsOverride", width=SIZE[0], height=SIZE[1], deviceScaleFactor=1, mobile=False)
