@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch import nn
 
-from crowd3d.model.bf16 import rounded_to_bf16
+from crowd3d.model.bf16 import prepared_for_bf16, rounded_to_bf16
+from crowd3d.model.conversion import _trace
+from crowd3d.model.engines import CompiledEngine, openvino_core, openvino_of, openvino_properties
 
 NUMBERS = st.floats(-(2.0**20), 2.0**20, width=32, allow_subnormal=False)
 
@@ -34,3 +40,19 @@ def test_sums_are_kept_and_hardly_any_weight_moves_further() -> None:
 
     assert np.median(off(rounded)) < 0.1 * np.median(off(nearest))
     assert np.abs(rounded - weights).std() < 2.5 * np.abs(nearest - weights).std()
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="optional engine, not installed: pip install openvino")
+@pytest.mark.parametrize("groups", [1, 4])
+def test_weights_of_convolutions_are_rounded(groups: int) -> None:
+    """Run in fp32, so that nothing else is rounded."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(8, 12, 3, groups=groups).eval()
+    images = torch.rand(2, 8, 6, 6)
+    model = prepared_for_bf16(openvino_of().convert_model(_trace(network, [images]), example_input=(images,)), None)
+    (found,) = CompiledEngine(openvino_core().compile_model(model, "CPU", openvino_properties("fp32", 1)))(images.numpy())
+    with torch.inference_mode():
+        plain = network(images).numpy()
+        network.weight.copy_(torch.from_numpy(rounded_to_bf16(network.weight.reshape(12, -1).numpy())).reshape(network.weight.shape))
+        np.testing.assert_allclose(found, network(images).numpy(), atol=1e-5)
+    assert np.abs(found - plain).max() > 1e-4

@@ -106,7 +106,7 @@ class GigapixelImage:
     def crops(
         self, boxes: np.ndarray, size: int, batch_size: int = 64, fill: int = 128, turn_rad: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Boxes resized to squares, batch by batch, in the order given; reduced without aliasing, bilinear when enlarged.
+        """Boxes resized to squares, batch by batch, in the order given; hardly aliased when reduced, bilinear when enlarged.
 
         The next batch is cut while the caller works on one.
 
