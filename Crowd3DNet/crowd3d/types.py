@@ -18,7 +18,7 @@ SCENE_ARRAYS, SCENE_INFO = "scene.npz", "scene.json"
 SCHEMA_VERSION = 3
 """2: the camera may have a lens' distortion. 3: people may be on several levels. Scenes of earlier versions are read, too."""
 
-ADDED = ("plane", "plane_probability")
+ADDED = ("plane", "plane_probability", "off_ground_m")
 """Fields of `People` that scenes of earlier versions do not have."""
 
 
@@ -149,6 +149,7 @@ class People(Rows):
         keypoints_px: (N, 17, 3) float64 observed COCO-17 keypoints u, v, score; score 0 where none was observed.
         plane: (N,) int64 which of the scene's planes everybody is on, by default the first.
         plane_probability: (N,) float64 of being there.
+        off_ground_m: (N,) float64 height of their lowest point over it: 0 but for those in the air, or on something that is no level.
     """
 
     pose_rad: np.ndarray
@@ -160,12 +161,14 @@ class People(Rows):
     keypoints_px: np.ndarray
     plane: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     plane_probability: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    off_ground_m: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        # people of whom no plane is told are on the ground
-        if len(self.plane) != len(self.score):
-            object.__setattr__(self, "plane", np.zeros(len(self.score), np.int64))
-            object.__setattr__(self, "plane_probability", np.ones(len(self.score)))
+        # people of whom nothing else is told are on the ground
+        count = len(self.score)
+        for name, alone in (("plane", np.zeros(count, np.int64)), ("plane_probability", np.ones(count)), ("off_ground_m", np.zeros(count))):
+            if len(getattr(self, name)) != count:
+                object.__setattr__(self, name, alone)
 
     @classmethod
     def nobody(cls) -> People:

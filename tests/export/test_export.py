@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,10 @@ def test_table_of_people(scene: Scene, body: Body, tmp_path: Path) -> None:
     np.testing.assert_allclose([float(row["facing_deg"]) for row in rows], YAW_DEG, atol=0.06)
     vertices = world_vertices(scene, body)
     np.testing.assert_allclose([float(row["stature_m"]) for row in rows], np.ptp(vertices[..., 1], axis=1), atol=6e-4)
+    assert {row["off_ground_m"] for row in rows} == {"0.000"}
+    jumping = replace(scene, people=replace(scene.people, off_ground_m=np.array([0.0, 0.8, 0.0])))
+    write_people_csv(tmp_path / "people.csv", jumping, body)
+    assert [line.rsplit(",", 1)[1] for line in (tmp_path / "people.csv").read_text().split()] == ["off_ground_m", "0.000", "0.800", "0.000"]
 
 
 def test_nobody_is_an_error_for_meshes_and_an_empty_table(scene: Scene, body: Body, tmp_path: Path) -> None:

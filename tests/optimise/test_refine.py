@@ -113,6 +113,21 @@ def test_noisy_measurements_improve_a_worse_start(crowd: Scene, noisy: Observati
     assert refined.ground_covariance is report.covariance
 
 
+def test_people_off_the_ground_stay_as_high_as_they_were_given(crowd: Scene, body: Body) -> None:
+    from small_crowd import measure
+
+    high = np.where(np.arange(len(crowd.people)) % 3 == 0, 1.3, 0.0)
+    people = crowd.people
+    raised = replace(people, off_ground_m=high, translation_cam_m=people.translation_cam_m + high[:, None] * crowd.ground.normal)
+    truth = replace(crowd, people=raised)
+    moved = replace(raised, translation_cam_m=raised.translation_cam_m + 0.3 * crowd.ground.rotation_cam_world[:, 0])
+    refined, _ = refine(replace(truth, people=moved), measure(truth, body), body=body, free=("people",))
+    lowest = refined.ground.signed_distance(refined.people.vertices_cam_m(body)).min(1)
+    np.testing.assert_allclose(lowest, high, atol=0.02)
+    assert place_error_m(refined, truth) < 0.1
+    assert (refined.people.off_ground_m == high).all()
+
+
 def worse(truth: Scene, body: Body, *, same_view: bool = False) -> Scene:
     """Places and poses, and unless `same_view` camera and ground, off by what estimates are off by."""
     from small_crowd import settle

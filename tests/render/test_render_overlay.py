@@ -46,6 +46,20 @@ def test_opacity_inside_and_nothing_outside(make_scene, body) -> None:
     assert (transparency[~near.any(axis=0)] == 1.0).all()
 
 
+def test_who_is_in_the_air_casts_no_contact_shadow(make_scene, body) -> None:
+    scene = make_scene(PLACES)
+    people = scene.people
+    high = np.array([0.0, 3.0, 0.0, 0.0, 0.0])
+    raised = dataclasses.replace(people, translation_cam_m=people.translation_cam_m + high[:, None] * scene.ground.normal)
+    sole = np.floor(people.hvip_px[1]).astype(int)
+    on_ground, off = (
+        painted(dataclasses.replace(scene, people=dataclasses.replace(raised, off_ground_m=told)), body)[sole[1], sole[0]]
+        for told in (np.zeros(5), high)
+    )
+    assert (off == 255).all()
+    assert (on_ground < 235).all()
+
+
 def test_the_nearer_body_hides_the_farther_one(make_scene, body) -> None:
     scene = make_scene([[0.0, 12.0], [0.0, 13.5]])
     colours = person_colours(scene.people).astype(float)

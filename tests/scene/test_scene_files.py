@@ -11,9 +11,11 @@ import pytest
 from crowd3d.errors import MissingAsset
 from crowd3d.geometry import Camera, Fisheye, GroundPlane, RadialTangential
 from crowd3d.scene import write_predict_json
-from crowd3d.types import SCHEMA_VERSION, People, Scene
+from crowd3d.types import ADDED, SCHEMA_VERSION, People, Scene
 
 NOBODY = People(*(np.zeros((0, *s)) for s in ((24, 3), (10,), (3,), (2,), (3,))), np.zeros(0), np.zeros((0, 17, 3)))
+
+SOMEBODY = People(*(np.zeros((2, *np.shape(value)[1:]), value.dtype) for value in vars(People.nobody()).values()))
 
 
 @pytest.mark.parametrize("lens", [None, RadialTangential(k1=-0.3, p2=1e-3), Fisheye(k1=0.01)])
@@ -33,12 +35,18 @@ def test_a_result_is_named_by_its_folder_or_its_files(name: str, tmp_path: Path)
 
 
 def test_other_versions(tmp_path: Path) -> None:
-    Scene(Camera.from_fov(50.0, (100, 80)), GroundPlane.from_angles(0.3, 0.0, 5.0), NOBODY, "free", "a.jpg").save(tmp_path)
+    Scene(Camera.from_fov(50.0, (100, 80)), GroundPlane.from_angles(0.3, 0.0, 5.0), SOMEBODY, "free", "a.jpg").save(tmp_path)
     path = tmp_path / "scene.json"
     info = json.loads(path.read_text())
     del info["camera"]["distortion"]
+    with np.load(tmp_path / "scene.npz") as arrays:
+        np.savez(tmp_path / "scene.npz", **{name: array for name, array in arrays.items() if name not in ADDED})
+    info["arrays"] = None
     path.write_text(json.dumps({**info, "schema_version": 1}))
-    assert Scene.load(tmp_path).camera.distortion is None
+    before = Scene.load(tmp_path)
+    assert before.camera.distortion is None
+    assert (before.people.plane_probability == 1).all()
+    assert (before.people.off_ground_m == 0).all()
     path.write_text(json.dumps({**info, "schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(MissingAsset, match="schema"):
         Scene.load(tmp_path)

@@ -185,7 +185,7 @@ def state_problem(
     size = size_px(camera, people, body.stature_m(people.betas))
     pose_rad = people.pose_rad[:, 1:].reshape(-1, 69).astype(np.float64)
     basis = prior.basis_rad
-    start = Start(people.hvip_px, size, upright(people, ground), pose_rad)
+    start = Start(people.hvip_px, size, upright(people, ground), pose_rad, people.off_ground_m)
     x = np.zeros((len(people), POSE + basis.shape[1] + BETAS))
     x[:, -BETAS:] = betas
     bones = bones_of(skeleton, start, basis, x)

@@ -43,12 +43,14 @@ class Start:
         size_px: (N,) stature in pixels.
         root: (N, 3, 3) rotation of the pelvis in the upright world.
         pose_rad: (N, 69) axis-angles of the other joints.
+        off_ground_m: (N,) height of the lowest point over the ground, 0 for most.
     """
 
     hvip_px: np.ndarray
     size_px: np.ndarray
     root: np.ndarray
     pose_rad: np.ndarray
+    off_ground_m: np.ndarray
 
     def __len__(self) -> int:
         return len(self.hvip_px)

@@ -192,9 +192,10 @@ def upright(chunk: Chunk) -> Residuals:
 
 
 def touch_ground(chunk: Chunk) -> Residuals:
-    """The lowest point of the body is on the ground."""
+    """The lowest point of the body is on the ground, or as high over it as was given."""
     person = chunk.posed.lowest_person[:, None, None] / TOUCH_SIGMA_M if chunk.changes else None
-    return chunk.rows(chunk.posed.lowest[:, None, None] / TOUCH_SIGMA_M, person, None, quadratic)
+    over = chunk.posed.lowest - chunk.start.off_ground_m
+    return chunk.rows(over[:, None, None] / TOUCH_SIGMA_M, person, None, quadratic)
 
 
 def start_shape(chunk: Chunk) -> Residuals:

@@ -159,7 +159,7 @@ class _Work:
         reads = [results.estimate, *self._people, *([] if network is None else [results.network])]
         weights = self.options.weights.lifter_key() if network is None else network.key()
         return self.run.do(
-            Stage("bodies", 2, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
+            Stage("bodies", 3, reads, {"name": self.image.path.name, "weights": weights, "version": crowd3d.__version__}, _lifted(results)),
             lambda: place(self.image, self.observed, world, seen, self.options),
             lambda placed: write_lifted(*placed, results),
             lambda: read_lifted(results),
@@ -171,7 +171,7 @@ class _Work:
         values = {"mode": mode_of(self.options, self.observed), "stature": known.stature_m}
         writes = [*_scene(results.root), results.predict, results.predict_extra, results.camera]
         return self.run.do(
-            Stage("optimise", 3, [*_lifted(results), *self._people], values, writes),
+            Stage("optimise", 4, [*_lifted(results), *self._people], values, writes),
             lambda: finish(scene, rows, self.observed, self.options),
             lambda found: write_result(found, results),
             lambda: Scene.load(results.root),
@@ -191,10 +191,10 @@ class _Work:
         if options.pictures and options.before_after:
             before = ResultFolder(results.lifted)
             lifted = len(read_lifted(results)[0].people)
-            stage = Stage("pictures before", 1, _lifted(results), values, _drawn(before, size, lifted))
+            stage = Stage("pictures before", 2, _lifted(results), values, _drawn(before, size, lifted))
             self.run.do(stage, lambda: _draw(read_lifted(results)[0], self.image, before, options))
         if options.pictures:
-            stage = Stage("pictures", 1, _scene(results.root), values, _drawn(results, size, people))
+            stage = Stage("pictures", 2, _scene(results.root), values, _drawn(results, size, people))
             self.run.do(stage, lambda: _draw(scene, self.image, results, options))
         if options.mesh_mode is not None and people:
             mesh, which, name = results.root / "extract_mesh", options.mesh_mode, self.image.path.stem

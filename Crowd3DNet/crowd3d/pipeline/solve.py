@@ -22,6 +22,7 @@ from crowd3d.pipeline.world import World, find_world
 from crowd3d.pose.observations import Observations
 from crowd3d.scene.lifting import lift_on_levels
 from crowd3d.scene.measuring import guess_hvip
+from crowd3d.scene.off_ground import with_people_off_ground
 from crowd3d.scene.placing import look_alike, reconstruct_people
 from crowd3d.types import People, Scene, TileLayout
 
@@ -109,6 +110,9 @@ def place(
     if len(people) == 0:
         remarks.insert(0, f"nobody of the {len(observed)} found stands on the ground" if len(observed) else "nobody was found")
         log.warning("%s in %s, which should be upright: the scene is empty", remarks[0], image.path)
+    off = int((people.off_ground_m != 0).sum())
+    if off:
+        remarks.append(f"{off} of {len(people)} are off the ground, in the air or on something: their sizes tell how far away they are")
     scene = Scene(
         world.camera,
         world.ground,
@@ -138,8 +142,9 @@ def _lift(
     if len(rows) == 0:
         return People.nobody(), rows
     mine = observed[rows]
-    people, found = reconstruct_people(weights.loaded_lifter, load_body("free_low"), camera, plane, mine, guess_hvip(mine))
-    return people, rows[found]
+    lifter, body = weights.loaded_lifter, load_body("free_low")
+    people, found = reconstruct_people(lifter, body, camera, plane, mine, guess_hvip(mine))
+    return with_people_off_ground(people, lifter, body, camera, plane, mine[found]), rows[found]
 
 
 def mode_of(options: InferOptions, observed: Observations) -> OptimiseMode:

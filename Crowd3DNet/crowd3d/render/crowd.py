@@ -69,6 +69,7 @@ class Crowd:
         faces: (F, 3) int64.
         colours: (N, 3) uint8 RGB.
         hvip_cam_m: (N, 3) float64.
+        on_ground: (N,) bool, False for people in the air.
         bounds_px: (N, 4) float64 left, top, right, bottom of a box around everybody, pixels of the picture.
         heads_px: (K, 3) float64 middle and radius of discs over the heads, of the bodies and of the keypoints, pixels of the picture.
         camera: of the picture.
@@ -79,6 +80,7 @@ class Crowd:
     faces: np.ndarray
     colours: np.ndarray
     hvip_cam_m: np.ndarray
+    on_ground: np.ndarray
     bounds_px: np.ndarray
     heads_px: np.ndarray
     camera: Camera
@@ -92,7 +94,8 @@ class Crowd:
         vertices += people.translation_cam_m[:, None].astype(np.float32)
         joints += people.translation_cam_m[:, None].astype(np.float32)
         bounds, heads = _bounds(vertices, scene.camera), head_discs(scene, joints)
-        return cls(vertices, body.faces, person_colours(people), people.hvip_cam_m, bounds, heads, scene.camera, scene.ground)
+        colours, on_ground = person_colours(people), people.off_ground_m == 0
+        return cls(vertices, body.faces, colours, people.hvip_cam_m, on_ground, bounds, heads, scene.camera, scene.ground)
 
     def __len__(self) -> int:
         return len(self.colours)
@@ -119,7 +122,7 @@ class Crowd:
         box, margin = self.bounds_px, 0.35 * self.height_px
         across = (box[:, 0] - margin < self.camera.width) & (box[:, 2] + margin > 0)
         rows = across & (box[:, 1] - margin < self.camera.height) & (box[:, 3] + margin > 0)
-        names = ("vertices_cam_m", "colours", "hvip_cam_m", "bounds_px")
+        names = ("vertices_cam_m", "colours", "hvip_cam_m", "on_ground", "bounds_px")
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
@@ -207,11 +210,12 @@ def _ground_discs(crowd: Crowd, radius_m: float) -> np.ndarray:
 
 
 def _paint_contact(photo: np.ndarray, crowd: Crowd, typical_px: float) -> None:
-    """Soft dark discs under everybody: without them bodies seem to float."""
+    """Soft dark discs under everybody who touches the ground: without them bodies seem to float."""
     light = np.full(photo.shape[:2], 255, np.uint8)
     for number, radius_m in enumerate(_CONTACT_RADII_M, start=1):
         shade = round(255 * (1.0 - _CONTACT_SHADE) ** number)
-        draw_shapes(light, _ground_discs(crowd, radius_m), np.full((len(crowd), 1), shade))
+        discs = _ground_discs(crowd, radius_m)[crowd.on_ground]
+        draw_shapes(light, discs, np.full((len(discs), 1), shade))
     soft = _blurred(light, float(np.clip(0.018 * typical_px, 0.5, _MARGIN_PX / 3.5)))
     cv2.multiply(photo, cv2.merge([soft, soft, soft]), dst=photo, scale=1 / 255)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from crowd3d.geometry import GroundPlane
 from crowd3d.ground import HVIP_SIGMA_M, OtherLevels, ground_position_covariance
+from crowd3d.scene.measuring import SIZE_LOG_SIGMA
 from crowd3d.types import People, Scene
 
 Lift = Callable[[GroundPlane, np.ndarray], tuple[People, np.ndarray]]
@@ -38,7 +39,10 @@ def lift_on_levels(lift: Lift, ground: GroundPlane, levels: OtherLevels) -> tupl
 
 
 def position_covariance(scene: Scene) -> np.ndarray | None:
-    """(N, 2, 2) square metres of everybody's place to the right of and in front of the camera, None for a given camera."""
+    """(N, 2, 2) square metres of everybody's place to the right of and in front of the camera, None for a given camera.
+
+    The distance of people off the ground is told by their size, and as uncertain.
+    """
     if scene.ground_covariance is None:
         return None
     world = np.full((len(scene.people), 2, 2), np.nan)
@@ -47,4 +51,9 @@ def position_covariance(scene: Scene) -> np.ndarray | None:
         hvip_px = scene.people.hvip_px[mine]
         sigma_px = HVIP_SIGMA_M * plane.pixels_per_metre(scene.camera, hvip_px)
         world[mine] = ground_position_covariance(scene.camera, plane, scene.ground_covariance, hvip_px, sigma_px)
-    return world * [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
+    world *= [[1.0, -1.0], [-1.0, 1.0]]  # the upright world's z axis points at the viewer
+    off = np.flatnonzero(scene.people.off_ground_m != 0)
+    place = scene.ground.to_world(scene.people.hvip_cam_m[off])[:, [0, 2]] * [1.0, -1.0]
+    of_focal = scene.ground_covariance[0, 0]
+    world[off] = (SIZE_LOG_SIGMA**2 + of_focal) * place[:, :, None] * place[:, None] + HVIP_SIGMA_M**2 * np.eye(2)
+    return world

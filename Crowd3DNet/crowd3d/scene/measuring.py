@@ -67,13 +67,27 @@ def measure(
     """
     torso = first_torso(camera, ground, observed.torso_px, hvip_px, person_size_px(observed.xy_px))
     rows = np.flatnonzero(np.isfinite(torso).all(1))
-    torso, seen = torso[rows], observed[rows]
+    torso, below = torso[rows], hvip_px[rows]
+    below = np.where(np.isfinite(below), below, camera.project(ground.foot(torso)))
+    return *measure_at(camera, ground, observed[rows], torso, below), rows
+
+
+def measure_at(
+    camera: Camera, ground: GroundPlane, seen: Observations, torso: np.ndarray, hvip_px: np.ndarray
+) -> tuple[LifterInput, ViewingFrames]:
+    """Lifter inputs of people whose torso centres are assumed to be known.
+
+    Args:
+        camera, ground: of the scene.
+        seen: M people.
+        torso: (M, 3) their torso centres, metres, camera frame.
+        hvip_px: (M, 2) assumed HVIPs.
+    """
     frames = ViewingFrames.look_at(torso, ground)
     metres_per_px = torso[:, 2:] / camera.fx * camera.stretch(seen.xy_px)
     unknown = ~np.isfinite(seen.depth_m)
     depth_sigma = np.where(unknown, np.exp(LOG_SIGMA_UNKNOWN), seen.depth_sigma_m)
-    below = np.where(np.isfinite(hvip_px[rows]), hvip_px[rows], camera.project(ground.foot(torso)))
-    hvip = frames.to_tangent(camera, below[:, None])[:, 0]
+    hvip = frames.to_tangent(camera, hvip_px[:, None])[:, 0]
     tangent, lost = _known(frames.to_tangent(camera, seen.xy_px), 0.0)
     other, nowhere = _known(frames.to_tangent(camera, seen.other_px), tangent)
     spread_m = np.where(lost, np.exp(LOG_SIGMA_UNKNOWN), seen.sigma_px * metres_per_px)
@@ -88,7 +102,7 @@ def measure(
         frames.distance_m,
         hvip,
     )
-    return LifterInput(*(np.asarray(values, np.float32) for values in measured)), frames, rows
+    return LifterInput(*(np.asarray(values, np.float32) for values in measured)), frames
 
 
 def _known(tangent_m: np.ndarray, instead: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:

@@ -76,7 +76,7 @@ def reconstruct_people(
         below = frames.from_tangent(camera, found.hvip_tangent_m[:, None].astype(np.float64))[:, 0]
         foot = _on_ground(camera, ground, below, frames)
         below = camera.project(foot)
-    return stand_on(body, ground, *_bodies(found, frames), foot, camera, observed[rows]), rows
+    return stand_on(body, ground, *bodies_of(found, frames), foot, camera, observed[rows]), rows
 
 
 def _on_ground(camera: Camera, ground: GroundPlane, hvip_px: np.ndarray, frames: ViewingFrames) -> np.ndarray:
@@ -96,17 +96,17 @@ def look_alike(people: People, body: Body, camera: Camera, observed: Observation
         camera: of the scene.
         observed: the measurements of the same N.
     """
-    return ~(_miss(people, body, camera, observed) > LARGEST_MISS) | (observed.score > SURELY_THERE)
+    return ~(miss(people, body, camera, observed) > LARGEST_MISS) | (observed.score > SURELY_THERE)
 
 
-def _miss(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
+def miss(people: People, body: Body, camera: Camera, observed: Observations) -> np.ndarray:
     """(N,) median distance between the bodies' keypoints and the known ones, as a share of the people's sizes."""
     joints = camera.project(people.joints_cam_m(body.restrict())[:, COCO17_FROM_SMPL54])
     distance = np.linalg.norm(joints - observed.xy_px, axis=2) / person_size_px(observed.xy_px)[:, None]
     return np.ma.median(np.ma.masked_array(distance, ~(observed.visible > 0)), axis=1).filled(0.0)
 
 
-def _bodies(found: LifterOutput, frames: ViewingFrames) -> tuple[np.ndarray, np.ndarray]:
+def bodies_of(found: LifterOutput, frames: ViewingFrames) -> tuple[np.ndarray, np.ndarray]:
     """(N, 24, 3) axis-angle in the camera frame and (N, 10) betas."""
     rotations = found.rotations.astype(np.float64)
     root = frames.axes_cam_upright[:, None] @ rotations[:, :1]
