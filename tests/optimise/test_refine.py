@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from crowd3d.bodies import Body
 from crowd3d.errors import BackendFailed, NoPeopleFound
 from crowd3d.geometry import Camera, GroundPlane
 from crowd3d.ground import StaturePrior
-from crowd3d.optimise import INDEPENDENT, PLAIN, refine, refine_frames, refine_in_rounds
+from crowd3d.optimise import INDEPENDENT, PLAIN, refine, refine_frames, refine_in_rounds, solver
 from crowd3d.optimise.pose_prior import PosePrior, load_pose_prior
 from crowd3d.optimise.problem import Problem, state_problem
 from crowd3d.optimise.skeleton import Skeleton
@@ -21,6 +22,7 @@ from crowd3d.pose.observations import Observations
 from crowd3d.types import Keypoints, People, Scene
 
 FREE = ("people", "camera", "ground")
+WILD = np.random.default_rng(9).normal(size=(24, 17, 2)) * (np.random.default_rng(8).random((24, 17, 1)) < 0.5)
 
 
 def joint_error_m(scene: Scene, truth: Scene, body: Body) -> float:
@@ -111,6 +113,31 @@ def test_noisy_measurements_improve_a_worse_start(crowd: Scene, noisy: Observati
     assert (np.linalg.eigvalsh(covariance) > 0).all()
     assert (np.diag(covariance) < 4 * np.diag(start.ground_covariance)).all()
     assert refined.ground_covariance is report.covariance
+
+
+def test_leaving_settled_people_alone_changes_nothing_that_matters(
+    crowd: Scene, noisy: Observations, body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = worse(crowd, body, same_view=True)
+    # two of them are mismeasured, and take longer than the others
+    noisy = replace(noisy, xy_px=noisy.xy_px + 30 * noisy.sigma_px[..., None] * np.isin(np.arange(24), [3, 8])[:, None, None] * WILD)
+    worked: list[int] = []
+
+    def counted(problem: Problem, *rest: Any) -> solver.System:
+        worked.append(len(problem))
+        return linearise(problem, *rest)
+
+    linearise = solver.linearise
+    monkeypatch.setattr(solver, "linearise", counted)
+    quick, told = refine(start, noisy, body=body, free=("people",))
+    few = sum(worked)
+    worked.clear()
+    monkeypatch.setattr(solver, "SETTLED", solver.ITERATIONS)
+    full, thorough = refine(start, noisy, body=body, free=("people",))
+    assert few < 0.8 * sum(worked)
+    assert sum(told.cost_after.values()) == pytest.approx(sum(thorough.cost_after.values()), rel=0.01)
+    assert place_error_m(quick, full) < 0.01
+    assert joint_error_m(quick, full, body) < 0.01
 
 
 def test_people_off_the_ground_stay_as_high_as_they_were_given(crowd: Scene, body: Body) -> None:

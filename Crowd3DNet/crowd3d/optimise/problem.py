@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Measurements:
     pose: np.ndarray
     betas: np.ndarray
 
-    def __getitem__(self, rows: slice) -> Measurements:
+    def __getitem__(self, rows: slice | np.ndarray) -> Measurements:
         return Measurements(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
@@ -92,6 +92,9 @@ class Problem:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def __getitem__(self, rows: np.ndarray) -> Problem:
+        return replace(self, start=self.start[rows], evidence=self.evidence[rows], frame=self.frame[rows])
 
     @property
     def unknowns(self) -> int:

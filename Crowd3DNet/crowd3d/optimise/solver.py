@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from crowd3d.optimise.contacts import find_contacts
 from crowd3d.optimise.problem import Problem
-from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, Posed, pose_people
+from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, pose_people
 from crowd3d.optimise.terms import Chunk, Held, Residuals, ball_mixture, reprojection, terms_of
+from crowd3d.types import Rows
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,26 @@ FIRST_LIMIT = 64.0
 LIMIT_DECAY = 0.5
 CONVERGED = 1e-4
 """Relative decrease of the cost that is not worth another iteration."""
+SETTLED = 2
+"""Whose own cost has not decreased by more than that in so many iterations is left alone, unless somebody comes nearer by `PRESSED_M`."""
+PRESSED_M = 0.003
 LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING = 1e-9, 1e-3, 1e6
 LARGEST_TURN_RAD = 0.5
 LARGEST_PLACE = 0.5
 LARGEST_COORDINATE = 2.0
+
+
+@dataclass(frozen=True)
+class Look(Rows):
+    """Everybody at one point of the search.
+
+    Attributes:
+        points: (N, 17, 3) keypoints of the bodies, upright world.
+        miss: (N, 17) how far they are seen from where they were measured, in spreads.
+    """
+
+    points: np.ndarray
+    miss: np.ndarray
 
 
 class System(NamedTuple):
@@ -61,55 +78,84 @@ class Solution:
     covariance: np.ndarray
 
 
+@dataclass(frozen=True)
+class Reached:
+    """Where a step of n people led: their unknowns, cost, what is seen of them, and how much the next step is to be damped."""
+
+    x: np.ndarray
+    shared: np.ndarray
+    cost: np.ndarray
+    seen: Look
+    damping: np.ndarray
+    shared_damping: float
+
+
 def solve(problem: Problem, x: np.ndarray, shared: np.ndarray, progress: Callable[[int], None] = lambda iteration: None) -> Solution:
     """Minimise the cost.
 
     Keypoints that do not fit lose their say gradually: the limit of the robust loss starts wide and follows each person's own
-    residuals down. After each step everybody keeps the better of their new and old unknowns, so one bad step holds up nobody else.
+    residuals down. After each step everybody keeps the better of their new and old unknowns, so one bad step holds up nobody else. Where
+    camera and ground stay, people depend on each other by contacts only, and who has settled is left alone.
     """
-    first_x, first_shared = x, shared
-    limit, iterations = np.full(len(problem), FIRST_LIMIT), 0
-    damping = np.full(len(problem), FIRST_DAMPING)
-    shared_damping = FIRST_DAMPING
-    ceiling, reached = FIRST_LIMIT, np.inf
-    for iteration in range(ITERATIONS):
-        limit = robust_limit(problem, x, shared, ceiling)
-        frozen = freeze(problem, x, shared, limit)
-        system = linearise(problem, x, shared, frozen)
-        before = float(system.cost.sum()) + shared_cost(problem, shared)
-        after = before
-        for _ in range(ATTEMPTS):
-            step, shared_step = solve_step(problem, system, shared, damping, shared_damping)
-            moved_shared = shared + shared_step
-            trial = cost(problem, x + step, moved_shared, frozen)
-            stay = cost(problem, x, moved_shared, frozen)
-            better = trial < stay
-            attempt = float(np.where(better, trial, stay).sum()) + shared_cost(problem, moved_shared)
-            if attempt < before:
-                x, shared, after = np.where(better[:, None], x + step, x), moved_shared, attempt
-                damping = np.clip(np.where(better, damping / 5, damping * 10), LEAST_DAMPING, MOST_DAMPING)
-                shared_damping = max(shared_damping / 5, LEAST_DAMPING)
-                break
-            damping = np.minimum(damping * 10, MOST_DAMPING)
-            shared_damping *= 10
-        iterations = iteration + 1
-        progress(iterations)
-        log.debug("iteration %d: cost %.6g → %.6g, limit %.1f", iterations, before, after, ceiling)
+    count, alone = len(problem), not problem.shared_free.any()
+    first_x, first_shared, x = x, shared, x.copy()
+    damping, shared_damping = np.full(count, FIRST_DAMPING), FIRST_DAMPING
+    ceiling, previous = FIRST_LIMIT, np.inf
+    seen = look(problem, x, shared)
+    costs, overlap, quiet = np.zeros(count), np.full(count, np.inf), np.zeros(count, np.int64)
+    for iteration in range(1, ITERATIONS + 1):
+        frozen = _held(problem, x, shared, robust_limit(problem, seen, ceiling), seen)
+        pressed = _overlap(frozen, seen)
+        quiet[pressed > overlap + PRESSED_M] = 0
+        rows = np.flatnonzero(quiet < SETTLED)
+        part, held = problem[rows], frozen[rows]
+        system = linearise(part, x[rows], shared, held)
+        costs[rows], overlap[rows] = system.cost, pressed[rows]
+        before = float(costs.sum()) + shared_cost(problem, shared)
+        reached = _stepped(part, Reached(x[rows], shared, system.cost, seen[rows], damping[rows], shared_damping), held, system)
+        if ceiling == LIMIT and alone:
+            quiet[rows] = np.where(system.cost - reached.cost <= CONVERGED * system.cost, quiet[rows] + 1, 0)
+        x[rows], costs[rows], damping[rows], seen = reached.x, reached.cost, reached.damping, seen.with_rows(rows, reached.seen)
+        shared, shared_damping = reached.shared, reached.shared_damping
+        after = float(costs.sum()) + shared_cost(problem, shared)
+        progress(iteration)
+        log.debug("iteration %d: cost %.6g → %.6g, limit %.1f, %d people", iteration, before, after, ceiling, len(rows))
         # compared with the last iteration's end, because contacts found anew raise the cost again
-        if ceiling == LIMIT and min(before, reached) - after <= CONVERGED * before + 1e-12:
+        if ceiling == LIMIT and min(before, previous) - after <= CONVERGED * before + 1e-12:
             break
-        reached = after if ceiling == LIMIT else np.inf
+        previous = after if ceiling == LIMIT else np.inf
         ceiling = max(LIMIT, ceiling * LIMIT_DECAY)
-    frozen = freeze(problem, x, shared, np.full_like(limit, LIMIT))
-    first_frozen = freeze(problem, first_x, first_shared, np.full_like(limit, LIMIT))
+    frozen = _held(problem, x, shared, np.full(count, LIMIT), seen)
+    first_frozen = freeze(problem, first_x, first_shared, np.full(count, LIMIT))
     return Solution(
         x=x,
         shared=shared,
         cost_before=cost_per_term(problem, first_x, first_shared, first_frozen),
         cost_after=cost_per_term(problem, x, shared, frozen),
-        iterations=iterations,
-        covariance=covariance(problem, linearise(problem, x, shared, frozen)),
+        iterations=iteration,
+        covariance=np.zeros((SHARED, SHARED)) if alone else covariance(problem, linearise(problem, x, shared, frozen)),
     )
+
+
+def _stepped(problem: Problem, at: Reached, frozen: Held, system: System) -> Reached:
+    """One step, damped more and more until it leads down; none if it never does."""
+    before = float(at.cost.sum()) + shared_cost(problem, at.shared)
+    damping, shared_damping = at.damping, at.shared_damping
+    for _ in range(ATTEMPTS):
+        step, shared_step = solve_step(problem, system, at.shared, damping, shared_damping)
+        shared = at.shared + shared_step
+        trial, there = _tried(problem, at.x + step, shared, frozen)
+        stay, here = _tried(problem, at.x, shared, frozen) if problem.shared_free.any() else (at.cost, at.seen)
+        better = trial < stay
+        costs = np.where(better, trial, stay)
+        if float(costs.sum()) + shared_cost(problem, shared) < before:
+            damping = np.clip(np.where(better, damping / 5, damping * 10), LEAST_DAMPING, MOST_DAMPING)
+            rows = np.flatnonzero(better)
+            moved = np.where(better[:, None], at.x + step, at.x)
+            return Reached(moved, shared, costs, here.with_rows(rows, there[rows]), damping, max(shared_damping / 5, LEAST_DAMPING))
+        damping = np.minimum(damping * 10, MOST_DAMPING)
+        shared_damping *= 10
+    return replace(at, damping=damping, shared_damping=shared_damping)
 
 
 def solve_step(
@@ -182,9 +228,17 @@ def weigh(rows: Residuals) -> tuple[np.ndarray, np.ndarray]:
 
 def cost(problem: Problem, x: np.ndarray, shared: np.ndarray, frozen: Held) -> np.ndarray:
     """(N,) cost of everybody."""
-    terms = terms_of(problem).values()
-    parts = [sum(weigh(term(chunk))[0] for term in terms) for _, chunk in chunks(problem, x, shared, frozen, False)]
-    return np.concatenate(parts)  # type: ignore[arg-type]
+    return _tried(problem, x, shared, frozen)[0]
+
+
+def _tried(problem: Problem, x: np.ndarray, shared: np.ndarray, frozen: Held) -> tuple[np.ndarray, Look]:
+    """(N,) cost of everybody, and where it puts them."""
+    terms, costs, looks = terms_of(problem), [], []
+    for _, chunk in chunks(problem, x, shared, frozen, False):
+        rows = {name: term(chunk) for name, term in terms.items()}
+        costs.append(np.sum([weigh(one)[0] for one in rows.values()], axis=0))
+        looks.append(_look(chunk, rows["reprojection"]))
+    return np.concatenate(costs), Look.joined(looks)
 
 
 def cost_per_term(problem: Problem, x: np.ndarray, shared: np.ndarray, frozen: Held) -> dict[str, float]:
@@ -234,27 +288,38 @@ def _flat(parts: list[np.ndarray], *rest: int) -> np.ndarray:
 
 def freeze(problem: Problem, x: np.ndarray, shared: np.ndarray, limit: np.ndarray) -> Held:
     """Hold contacts and limits for one step."""
+    return _held(problem, x, shared, limit, look(problem, x, shared))
+
+
+def _held(problem: Problem, x: np.ndarray, shared: np.ndarray, limit: np.ndarray, seen: Look) -> Held:
+    """`freeze` for people who were looked at."""
     skeleton = problem.skeleton
-    centres = np.concatenate([ball_mixture(posed.points) for posed in _everybody(problem, x, shared)])
     stature = skeleton.stature[0] + x[:, -BETAS:] @ skeleton.stature[1:]
-    return Held(limit, shared, *find_contacts(centres, stature, problem.frame))
+    return Held(limit, shared, *find_contacts(ball_mixture(seen.points), stature, problem.frame))
 
 
-def robust_limit(problem: Problem, x: np.ndarray, shared: np.ndarray, ceiling: float) -> np.ndarray:
-    """(N,) the limit for keypoints: thrice the median residual of each person, at most `ceiling`, at least `LIMIT`."""
+def robust_limit(problem: Problem, seen: Look, ceiling: float) -> np.ndarray:
+    """(N,) the limit for keypoints: thrice the median miss of each person, at most `ceiling`, at least `LIMIT`."""
+    missing = ~(problem.evidence.xy_inverse > 0)
+    medians = np.ma.median(np.ma.masked_array(seen.miss, missing), axis=1).filled(LIMIT / 3)
+    return np.clip(3 * medians, LIMIT, ceiling)
+
+
+def look(problem: Problem, x: np.ndarray, shared: np.ndarray) -> Look:
+    """Everybody at these unknowns."""
     wide = Held(np.full(len(problem), np.inf), shared, *_no_contacts(problem))
-    medians = []
-    for _, chunk in chunks(problem, x, shared, wide, False):
-        size = np.linalg.norm(reprojection(chunk).residual, axis=-1)
-        known = chunk.evidence.xy_inverse > 0
-        medians.append(np.ma.median(np.ma.masked_array(size, ~known), axis=1).filled(LIMIT / 3))
-    return np.clip(3 * np.concatenate(medians), LIMIT, ceiling)
+    return Look.joined([_look(chunk, reprojection(chunk)) for _, chunk in chunks(problem, x, shared, wide, False)])
 
 
-def _everybody(problem: Problem, x: np.ndarray, shared: np.ndarray) -> list[Posed]:
-    parts = range(0, len(problem), PEOPLE_PER_CHUNK)
-    rows = [slice(first, first + PEOPLE_PER_CHUNK) for first in parts]
-    return [pose_people(problem.skeleton, problem.start[r], problem.basis, problem.lens, x[r], shared, False) for r in rows]
+def _look(chunk: Chunk, reprojected: Residuals) -> Look:
+    return Look(chunk.posed.points, np.linalg.norm(reprojected.residual, axis=-1))
+
+
+def _overlap(frozen: Held, seen: Look) -> np.ndarray:
+    """(N,) metres by which balls are on the wrong side of where they touch, 0 for most."""
+    centres = ball_mixture(seen.points)
+    at = np.take_along_axis(centres, frozen.ball[..., None], 1)
+    return np.maximum((frozen.bound - (at * frozen.away).sum(-1)).max(1), 0.0)
 
 
 def _no_contacts(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ class Start:
     def __len__(self) -> int:
         return len(self.hvip_px)
 
-    def __getitem__(self, rows: slice) -> Start:
+    def __getitem__(self, rows: slice | np.ndarray) -> Start:
         return Start(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 

@@ -59,7 +59,7 @@ class Held:
     away: np.ndarray
     bound: np.ndarray
 
-    def __getitem__(self, rows: slice) -> Held:
+    def __getitem__(self, rows: slice | np.ndarray) -> Held:
         return Held(self.limit[rows], self.shared, self.ball[rows], self.away[rows], self.bound[rows])
 
 
