@@ -195,6 +195,36 @@ def test_certainty_grows_with_both_scores() -> None:
     assert legless > PERSON_THRESHOLD, "legs outside of the picture are no reason for doubt"
 
 
+def test_in_a_crowd_less_makes_a_person(image: GigapixelImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is mistaken for people does not become more with them: the odds that are asked for fall in proportion."""
+
+    def people_among(others: int) -> int:
+        places = np.stack([np.arange(others + 1) % 12 * 70.0 + 60, np.arange(others + 1) // 12 * 110.0 + 60], 1)
+        boxes = Boxes(places, np.tile([40.0, 100], (others + 1, 1)), np.r_[0.162, np.full(others, 0.95)], np.zeros(others + 1))
+        made = seeker(boxes, 0.9)
+        made.depths = NothingMore()  # type: ignore[assignment]
+        found = made.first_look(image)
+        assert len(made.sure(image, found)) == others
+        observed = made._people(image, found)
+        assert len(observed) == others or 0.65 < observed.score.min() < 0.7
+        return len(observed)
+
+    monkeypatch.setattr(photo, "_with_depths", lambda observed, other, per_metre: observed)
+
+    assert [people_among(others) - others for others in (0, 3, 8, 10, 40)] == [0, 0, 0, 1, 1]
+    thresholds = np.array([photo._threshold_among(sure) for sure in (0, 8, 16, 32, 500)])
+    odds = thresholds / (1 - thresholds)
+    np.testing.assert_allclose(odds / odds[0], [1, 1, 0.5, 0.25, 0.25])
+    assert thresholds[0] == pytest.approx(PERSON_THRESHOLD)
+
+
+class NothingMore:
+    """In place of the keypoint network: it says nothing."""
+
+    def observe(self, image, candidates, describe):
+        return None
+
+
 class MostConspicuous(StandIn):
     """Sees the first of all people wherever somebody else is not alone."""
 

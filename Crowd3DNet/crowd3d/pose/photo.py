@@ -49,6 +49,10 @@ LEAN_AGAIN_RAD = np.deg2rad(8.0)
 DEPTH_DISSENT_M = 1.0
 """Spread of depths grows by so much per metre between what both keypoint networks say."""
 
+ALONE, MOST_BETTER = 8.0, 4.0
+"""The odds of being a person are so many times better as there are more sure people than the first, up to the second. On street crowds with
+13 to 22 sure people all 8 candidates of 0.6 to 0.7 were people, on a square with 3 to 8 none of 4."""
+
 FEW = 5
 """Of a picture with fewer people it is checked whether it has to be turned: of those who lie or stand on their heads few are found."""
 LARGE_ODDS = 2.0
@@ -153,7 +157,8 @@ class PhotoSeeker:
         found = self._with_hidden(image, found)
         if found.keypoints is None:
             return nobody(self.source)
-        observed = _distinct_above(_measured(found.boxes, found.keypoints, self.source, image.size), PERSON_THRESHOLD)
+        observed = _measured(found.boxes, found.keypoints, self.source, image.size)
+        observed = _distinct_above(observed, _threshold_among(len(_distinct_above(observed, SURE_THRESHOLD))))
         if len(observed) == 0:
             return observed
         scale = person_size_px(observed.xy_px) / NOMINAL_STATURE_M
@@ -250,6 +255,15 @@ def _unseen(boxes: Boxes, known: Boxes) -> Boxes:
 def _distinct_above(observed: Observations, threshold: float) -> Observations:
     likely = observed[np.flatnonzero(observed.score > threshold)]
     return likely[distinct(likely)]
+
+
+def _threshold_among(sure: int) -> float:
+    """Certainty from which on somebody is a person in a picture of so many `sure` people.
+
+    What is mistaken for people does not become more with the crowd, so everybody's odds are better in proportion.
+    """
+    odds = PERSON_THRESHOLD / (1.0 - PERSON_THRESHOLD) / float(np.clip(sure / ALONE, 1.0, MOST_BETTER))
+    return odds / (1.0 + odds)
 
 
 def _measured(boxes: Boxes, seen: BoxKeypoints, source: Source, image_size: tuple[int, int]) -> Observations:

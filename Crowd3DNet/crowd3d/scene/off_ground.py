@@ -22,7 +22,7 @@ MET = 0.08
 synthetic square nobody leaves the ground by that, nor with two thirds of `LARGEST_MISS`."""
 LEAST_RISE_M, MOST_RISE_M = 0.2, 3.0
 """Whoever seems to be less above the ground, or below it, is of another size than others. Higher up there are posters, too: whoever is not
-surely there stays on the ground."""
+surely there stays on the ground, and so does at any height who is only believed to be a person because of the crowd around."""
 LEAST_DEPTH_M = 0.1
 
 
@@ -42,7 +42,7 @@ def with_people_off_ground(people: People, lifter: Lift, body: Body, camera: Cam
         return people
     seen = observed[rows]
     placed = _placed_by_size(people[rows], lifter, body, camera, ground, seen)
-    highest = np.where(seen.score > SURELY_THERE, np.inf, MOST_RISE_M)
+    highest = np.select([seen.score > SURELY_THERE, seen.score > seen.source.sure], [np.inf, MOST_RISE_M], 0.0)
     rises = (placed.off_ground_m > LEAST_RISE_M) & (placed.off_ground_m < highest)
     found = rises & (miss(placed, body, camera, seen) < MET)
     return people.with_rows(rows[found], placed[found])
