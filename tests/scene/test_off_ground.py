@@ -54,13 +54,13 @@ def raised(people: People, height_m: np.ndarray) -> People:
     return replace(people, translation_cam_m=people.translation_cam_m + height_m[:, None] * GROUND.normal)
 
 
-def knowing(truth: People, seen: Observations) -> Lift:
+def knowing(truth: People, seen: Observations, ground: GroundPlane = GROUND) -> Lift:
     """A lifter that is right about pose and shape of those among `seen` whom it is asked about."""
 
     def lift(measured: LifterInput) -> LifterOutput:
         # whoever they are, they are seen on these rays
         rays = CAMERA.rays(seen.torso_px)
-        frames = ViewingFrames.look_at(rays, GROUND)
+        frames = ViewingFrames.look_at(rays, ground)
         elevation = np.asarray(measured.elevation_rad)
         rows = np.abs(frames.elevation_rad[None] - elevation[:, None]).argmin(1)
         rotations = axis_angle_to_matrix(truth.pose_rad[rows].astype(np.float64))
@@ -95,6 +95,24 @@ def test_above_the_camera_too(body: Body, standing: People) -> None:
     truth = raised(standing, high)
     people = found(body, standing, truth, observed(truth.joints_cam_m(body)[:, COCO17_FROM_SMPL54]))
     np.testing.assert_allclose(people.off_ground_m, high, atol=0.06)
+
+
+def test_hvips_behind_the_camera_are_nobodys(body: Body, standing: People) -> None:
+    """A camera that looks up steeply: straight under some of those above it is nothing that it could see."""
+    ground = GroundPlane.from_angles(np.deg2rad(-65), 0.0, 2.0)
+    turn = ground.rotation_cam_world @ GROUND.rotation_cam_world.T
+    root = matrix_to_axis_angle(turn @ axis_angle_to_matrix(standing.pose_rad[:, 0].astype(np.float64)))
+    spots = np.stack([np.tile([-1.0, 0.0, 1.0], 4), np.tile([9.0, 12.0, 16.0], 4), -np.repeat([2.0, 2.5, 6.0, 7.0], 3)], 1)
+    pose = np.concatenate([root[:, None], standing.pose_rad[:, 1:]], 1).astype(np.float32)
+    above = replace(standing, pose_rad=pose, translation_cam_m=ground.from_world(spots))
+    seen = observed(above.joints_cam_m(body)[:, COCO17_FROM_SMPL54])
+    below = replace(above, translation_cam_m=above.translation_cam_m - 5.0 * ground.normal)
+    people = with_people_off_ground(below, knowing(above, seen, ground), body, CAMERA, ground, seen)
+    assert np.isfinite(people.hvip_px[people.off_ground_m > 0]).all()
+    behind = ground.foot(above.translation_cam_m)[:, 2] < 0
+    assert behind.sum() == 6
+    assert not people.off_ground_m[behind].any()
+    assert people.off_ground_m[~behind].all()
 
 
 def test_posters_stay_out_and_so_do_people_under_the_ground(body: Body, standing: People) -> None:

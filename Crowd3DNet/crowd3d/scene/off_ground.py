@@ -44,7 +44,8 @@ def with_people_off_ground(people: People, lifter: Lift, body: Body, camera: Cam
     placed = _placed_by_size(people[rows], lifter, body, camera, ground, seen)
     highest = np.select([seen.score > SURELY_THERE, seen.score > seen.source.sure], [np.inf, MOST_RISE_M], 0.0)
     rises = (placed.off_ground_m > LEAST_RISE_M) & (placed.off_ground_m < highest)
-    found = rises & (miss(placed, body, camera, seen) < MET)
+    # an HVIP behind the camera has no pixel
+    found = rises & (placed.hvip_cam_m[:, 2] > LEAST_DEPTH_M) & (miss(placed, body, camera, seen) < MET)
     return people.with_rows(rows[found], placed[found])
 
 
