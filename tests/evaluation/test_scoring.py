@@ -42,7 +42,8 @@ def test_identity_is_perfect(crowd: Scene, score: Callable) -> None:
 
 def test_order_of_people_does_not_matter(crowd: Scene, score: Callable, change: Change) -> None:
     shuffled = change(crowd, np.random.default_rng(0).permutation(len(crowd.people)))
-    assert score(shuffled, crowd) == pytest.approx(score(crowd, crowd), abs=1e-6)
+    # millimetres of bodies in float32
+    assert score(shuffled, crowd) == pytest.approx(score(crowd, crowd), abs=1e-4)
 
 
 def test_a_missing_person_costs_his_share_of_recall(crowd: Scene, score: Callable, change: Change) -> None:
