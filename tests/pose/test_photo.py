@@ -14,18 +14,7 @@ from crowd3d.imaging import GigapixelImage, turned
 from crowd3d.pose import photo, photo_finder
 from crowd3d.pose.observations import Observations
 from crowd3d.pose.photo import PERSON_THRESHOLD, PhotoSeeker, Seen, photo_source
-from crowd3d.pose.photo_finder import (
-    FILL,
-    FIRST_SIDE_PX,
-    LEAST_SIDE_PX,
-    TILE_PX,
-    Boxes,
-    BoxFinder,
-    _in_image,
-    distinct_boxes,
-    pyramid,
-    tiles_on_ground,
-)
+from crowd3d.pose.photo_finder import FILL, TILE_PX, Boxes, BoxFinder, _in_image, distinct_boxes, pyramid, tiles_on_ground
 from crowd3d.pose.photo_keypoints import ALONE_MARGIN, CROP_SIZE, BoxKeypoints, KeypointsInBoxes, _paint_around, averaged
 from crowd3d.pose.search import search
 from crowd3d.types import NOMINAL_STATURE_M, Keypoints
@@ -38,7 +27,7 @@ def image(tmp_path: Path) -> GigapixelImage:
 
 
 def test_the_pyramid_begins_with_the_whole_picture() -> None:
-    levels = pyramid((900, 600), 1000, FIRST_SIDE_PX)
+    levels = pyramid((900, 600), 1000)
     top, left, bottom, right = levels[0][0]
     assert len(levels[0]) == 1
     assert left <= 0
@@ -47,10 +36,7 @@ def test_the_pyramid_begins_with_the_whole_picture() -> None:
     assert bottom >= 600
     sides = [level[0, 2] - level[0, 0] for level in levels]
     assert sides == sorted(set(sides), reverse=True)
-    assert sum(map(len, pyramid((19200, 6480), 150, FIRST_SIDE_PX))) <= 150
-    finer = pyramid((900, 600), 1000, LEAST_SIDE_PX)
-    assert all((mine == other).all() for mine, other in zip(levels, finer, strict=False))
-    assert LEAST_SIDE_PX <= finer[-1][0, 2] - finer[-1][0, 0] < FIRST_SIDE_PX
+    assert sum(map(len, pyramid((19200, 6480), 150))) <= 150
 
 
 def test_boxes_return_to_the_photograph() -> None:
@@ -92,7 +78,7 @@ def test_a_leaning_box_is_turned_about_its_tile() -> None:
 
 def test_the_ground_chooses_tiles_in_which_people_have_a_good_size() -> None:
     camera, ground = Camera.from_fov(50.0, (4000, 2000)), GroundPlane.from_angles(np.deg2rad(15), 0.0, 8.0)
-    levels = pyramid((4000, 2000), 5000, FIRST_SIDE_PX)
+    levels = pyramid((4000, 2000), 5000)
     kept = tiles_on_ground(levels, camera, ground)
     assert 0 < len(kept) < sum(map(len, levels)) / 2
     feet = np.stack(np.meshgrid(np.linspace(300, 3700, 9), np.linspace(500, 1800, 6)), -1).reshape(-1, 2)
@@ -358,14 +344,6 @@ def test_a_second_look_adds_only_whom_the_first_did_not_see(image: GigapixelImag
     assert both.keypoints is not None
     assert len(both.keypoints) == 3
     assert photo_finder.FIRST_TILES > 1
-
-
-def test_parts_of_known_people_are_nobody_new() -> None:
-    """A head in finer tiles; but who is small beside somebody, or half hidden in front of them, is new."""
-    known = Boxes(np.array([[300.0, 300]]), np.array([[100.0, 280]]), np.array([0.8]), np.zeros(1))
-    middle, size = [[300, 190], [352, 300], [300, 330], [302, 298]], [[40, 50], [30, 80], [60, 180], [98, 270]]
-    new = Boxes(np.array(middle, float), np.array(size, float), np.full(4, 0.9), np.zeros(4))
-    np.testing.assert_array_equal(photo._unseen(new, known).middle_px, new.middle_px[[1, 2]])
 
 
 def test_the_place_on_the_ground_is_known_where_ankles_are_sure() -> None:

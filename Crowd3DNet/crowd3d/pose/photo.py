@@ -21,11 +21,8 @@ from crowd3d.pose.observations import Observations, nobody, person_size_px
 from crowd3d.pose.photo_decode import EXPECTED_MARGIN
 from crowd3d.pose.photo_finder import (
     ALL_TILES,
-    FIRST_SIDE_PX,
     FIRST_TILES,
-    INSIDE,
     LARGE_SHARE,
-    LEAST_SIDE_PX,
     NOMINAL_STATURE_M,
     SAME_BOX,
     Boxes,
@@ -55,9 +52,6 @@ DEPTH_DISSENT_M = 1.0
 ALONE, MOST_BETTER = 8.0, 4.0
 """The odds of being a person are so many times better as there are more sure people than the first, up to the second. On street crowds with
 13 to 22 sure people all 8 candidates of 0.6 to 0.7 were people, on a square with 3 to 8 none of 4."""
-
-PART = 0.5
-"""What is found in finer tiles inside a known box and less than so tall is a part of that person."""
 
 FEW = 5
 """Of a picture with fewer people it is checked whether it has to be turned: of those who lie or stand on their heads few are found."""
@@ -120,7 +114,7 @@ class PhotoSeeker:
 
     def first_look(self, image: GigapixelImage) -> Seen:
         """By a pyramid of tiles that begins with the whole picture."""
-        tiles = np.concatenate(pyramid(image.size, FIRST_TILES, FIRST_SIDE_PX))
+        tiles = np.concatenate(pyramid(image.size, FIRST_TILES))
         boxes = self.finder.find(image, tiles, np.zeros(len(tiles)), "looking for people")
         return self._seen(image, boxes, "first look at everybody")
 
@@ -135,8 +129,8 @@ class PhotoSeeker:
         """By those levels of the pyramid that the first look left out, where the ground shows people of their size."""
         world = (camera, ground)
         upright = self._upright(image, found, camera, ground)
-        seen = len(pyramid(image.size, FIRST_TILES, FIRST_SIDE_PX))
-        finer = pyramid(image.size, ALL_TILES, LEAST_SIDE_PX)[seen:]
+        seen = len(pyramid(image.size, FIRST_TILES))
+        finer = pyramid(image.size, ALL_TILES)[seen:]
         if not finer:
             return replace(upright, world=world)
         new = _unseen(self._find_on_ground(image, finer, camera, ground), upright.boxes)
@@ -144,8 +138,7 @@ class PhotoSeeker:
 
     def only_look(self, image: GigapixelImage, camera: Camera, ground: GroundPlane) -> Seen:
         """By those tiles of the pyramid in which the ground shows people of their size."""
-        levels = pyramid(image.size, ALL_TILES, LEAST_SIDE_PX)
-        return self.look_in(image, self._find_on_ground(image, levels, camera, ground), camera, ground)
+        return self.look_in(image, self._find_on_ground(image, pyramid(image.size, ALL_TILES), camera, ground), camera, ground)
 
     def look_in(self, image: GigapixelImage, boxes: Boxes, camera: Camera, ground: GroundPlane) -> Seen:
         """Into given boxes."""
@@ -251,15 +244,11 @@ def _fit(boxes: Boxes, xy_px: np.ndarray) -> np.ndarray:
 
 
 def _unseen(boxes: Boxes, known: Boxes) -> Boxes:
-    """Those of `boxes` that are neither one of the known ones nor a part of one."""
+    """Those of `boxes` that overlap none of the known ones."""
     both = np.concatenate([known.corners, boxes.corners])
     pairs = near_pairs((both[:, :2] + both[:, 2:]) / 2, (both[:, 2:] - both[:, :2]).max(1))
     pairs = pairs[(pairs[:, 0] < len(known)) & (pairs[:, 1] >= len(known))]
-    old, new = both[pairs[:, 0]], both[pairs[:, 1]]
-    size = new[:, 2:] - new[:, :2]
-    shared = np.maximum(np.minimum(old[:, 2:], new[:, 2:]) - np.maximum(old[:, :2], new[:, :2]), 0.0).prod(1)
-    part = (shared > INSIDE * size.prod(1)) & (size[:, 1] < PART * (old[:, 3] - old[:, 1]))
-    same = (iou(old, new) > SAME_BOX) | part
+    same = iou(both[pairs[:, 0]], both[pairs[:, 1]]) > SAME_BOX
     return boxes[np.setdiff1d(np.arange(len(boxes)), pairs[same, 1] - len(known))]
 
 

@@ -31,9 +31,8 @@ FIRST_TILES = 150
 ALL_TILES = 4000
 LEVEL_RATIO, TILE_STEP = 1.75, 0.7
 """Side of a level's tiles over that of the next; distance of neighbours over their side."""
-FIRST_SIDE_PX, LEAST_SIDE_PX = 230, 130
-"""Side of the smallest tiles, of the first look and of later ones, which know where people are as small: those of 24 pixels are 43 and 77
-pixels tall in the finder's input."""
+LEAST_SIDE_PX = 230
+"""Side of the smallest tiles: people of 24 pixels are 43 pixels tall in the finder's input."""
 SHARE_OF_TILE = (0.08, 0.8)
 """Boxes of these heights over a tile's side count; others are another level's, except that the largest tiles show the whole picture."""
 WANTED_SHARE = (0.11, 0.32)
@@ -102,10 +101,10 @@ def _share_in_better(boxes: Boxes) -> np.ndarray:
     return share
 
 
-def pyramid(image_size: tuple[int, int], most: int, least_side_px: float) -> list[np.ndarray]:
-    """Tiles (T, 4) of each level, the whole picture first, as many levels as `most` tiles and their sides allow."""
+def pyramid(image_size: tuple[int, int], most: int) -> list[np.ndarray]:
+    """Tiles (T, 4) of each level, the whole picture first, as many levels as `most` tiles allow."""
     levels = plan_pyramid(
-        image_size, TILE_PX, least_side_px / 2, ratio=LEVEL_RATIO, max_tiles=most, stride=TILE_STEP, first_side=float(max(image_size))
+        image_size, TILE_PX, LEAST_SIDE_PX / 2, ratio=LEVEL_RATIO, max_tiles=most, stride=TILE_STEP, first_side=float(max(image_size))
     )
     return [layout.boxes for _, layout in levels]
 
@@ -151,7 +150,7 @@ class BoxFinder:
 
     def turned_deg(self, image: GigapixelImage) -> int:
         """By how much the picture would have to be turned, clockwise, for its people to be upright: 0, 90, 180 or 270."""
-        whole = np.repeat(pyramid(image.size, 1, FIRST_SIDE_PX)[0][:1], len(TURNS_RAD), 0)
+        whole = np.repeat(pyramid(image.size, 1)[0][:1], len(TURNS_RAD), 0)
         _, crops = next(iter(image.crops(whole, TILE_PX, BATCH, fill=FILL, turn_rad=TURNS_RAD)))
         turn, corners, score = self._boxes(crops, BEYOND)
         kept = box_distinct(corners + 4 * TILE_PX * turn[:, None], score, SAME_BOX)
