@@ -58,6 +58,10 @@ def find_contacts(centres: np.ndarray, stature_m: np.ndarray, frame: np.ndarray)
 
 def deepest_overlap(centres: np.ndarray, stature_m: np.ndarray) -> np.ndarray:
     """(N,) metres by which everybody's balls reach into somebody else's, 0 for most."""
-    ball, away, bound = find_contacts(centres, stature_m, np.zeros(len(centres)))
+    return 2 * overlap(centres, *find_contacts(centres, stature_m, np.zeros(len(centres))))
+
+
+def overlap(centres: np.ndarray, ball: np.ndarray, away: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """(N,) metres by which balls (N, B, 3) are on the wrong side of where contacts, as of `find_contacts`, are; 0 for most."""
     at = np.take_along_axis(centres, ball[..., None], 1)
-    return np.maximum(2 * (bound - (at * away).sum(-1)).max(1), 0.0)
+    return np.maximum((bound - (at * away).sum(-1)).max(1), 0.0)

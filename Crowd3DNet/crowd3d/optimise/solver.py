@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crowd3d.optimise.contacts import find_contacts
+from crowd3d.optimise.contacts import find_contacts, overlap
 from crowd3d.optimise.problem import Problem
 from crowd3d.optimise.state import BETAS, PLACE, POSE, SHARED, TURN, pose_people
 from crowd3d.optimise.terms import Chunk, Held, Residuals, ball_mixture, reprojection, terms_of
@@ -102,15 +102,15 @@ def solve(problem: Problem, x: np.ndarray, shared: np.ndarray, progress: Callabl
     damping, shared_damping = np.full(count, FIRST_DAMPING), FIRST_DAMPING
     ceiling, previous = FIRST_LIMIT, np.inf
     seen = look(problem, x, shared)
-    costs, overlap, quiet = np.zeros(count), np.full(count, np.inf), np.zeros(count, np.int64)
+    costs, settled, quiet = np.zeros(count), np.full(count, np.inf), np.zeros(count, np.int64)
     for iteration in range(1, ITERATIONS + 1):
         frozen = _held(problem, x, shared, robust_limit(problem, seen, ceiling), seen)
-        pressed = _overlap(frozen, seen)
-        quiet[pressed > overlap + PRESSED_M] = 0
+        pressed = overlap(ball_mixture(seen.points), frozen.ball, frozen.away, frozen.bound)
+        quiet[pressed > settled + PRESSED_M] = 0
         rows = np.flatnonzero(quiet < SETTLED)
         part, held = problem[rows], frozen[rows]
         system = linearise(part, x[rows], shared, held)
-        costs[rows], overlap[rows] = system.cost, pressed[rows]
+        costs[rows], settled[rows] = system.cost, pressed[rows]
         before = float(costs.sum()) + shared_cost(problem, shared)
         reached = _stepped(part, Reached(x[rows], shared, system.cost, seen[rows], damping[rows], shared_damping), held, system)
         if ceiling == LIMIT and alone:
@@ -313,13 +313,6 @@ def look(problem: Problem, x: np.ndarray, shared: np.ndarray) -> Look:
 
 def _look(chunk: Chunk, reprojected: Residuals) -> Look:
     return Look(chunk.posed.points, np.linalg.norm(reprojected.residual, axis=-1))
-
-
-def _overlap(frozen: Held, seen: Look) -> np.ndarray:
-    """(N,) metres by which balls are on the wrong side of where they touch, 0 for most."""
-    centres = ball_mixture(seen.points)
-    at = np.take_along_axis(centres, frozen.ball[..., None], 1)
-    return np.maximum((frozen.bound - (at * frozen.away).sum(-1)).max(1), 0.0)
 
 
 def _no_contacts(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -156,7 +156,7 @@ class _Work:
         values["known"] = self.options.known.key()
         writes = [folder.observations, folder.keypoints] if layout is None else [folder.observations, folder.keypoints, folder.alphapose]
         return self.run.do(
-            Stage("people", 1, reads, values, writes, editable=[folder.keypoints]),
+            Stage("people", 2, reads, values, writes, editable=[folder.keypoints]),
             lambda: self._observed(layout),
             partial(_write_people, folder),
             lambda: Observations.load(folder.observations),
