@@ -302,4 +302,4 @@ def test_processor_seconds_of_a_stage_are_those_of_its_work(tmp_path: Path) -> N
         run.do(Stage("work", 1, [], {}, [tmp_path / "work"]), work, (tmp_path / "work").write_text)
     told = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))["stages"]["work"]
     assert told["processor_seconds"] == pytest.approx(0.2, abs=0.05)
-    assert told["seconds"] >= told["processor_seconds"] + 0.29
+    assert told["seconds"] >= told["processor_seconds"] + 0.2, "sleeping is no work; other threads of the tests may do some"
